@@ -1,0 +1,583 @@
+//! Glob patterns over project paths, with the two questions that a planner asks: does it match, and can two ever meet.
+//!
+//! `*` and `?` stay inside one name, `**` stands for any number of folders, `[a-z]` and `[!a-z]` for one character,
+//! `{a,b}` for either, `\` takes the next character as it is. A pattern without any of these names a file or a whole
+//! folder; a trailing `/` says that it is a folder. A leading dot is not special.
+
+use std::fmt;
+
+use super::path::{BadPath, RelPath};
+
+/// One parsed pattern.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pattern {
+    text: String,
+    /// One list of segments per way through the braces.
+    ways: Vec<Vec<Segment>>,
+    literal: Option<RelPath>,
+    folder: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Segment {
+    Folders,
+    Name(Vec<Token>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Token {
+    Byte(u8),
+    One,
+    Many,
+    Class { negated: bool, ranges: Vec<(u8, u8)> },
+}
+
+/// Why a text is not a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadPattern {
+    /// The path it stands for cannot lie in the project.
+    #[error("{0}")]
+    Path(#[from] BadPath),
+    /// `[` without `]`.
+    #[error("has a `[` without its `]`")]
+    Class,
+    /// `{` without `}`.
+    #[error("has a `{{` without its `}}`")]
+    Brace,
+    /// More than 256 ways through its braces.
+    #[error("has more than 256 alternatives")]
+    TooMany,
+    /// `**` as part of a name.
+    #[error("has `**` inside a name; `**` stands for whole folders, as in `src/**/*.rs`")]
+    Folders,
+    /// It holds nothing.
+    #[error("is empty")]
+    Empty,
+}
+
+impl Pattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// [`BadPattern`] says what cannot be read.
+    pub fn new(text: &str) -> Result<Self, BadPattern> {
+        if text.is_empty() {
+            return Err(BadPattern::Empty);
+        }
+        if text.starts_with('/') {
+            return Err(BadPath::Absolute.into());
+        }
+        let folder = text.ends_with('/') || text == ".";
+        let mut ways = Vec::new();
+        for way in alternatives(text)? {
+            ways.push(segments(&way)?);
+        }
+        let literal = match ways.as_slice() {
+            [only] => literal_of(only)?,
+            _ => None,
+        };
+        Ok(Self { text: text.to_owned(), ways, literal, folder })
+    }
+
+    /// The pattern that names exactly this file, or everything in this folder, whatever characters the path holds.
+    #[must_use]
+    pub fn of(path: &RelPath) -> Self {
+        let name = |name: &&[u8]| Segment::Name(name.iter().copied().map(Token::Byte).collect());
+        Self { text: path.escaped(), ways: vec![names(path).iter().map(name).collect()], literal: Some(path.clone()), folder: false }
+    }
+
+    /// The pattern as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The path, when the pattern has no wildcard.
+    #[must_use]
+    pub fn literal(&self) -> Option<&RelPath> {
+        self.literal.as_ref()
+    }
+
+    /// Whether the pattern was written with a trailing slash.
+    #[must_use]
+    pub fn is_folder(&self) -> bool {
+        self.folder
+    }
+
+    /// Whether the pattern selects this file: by a wildcard, by its name, or because it names a folder around it.
+    #[must_use]
+    pub fn selects(&self, path: &RelPath) -> bool {
+        if let Some(literal) = &self.literal {
+            return path.is_within(literal);
+        }
+        let names = names(path);
+        self.ways.iter().any(|way| matches(way, &names) || (self.folder && prefixes(&names).any(|prefix| matches(way, prefix))))
+    }
+
+    /// Whether the pattern, as an exclusion, covers this path or a folder around it.
+    #[must_use]
+    pub fn covers(&self, path: &RelPath) -> bool {
+        let names = names(path);
+        self.ways.iter().any(|way| matches(way, &names) || prefixes(&names).any(|prefix| matches(way, prefix)))
+    }
+
+    /// Whether everything below this folder is covered, so that a walk need not enter it.
+    #[must_use]
+    pub fn covers_all_below(&self, folder: &RelPath) -> bool {
+        self.covers(folder)
+            || self.ways.iter().any(|way| match way.split_last() {
+                Some((Segment::Folders, rest)) => {
+                    matches(rest, &names(folder)) || prefixes(&names(folder)).any(|prefix| matches(rest, prefix))
+                }
+                _ => false,
+            })
+    }
+
+    /// Whether something below this folder could be selected.
+    #[must_use]
+    pub fn may_select_below(&self, folder: &RelPath) -> bool {
+        let names = names(folder);
+        self.ways.iter().any(|way| {
+            let mut segments = way.clone();
+            if self.literal.is_some() || self.folder {
+                segments.push(Segment::Folders);
+            }
+            may_continue(&segments, &names)
+        })
+    }
+
+    /// The folder below which everything that the pattern selects must lie.
+    #[must_use]
+    pub fn base(&self) -> RelPath {
+        if let Some(literal) = &self.literal {
+            return literal.clone();
+        }
+        let mut base: Option<RelPath> = None;
+        for way in &self.ways {
+            let mut prefix = RelPath::root();
+            for segment in way.iter().take(way.len().saturating_sub(1)) {
+                let Segment::Name(tokens) = segment else { break };
+                let Some(name) = plain(tokens) else { break };
+                let Ok(next) = prefix.join(name) else { break };
+                prefix = next;
+            }
+            base = Some(match base {
+                None => prefix,
+                Some(base) => common(&base, &prefix),
+            });
+        }
+        base.unwrap_or_else(RelPath::root)
+    }
+
+    /// Whether some path could be selected by both. A name without a slash counts as a file where the other side has
+    /// wildcards, so `outputs "dist/app"` does not meet `inputs "**/*.go"`; `outputs "dist/"` does.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        match (&self.literal, &other.literal) {
+            (Some(a), Some(b)) => a.is_within(b) || b.is_within(a),
+            _ => self.reach().iter().any(|a| other.reach().iter().any(|b| intersect(a, b))),
+        }
+    }
+
+    fn reach(&self) -> Vec<Vec<Segment>> {
+        let mut ways = self.ways.clone();
+        if self.folder {
+            for way in &mut ways {
+                way.push(Segment::Folders);
+            }
+        }
+        ways
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&super::words::visible(&self.text))
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pattern({self})")
+    }
+}
+
+fn names(path: &RelPath) -> Vec<&[u8]> {
+    if path.is_root() { Vec::new() } else { path.as_bytes().split(|byte| *byte == b'/').collect() }
+}
+
+fn prefixes<'a, 'b>(names: &'a [&'b [u8]]) -> impl Iterator<Item = &'a [&'b [u8]]> {
+    (1..names.len()).map(move |end| &names[..end])
+}
+
+fn common(a: &RelPath, b: &RelPath) -> RelPath {
+    let mut candidate = a.clone();
+    while !b.is_within(&candidate) {
+        match candidate.parent() {
+            Some(parent) => candidate = parent,
+            None => break,
+        }
+    }
+    candidate
+}
+
+/// Writes out every way through `{a,b}`, also nested.
+fn alternatives(text: &str) -> Result<Vec<String>, BadPattern> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    let mut in_class = false;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 1,
+            b'[' => in_class = true,
+            b']' => in_class = false,
+            b'{' if !in_class => {
+                let (end, commas) = closing(bytes, at)?;
+                let mut all = Vec::new();
+                let mut from = at + 1;
+                for to in commas.into_iter().chain([end]) {
+                    for tail in alternatives(&format!("{}{}", &text[from..to], &text[end + 1..]))? {
+                        all.push(format!("{}{tail}", &text[..at]));
+                        if all.len() > 256 {
+                            return Err(BadPattern::TooMany);
+                        }
+                    }
+                    from = to + 1;
+                }
+                return Ok(all);
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    Ok(vec![text.to_owned()])
+}
+
+fn closing(bytes: &[u8], open: usize) -> Result<(usize, Vec<usize>), BadPattern> {
+    let (mut depth, mut commas, mut at) = (0_usize, Vec::new(), open);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 1,
+            b'{' => depth += 1,
+            b',' if depth == 1 => commas.push(at),
+            b'}' => {
+                depth -= 1;
+                if depth == 0 {
+                    return Ok((at, commas));
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    Err(BadPattern::Brace)
+}
+
+fn segments(text: &str) -> Result<Vec<Segment>, BadPattern> {
+    let mut found: Vec<Segment> = Vec::new();
+    for part in text.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                if found.pop().is_none() {
+                    return Err(BadPath::Outside.into());
+                }
+            }
+            "**" => {
+                if found.last() != Some(&Segment::Folders) {
+                    found.push(Segment::Folders);
+                }
+            }
+            name => found.push(Segment::Name(tokens(name)?)),
+        }
+    }
+    Ok(found)
+}
+
+fn tokens(name: &str) -> Result<Vec<Token>, BadPattern> {
+    let bytes = name.as_bytes();
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            0 => return Err(BadPath::Nul.into()),
+            b'\\' if at + 1 < bytes.len() => {
+                at += 1;
+                found.push(Token::Byte(bytes[at]));
+            }
+            b'?' => found.push(Token::One),
+            b'*' => {
+                if bytes.get(at + 1) == Some(&b'*') {
+                    return Err(BadPattern::Folders);
+                }
+                found.push(Token::Many);
+            }
+            b'[' => {
+                let (class, end) = class(bytes, at)?;
+                found.push(class);
+                at = end;
+            }
+            byte => found.push(Token::Byte(byte)),
+        }
+        at += 1;
+    }
+    Ok(found)
+}
+
+fn class(bytes: &[u8], open: usize) -> Result<(Token, usize), BadPattern> {
+    let mut at = open + 1;
+    let negated = matches!(bytes.get(at), Some(b'!' | b'^'));
+    if negated {
+        at += 1;
+    }
+    let first = at;
+    let mut ranges = Vec::new();
+    loop {
+        let byte = *bytes.get(at).ok_or(BadPattern::Class)?;
+        if byte == b']' && at > first {
+            return Ok((Token::Class { negated, ranges }, at));
+        }
+        match (bytes.get(at + 1), bytes.get(at + 2)) {
+            (Some(b'-'), Some(end)) if *end != b']' => {
+                ranges.push((byte, *end));
+                at += 3;
+            }
+            _ => {
+                ranges.push((byte, byte));
+                at += 1;
+            }
+        }
+    }
+}
+
+fn plain(tokens: &[Token]) -> Option<Vec<u8>> {
+    tokens.iter().map(|token| if let Token::Byte(byte) = token { Some(*byte) } else { None }).collect()
+}
+
+fn literal_of(way: &[Segment]) -> Result<Option<RelPath>, BadPattern> {
+    let mut path = RelPath::root();
+    for segment in way {
+        let Segment::Name(tokens) = segment else { return Ok(None) };
+        let Some(name) = plain(tokens) else { return Ok(None) };
+        path = path.join(name)?;
+    }
+    Ok(Some(path))
+}
+
+fn matches(way: &[Segment], names: &[&[u8]]) -> bool {
+    match (way.split_first(), names.split_first()) {
+        (None, None) => true,
+        (Some((Segment::Folders, rest)), _) => (0..=names.len()).any(|skip| matches(rest, &names[skip..])),
+        (Some((Segment::Name(tokens), rest)), Some((name, others))) => matches_name(tokens, name) && matches(rest, others),
+        _ => false,
+    }
+}
+
+fn may_continue(way: &[Segment], names: &[&[u8]]) -> bool {
+    match (way.split_first(), names.split_first()) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some((Segment::Folders, _)), Some(_)) => true,
+        (Some((Segment::Name(tokens), rest)), Some((name, others))) => matches_name(tokens, name) && may_continue(rest, others),
+    }
+}
+
+/// Matches with one saved position per `*`, so the time is bounded by the product of the lengths.
+fn matches_name(tokens: &[Token], name: &[u8]) -> bool {
+    let (mut t, mut n) = (0, 0);
+    let mut back: Option<(usize, usize)> = None;
+    while n < name.len() {
+        if tokens.get(t) == Some(&Token::Many) {
+            back = Some((t, n));
+            t += 1;
+        } else if tokens.get(t).is_some_and(|token| takes(token, name[n])) {
+            t += 1;
+            n += 1;
+        } else if let Some((star, from)) = back {
+            back = Some((star, from + 1));
+            t = star + 1;
+            n = from + 1;
+        } else {
+            return false;
+        }
+    }
+    tokens[t..].iter().all(|token| *token == Token::Many)
+}
+
+fn takes(token: &Token, byte: u8) -> bool {
+    match token {
+        Token::Byte(own) => *own == byte,
+        Token::One | Token::Many => true,
+        Token::Class { negated, ranges } => ranges.iter().any(|(low, high)| (*low..=*high).contains(&byte)) != *negated,
+    }
+}
+
+/// Whether two lists of segments share a path: the product of both automata, one row at a time.
+fn intersect(a: &[Segment], b: &[Segment]) -> bool {
+    meet(
+        a,
+        b,
+        |x, y| match (x, y) {
+            (Segment::Name(x), Segment::Name(y)) => meet(x, y, one_byte, |token| *token == Token::Many),
+            _ => true,
+        },
+        |segment| *segment == Segment::Folders,
+    )
+}
+
+/// Whether one byte of a name could be taken by both.
+fn one_byte(a: &Token, b: &Token) -> bool {
+    if let (Token::Byte(byte), other) | (other, Token::Byte(byte)) = (a, b) {
+        return takes(other, *byte);
+    }
+    (1..=u8::MAX).filter(|byte| *byte != b'/').any(|byte| takes(a, byte) && takes(b, byte))
+}
+
+fn meet<T>(a: &[T], b: &[T], one: impl Fn(&T, &T) -> bool, any: impl Fn(&T) -> bool) -> bool {
+    let mut reached = vec![vec![false; b.len() + 1]; a.len() + 1];
+    reached[0][0] = true;
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            if !reached[i][j] {
+                continue;
+            }
+            let (x, y) = (a.get(i), b.get(j));
+            if x.is_some_and(&any) {
+                reached[i + 1][j] = true;
+                if j < b.len() {
+                    reached[i][j + 1] = true;
+                }
+            }
+            if y.is_some_and(&any) {
+                reached[i][j + 1] = true;
+                if i < a.len() {
+                    reached[i + 1][j] = true;
+                }
+            }
+            if let (Some(x), Some(y)) = (x, y)
+                && !any(x)
+                && !any(y)
+                && one(x, y)
+            {
+                reached[i + 1][j + 1] = true;
+            }
+        }
+    }
+    reached[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_of_a_path_takes_no_character_for_a_wildcard() {
+        for name in [&b"a[b]*{c,d}/\\x"[..], b"\xff\n", b"plain/name"] {
+            let path = RelPath::new(name).unwrap();
+            let pattern = Pattern::of(&path);
+            assert!(pattern.selects(&path) && pattern.covers(&path.join("below").unwrap()) && pattern.meets(&Pattern::of(&path)));
+            assert_eq!(pattern.literal(), Some(&path));
+            assert!(!pattern.selects(&RelPath::new("a").unwrap()));
+        }
+    }
+
+    fn pattern(text: &str) -> Pattern {
+        Pattern::new(text).unwrap()
+    }
+
+    fn path(text: &str) -> RelPath {
+        RelPath::new(text).unwrap()
+    }
+
+    #[test]
+    fn patterns_select_what_they_say() {
+        for (text, file, expected) in [
+            ("src/**/*.rs", "src/a.rs", true),
+            ("src/**/*.rs", "src/a/b/c.rs", true),
+            ("src/**/*.rs", "src/a.txt", false),
+            ("src/**/*.rs", "lib/a.rs", false),
+            ("*.go", "a.go", true),
+            ("*.go", "x/a.go", false),
+            ("**/*.go", "a.go", true),
+            ("src", "src/deep/file", true),
+            ("src/", "src/deep/file", true),
+            ("src", "srcs", false),
+            ("a[0-9].c", "a5.c", true),
+            ("a[!0-9].c", "a5.c", false),
+            ("{a,b}/{c,d}", "b/c", true),
+            ("{a,b}/{c,d}", "b/e", false),
+            ("\\*.c", "*.c", true),
+            ("\\*.c", "a.c", false),
+            ("**", ".hidden/x", true),
+            ("a/*/", "a/b/c", true),
+            ("a/*", "a/b/c", false),
+            (".", "a/b", true),
+        ] {
+            assert_eq!(pattern(text).selects(&path(file)), expected, "{text} on {file}");
+        }
+    }
+
+    #[test]
+    fn an_exclusion_covers_the_folders_it_names() {
+        for (text, file, expected) in [
+            ("**/node_modules", "a/node_modules/b/c", true),
+            ("target", "target/x", true),
+            ("*.md", "docs/a.md", false),
+            ("**/*.md", "docs/a.md", true),
+        ] {
+            assert_eq!(pattern(text).covers(&path(file)), expected, "{text} on {file}");
+        }
+        assert!(pattern("target/**").covers_all_below(&path("target")));
+        assert!(!pattern("target/*.o").covers_all_below(&path("target")));
+    }
+
+    #[test]
+    fn two_patterns_meet_only_when_a_path_can_be_in_both() {
+        for (a, b, expected) in [
+            ("dist/app", "dist/**", true),
+            ("dist/app", "**/*.go", false),
+            ("dist/", "**/*.go", true),
+            ("dist/app", "dist", true),
+            ("gen/*.go", "**/*.go", true),
+            ("gen/*.c", "**/*.go", false),
+            ("a*b", "*ab", true),
+            ("a*b", "b*", false),
+            ("[a-c]x", "[d-f]x", false),
+            ("x/**/y", "x/y", true),
+            ("**/a/**", "b/**/c", true),
+            ("out", "outer", false),
+        ] {
+            assert_eq!(pattern(a).meets(&pattern(b)), expected, "{a} and {b}");
+            assert_eq!(pattern(b).meets(&pattern(a)), expected, "{b} and {a}");
+        }
+    }
+
+    #[test]
+    fn a_walk_starts_as_deep_as_it_can() {
+        for (text, base) in [("src/**/*.rs", "src"), ("*.rs", ""), ("a/b/c", "a/b/c"), ("{a/b,a/c}/*.x", "a"), ("a/*/c/d", "a")] {
+            assert_eq!(pattern(text).base(), path(base), "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_patterns_say_why() {
+        for (text, why) in [
+            ("", BadPattern::Empty),
+            ("/a", BadPath::Absolute.into()),
+            ("../a", BadPath::Outside.into()),
+            ("a[", BadPattern::Class),
+            ("{a", BadPattern::Brace),
+            ("a**b", BadPattern::Folders),
+        ] {
+            assert_eq!(Pattern::new(text), Err(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_walk_enters_only_folders_that_can_hold_a_match() {
+        assert!(pattern("src/**/*.rs").may_select_below(&path("src/a")));
+        assert!(!pattern("src/*.rs").may_select_below(&path("src/a")));
+        assert!(!pattern("src/**").may_select_below(&path("lib")));
+        assert!(pattern("src").may_select_below(&path("src/a")));
+    }
+}

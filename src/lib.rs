@@ -1,0 +1,5 @@
+//! kiln: a declarative build-plan compiler and task runner.
+//!
+//! The modules stand in reading order: seven floors, imports point down. ARCHITECTURE.md draws them.
+
+pub mod base;

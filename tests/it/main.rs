@@ -1,0 +1,11 @@
+//! The integration tests: one binary, one module per subject.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "tests may panic, and set up the machine themselves"
+)]
+
+mod architecture;
