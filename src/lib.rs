@@ -3,3 +3,8 @@
 //! The modules stand in reading order: seven floors, imports point down. ARCHITECTURE.md draws them.
 
 pub mod base;
+
+pub mod event;
+pub mod oci;
+pub mod syntax;
+pub mod sys;

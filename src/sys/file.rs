@@ -1,0 +1,300 @@
+//! Files: every call names its act and its path when it fails.
+
+#![allow(clippy::disallowed_methods, reason = "this is the door")]
+
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A file operation that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {act} `{}`: {cause}", crate::base::words::visible(&path.to_string_lossy()))]
+pub struct FileError {
+    /// What was tried: `read`, `write`, …
+    pub act: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// What the kernel said.
+    #[source]
+    pub cause: io::Error,
+}
+
+impl FileError {
+    /// Whether nothing is there.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self.cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    }
+    /// Whether the disk or the quota is full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self.cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+    /// Whether the place may not be written to.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        matches!(self.cause.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+    }
+}
+
+/// Adds act and path to an error of the kernel.
+pub fn at<T>(act: &'static str, path: impl AsRef<Path>, result: io::Result<T>) -> Result<T, FileError> {
+    result.map_err(|cause| FileError { act, path: path.as_ref().to_owned(), cause })
+}
+
+/// Turns "nothing is there" into `None`.
+///
+/// # Errors
+/// Every other error is handed on.
+pub fn optional<T>(result: Result<T, FileError>) -> Result<Option<T>, FileError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_missing() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens a regular file for reading. Never blocks on a FIFO; refuses what is not a regular file.
+///
+/// # Errors
+/// [`FileError`].
+pub fn open(path: impl AsRef<Path>) -> Result<File, FileError> {
+    let path = path.as_ref();
+    let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let file = at("read", path, OpenOptions::new().read(true).custom_flags(flags).open(path))?;
+    let metadata = at("read", path, file.metadata())?;
+    if metadata.is_file() { Ok(file) } else { at("read", path, Err(io::Error::other("it is not a regular file"))) }
+}
+
+/// As [`open`], but refuses a link in place of the file.
+///
+/// # Errors
+/// [`FileError`].
+pub fn open_unfollowed(path: impl AsRef<Path>) -> Result<File, FileError> {
+    let path = path.as_ref();
+    let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW).bits() as i32;
+    let file = at("read", path, OpenOptions::new().read(true).custom_flags(flags).open(path))?;
+    let metadata = at("read", path, file.metadata())?;
+    if metadata.is_file() { Ok(file) } else { at("read", path, Err(io::Error::other("it is not a regular file"))) }
+}
+
+/// Reads a whole regular file of at most `limit` bytes.
+///
+/// # Errors
+/// [`FileError`], also when the file is larger.
+pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>, FileError> {
+    let path = path.as_ref();
+    let file = open(path)?;
+    let mut bytes = Vec::new();
+    at("read", path, file.take(limit.saturating_add(1)).read_to_end(&mut bytes))?;
+    if bytes.len() as u64 > limit {
+        return at("read", path, Err(io::Error::other(format!("it is larger than {}", crate::base::size::ByteSize(limit)))));
+    }
+    Ok(bytes)
+}
+
+/// Creates a file that must not exist yet, readable by everyone as far as the umask allows.
+///
+/// # Errors
+/// [`FileError`].
+pub fn create_new(path: impl AsRef<Path>) -> Result<File, FileError> {
+    let path = path.as_ref();
+    at("create", path, OpenOptions::new().write(true).read(true).create_new(true).open(path))
+}
+
+/// Opens a file to append whole records to it; creates it for the owner alone.
+///
+/// # Errors
+/// [`FileError`].
+pub fn append(path: impl AsRef<Path>) -> Result<File, FileError> {
+    let path = path.as_ref();
+    at("write", path, OpenOptions::new().append(true).create(true).read(true).mode(0o600).open(path))
+}
+
+/// Creates a directory and those above it.
+///
+/// # Errors
+/// [`FileError`].
+pub fn create_dirs(path: impl AsRef<Path>) -> Result<(), FileError> {
+    at("create folder", path.as_ref(), fs::create_dir_all(path.as_ref()))
+}
+
+/// Creates one directory that only its owner may enter; says whether it was made, or was there before.
+///
+/// # Errors
+/// [`FileError`].
+pub fn create_private_dir(path: impl AsRef<Path>) -> Result<bool, FileError> {
+    let path = path.as_ref();
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(cause) => Err(FileError { act: "create folder", path: path.to_owned(), cause }),
+    }
+}
+
+/// The user that files made by this process belong to.
+#[must_use]
+pub fn current_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Makes the empty file `to` share the bytes of `from`, where the file system can; says whether it did. Either can be
+/// written to later without the other noticing.
+#[must_use]
+pub fn share(from: &File, to: &File) -> bool {
+    #[cfg(target_os = "linux")]
+    return rustix::fs::ioctl_ficlone(to, from).is_ok();
+    #[cfg(not(target_os = "linux"))]
+    return false;
+}
+
+/// Brings the bytes of files to the disk.
+///
+/// Many calls wait together for one write of the file system's journal: 1,000 small files on ext4 took 1.65 s one after the
+/// other and 0.14 s from 16 threads (medians of 5 on a busy machine). One call for the whole file system took 0.05 s, but
+/// 0.32 s when an unrelated program had just written 512 MiB: its time depends on what others do, so it is not used.
+/// # Errors
+/// [`FileError`], the first one.
+pub fn sync(paths: &[&Path]) -> Result<(), FileError> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+            at("write", path, open(path)?.sync_data())?;
+        }
+        Ok(())
+    };
+    if paths.len() < 4 {
+        return work();
+    }
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..paths.len().min(16)).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
+/// What stands at `path`, without following a link.
+///
+/// # Errors
+/// [`FileError`].
+pub fn status(path: impl AsRef<Path>) -> Result<Metadata, FileError> {
+    at("look at", path.as_ref(), fs::symlink_metadata(path.as_ref()))
+}
+
+/// The names in a directory, sorted by their bytes.
+///
+/// # Errors
+/// [`FileError`].
+pub fn names(path: impl AsRef<Path>) -> Result<Vec<Vec<u8>>, FileError> {
+    let path = path.as_ref();
+    let mut names = Vec::new();
+    for entry in at("list", path, fs::read_dir(path))? {
+        names.push(at("list", path, entry)?.file_name().into_vec());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The target of a symbolic link, as bytes.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_link(path: impl AsRef<Path>) -> Result<Vec<u8>, FileError> {
+    at("read link", path.as_ref(), fs::read_link(path.as_ref())).map(|target| target.into_os_string().into_vec())
+}
+
+/// Makes a symbolic link.
+///
+/// # Errors
+/// [`FileError`].
+pub fn symlink(target: &[u8], path: impl AsRef<Path>) -> Result<(), FileError> {
+    let target = std::ffi::OsString::from_vec(target.to_vec());
+    at("link", path.as_ref(), std::os::unix::fs::symlink(target, path.as_ref()))
+}
+
+/// Gives a file a second name.
+///
+/// # Errors
+/// [`FileError`].
+pub fn hard_link(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<(), FileError> {
+    at("link", to.as_ref(), fs::hard_link(from.as_ref(), to.as_ref()))
+}
+
+/// Copies the bytes of a file (in the kernel where it can), with the mode.
+///
+/// # Errors
+/// [`FileError`].
+pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<u64, FileError> {
+    at("write", to.as_ref(), fs::copy(from.as_ref(), to.as_ref()))
+}
+
+/// Renames; replaces what stands at `to`.
+///
+/// # Errors
+/// [`FileError`].
+pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<(), FileError> {
+    at("rename", to.as_ref(), fs::rename(from.as_ref(), to.as_ref()))
+}
+
+/// Removes a file or a link.
+///
+/// # Errors
+/// [`FileError`].
+pub fn remove(path: impl AsRef<Path>) -> Result<(), FileError> {
+    at("remove", path.as_ref(), fs::remove_file(path.as_ref()))
+}
+
+/// Removes an empty directory.
+///
+/// # Errors
+/// [`FileError`].
+pub fn remove_dir(path: impl AsRef<Path>) -> Result<(), FileError> {
+    at("remove folder", path.as_ref(), fs::remove_dir(path.as_ref()))
+}
+
+/// Removes a directory with all that is in it; follows no link.
+///
+/// # Errors
+/// [`FileError`].
+pub fn remove_tree(path: impl AsRef<Path>) -> Result<(), FileError> {
+    at("remove folder", path.as_ref(), fs::remove_dir_all(path.as_ref()))
+}
+
+/// Sets the permission bits.
+///
+/// # Errors
+/// [`FileError`].
+pub fn set_mode(path: impl AsRef<Path>, mode: u32) -> Result<(), FileError> {
+    at("set mode of", path.as_ref(), fs::set_permissions(path.as_ref(), Permissions::from_mode(mode)))
+}
+
+/// The path without links, `.` and `..`.
+///
+/// # Errors
+/// [`FileError`].
+pub fn canonical(path: impl AsRef<Path>) -> Result<PathBuf, FileError> {
+    at("find", path.as_ref(), fs::canonicalize(path.as_ref()))
+}
+
+/// The first bytes of the names of files that are written and then renamed. What a killed process left bears them, too.
+pub const TEMPORARY: &str = ".kiln-";
+
+/// Writes a whole file so that readers see the old bytes or the new ones, never a part: temporary name, then rename.
+/// With `durable`, the bytes are on the disk before the name is.
+///
+/// # Errors
+/// [`FileError`].
+pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8], durable: bool) -> Result<(), FileError> {
+    let path = path.as_ref();
+    let folder = path.parent().unwrap_or(Path::new("."));
+    create_dirs(folder)?;
+    let mut temporary = at("create", path, tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder))?;
+    at("write", path, temporary.write_all(bytes))?;
+    if durable {
+        at("write", path, temporary.as_file().sync_data())?;
+    }
+    at("set mode of", path, temporary.as_file().set_permissions(Permissions::from_mode(0o644)))?;
+    at("write", path, temporary.persist(path).map_err(|error| error.error)).map(drop)
+}

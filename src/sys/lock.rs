@@ -1,0 +1,130 @@
+//! Locks between processes: a file that one holder at a time has locked. The kernel drops the lock with the process,
+//! however that ends, so no lock outlives its holder.
+//! In: a path. Out: a lock that is given back when dropped. Never: a lock that is told by the existence of a file.
+
+#![allow(clippy::disallowed_methods, reason = "this is the door")]
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::file::{FileError, at};
+
+/// A lock that this process holds. Its file is removed when the lock is given back.
+#[derive(Debug)]
+pub struct Lock {
+    /// Locked while open.
+    _file: File,
+    path: PathBuf,
+}
+
+impl Lock {
+    /// Waits until no other holder is left. Two locks of one path exclude each other also within a process.
+    ///
+    /// # Errors
+    /// [`FileError`] when the file cannot be made, or the file system has no locks.
+    pub fn wait(path: impl AsRef<Path>) -> Result<Self, FileError> {
+        let path = path.as_ref();
+        loop {
+            let file = open(path)?;
+            match file.lock() {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return at("lock", path, Err(error)),
+            }
+            if is_current(&file, path) {
+                return Ok(Self { _file: file, path: path.to_owned() });
+            }
+        }
+    }
+
+    /// Takes the lock if nobody holds it; `None` when somebody does.
+    ///
+    /// # Errors
+    /// As [`Lock::wait`].
+    pub fn try_take(path: impl AsRef<Path>) -> Result<Option<Self>, FileError> {
+        let path = path.as_ref();
+        loop {
+            let file = open(path)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(TryLockError::Error(error)) => return at("lock", path, Err(error)),
+            }
+            if is_current(&file, path) {
+                return Ok(Some(Self { _file: file, path: path.to_owned() }));
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    /// Removes the file first and unlocks it by closing: who waited on it sees that the name is gone and makes a new file.
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn open(path: &Path) -> Result<File, FileError> {
+    let flags = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+    at("lock", path, OpenOptions::new().read(true).write(true).create(true).mode(0o600).custom_flags(flags).open(path))
+}
+
+/// Whether the file that was locked still bears the name: the last holder removed it while this one waited, otherwise.
+fn is_current(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(held), Ok(named)) => (held.dev(), held.ino()) == (named.dev(), named.ino()),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn only_one_of_many_threads_holds_the_lock_and_no_file_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let (inside, done) = (AtomicU32::new(0), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let lock = Lock::wait(&path).unwrap();
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        done.fetch_add(1, Ordering::SeqCst);
+                        drop(lock);
+                    }
+                });
+            }
+        });
+        assert_eq!(done.into_inner(), 400);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_lock_that_is_held_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = Lock::try_take(&path).unwrap();
+        assert!(held.is_some());
+        assert!(Lock::try_take(&path).unwrap().is_none());
+        drop(held);
+        assert!(Lock::try_take(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_file_that_a_killed_holder_left_does_not_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        fs::write(&path, "").unwrap();
+        assert!(Lock::try_take(&path).unwrap().is_some());
+        assert!(!path.exists());
+    }
+}

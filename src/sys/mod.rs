@@ -1,0 +1,22 @@
+//! The only door to the machine: files, clock, environment, programs.
+//! In: absolute paths and plain values. Out: bytes, or an error that carries the path and the act. Never: a decision.
+
+pub mod cancel;
+pub mod clock;
+pub mod env;
+pub mod exit;
+pub mod file;
+pub mod folder_lock;
+pub mod git;
+pub mod helper;
+pub mod lock;
+pub mod modes;
+pub mod process;
+pub mod program;
+pub mod random;
+pub mod shim;
+pub mod signal;
+pub mod stat;
+pub mod terminal;
+pub mod tree;
+pub mod walk;

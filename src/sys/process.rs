@@ -1,0 +1,405 @@
+//! Programs that kiln starts: each behind a helper ([`super::shim`]) that lets nothing outlive it.
+//! In: a complete description; nothing is inherited but what it lists. Out: the bytes of both pipes, and how it ended.
+//! Never: waits for a pipe that a daemon keeps open; leaves a process behind, however kiln ends.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream as StdStream;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use rustix::process::{Pid, Signal};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::process::{ChildStderr, ChildStdout, Command};
+use tokio::time::Instant;
+
+use super::cancel::{Cancel, Urgency};
+use super::exit::{Exit, How, Stopped};
+use super::program::{self, Attempt, SpawnError};
+use super::shim;
+
+/// How long the pipes are still read after everything has ended: only a daemon of another parent can hold them then.
+const DRAIN: Duration = Duration::from_millis(200);
+/// The same when such a daemon writes without a pause.
+const DRAIN_FLOOD: Duration = Duration::from_millis(1_000);
+/// How long the helper may take beyond the grace before kiln kills the group itself.
+const HELPER_SLACK: Duration = Duration::from_secs(5);
+/// Pauses between tries when the machine has no room for one more process; together about five seconds.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LAST_PAUSE: Duration = Duration::from_millis(2_560);
+/// The size of each read from a pipe, in bytes.
+const CHUNK: usize = 64 << 10;
+
+/// Where a program reads and writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Io {
+    /// Input is `/dev/null`, output comes through pipes; a session of its own, without a terminal.
+    Captured,
+    /// All three are kiln's own, and it joins kiln's process group, as under `make`: Ctrl-C reaches it directly, Ctrl-Z
+    /// stops both, and the terminal need not be taken back. (Taking it back from the background needs `SIGTTOU` ignored,
+    /// which no safe call offers.)
+    Terminal,
+}
+
+/// A program to start.
+#[derive(Debug, Clone, Copy)]
+pub struct Spec<'a> {
+    /// A kiln that can be the helper; [`own_program`] outside tests.
+    pub shim: &'a Path,
+    /// A name to search in the `PATH` of `env`, or a path relative to `dir`.
+    pub program: &'a OsStr,
+    /// What follows it.
+    pub args: &'a [OsString],
+    /// All that it gets; nothing else is inherited.
+    pub env: &'a [(OsString, OsString)],
+    /// Where it runs; absolute.
+    pub dir: &'a Path,
+    /// Where it reads and writes.
+    pub io: Io,
+}
+
+/// The path under which the kernel always finds the running program, also when its file was replaced meanwhile.
+#[must_use]
+pub fn own_program() -> &'static Path {
+    Path::new("/proc/self/exe")
+}
+
+/// When a program is to be stopped.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Someone's wish.
+    pub cancel: Cancel,
+    /// The longest time that it may run, from the start.
+    pub timeout: Option<Duration>,
+    /// The time between `SIGTERM` and `SIGKILL`.
+    pub grace: Duration,
+}
+
+/// One of the two pipes of a captured program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pipe {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+/// A program that runs. Dropping it stops the program and everything below it, within a second.
+#[derive(Debug)]
+pub struct Child {
+    helper: tokio::process::Child,
+    control: Control,
+    out: Option<ChildStdout>,
+    err: Option<ChildStderr>,
+    pid: Pid,
+    /// Whether the command leads a process group of its own.
+    leads: bool,
+    started: Instant,
+}
+
+/// Starts a program; waits and tries again for about five seconds when the machine has no room for one more process.
+///
+/// # Errors
+/// [`SpawnError`], one kind per cause.
+pub async fn spawn(spec: &Spec<'_>) -> Result<Child, SpawnError> {
+    check_directory(spec.dir)?;
+    let path = spec.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
+    let found = program::find(spec.program, path, spec.dir)?;
+    let attempt = Attempt { program: spec.program, path: &found, args: spec.args, env: spec.env };
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let fault = match try_spawn(spec, &found).await {
+            Ok(child) => return Ok(child),
+            Err(fault) => fault,
+        };
+        if fault.may_pass(pause) {
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+            continue;
+        }
+        return Err(match fault {
+            Fault::Helper(cause) if is_of_helper(&cause) => {
+                SpawnError::Helper { program: crate::base::words::visible(&spec.program.to_string_lossy()), cause }
+            }
+            Fault::Helper(cause) | Fault::Command(cause) => attempt.explain(cause),
+        });
+    }
+}
+
+/// Whether the helper itself is at fault. It carries the same arguments and environment as the command and needs as much
+/// room, so that a list that is too long, a NUL byte or a full machine shows here already.
+fn is_of_helper(cause: &io::Error) -> bool {
+    match Errno::from_io_error(cause) {
+        Some(errno) => errno != Errno::TOOBIG && !program::is_busy(errno),
+        None => cause.kind() != io::ErrorKind::InvalidInput,
+    }
+}
+
+fn check_directory(dir: &Path) -> Result<(), SpawnError> {
+    let why = match rustix::fs::stat(dir) {
+        Ok(status) if rustix::fs::FileType::from_raw_mode(status.st_mode).is_dir() => {
+            if rustix::fs::access(dir, rustix::fs::Access::EXEC_OK).is_ok() {
+                return Ok(());
+            }
+            "this user may not enter it"
+        }
+        Ok(_) => "it is not a folder",
+        Err(_) => "there is no such folder",
+    };
+    Err(SpawnError::NoDirectory { dir: crate::base::words::visible(&dir.to_string_lossy()), why })
+}
+
+/// Who failed: the helper, or the command that it started.
+enum Fault {
+    Helper(io::Error),
+    Command(io::Error),
+}
+
+impl Fault {
+    /// Whether another try may end otherwise, `pause` after this one.
+    fn may_pass(&self, pause: Duration) -> bool {
+        let (Self::Helper(cause) | Self::Command(cause)) = self;
+        match Errno::from_io_error(cause) {
+            Some(errno) => program::is_busy(errno) && pause <= LAST_PAUSE,
+            // A helper that died without a word: most likely Ctrl-C reached it before it had left kiln's process group. It
+            // gets one more try, in which the wish to stop is then seen in the usual place.
+            None => cause.kind() == io::ErrorKind::BrokenPipe && pause == FIRST_PAUSE,
+        }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(cause: io::Error) -> Self {
+        Self::Helper(cause)
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "this is the door")]
+async fn try_spawn(spec: &Spec<'_>, found: &Path) -> Result<Child, Fault> {
+    let (ours, theirs) = StdStream::pair()?;
+    let group = match spec.io {
+        Io::Captured => 0,
+        Io::Terminal => rustix::process::getpgrp().as_raw_nonzero().get(),
+    };
+    let mut command = Command::new(spec.shim);
+    // The helper enters the folder itself: with a folder to enter, the C library of a static program can only fork, and that
+    // copies the page tables of a large process for each step.
+    command.arg0("kiln").arg(shim::WORD).arg(group.to_string()).arg(spec.dir).arg(found).arg(spec.program).args(spec.args);
+    command.env_clear().envs(spec.env.iter().map(|(name, value)| (name, value)));
+    command.stdin(OwnedFd::from(theirs));
+    match spec.io {
+        Io::Captured => {
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        }
+        Io::Terminal => {
+            // Out of reach of the terminal's signals; the command itself joins kiln's group again.
+            command.process_group(0);
+            send_stdin(&ours)?;
+        }
+    }
+    let started = Instant::now();
+    let mut helper = command.spawn()?;
+    // `command` holds the helper's end of the socket; while it is open here, a dead helper would go unnoticed.
+    drop(command);
+    ours.set_nonblocking(true)?;
+    let mut control = Control { socket: UnixStream::from_std(ours)?, heard: Vec::new() };
+    match control.hear().await {
+        Some(Told::Pid(pid)) => {
+            let (out, err) = (helper.stdout.take(), helper.stderr.take());
+            Ok(Child { helper, control, out, err, pid, leads: spec.io == Io::Captured, started })
+        }
+        Some(Told::Errno(errno)) => {
+            // Already ending; collected here so that no zombie stays until the next child.
+            let _ = helper.wait().await;
+            Err(Fault::Command(if errno == 0 { io::ErrorKind::InvalidInput.into() } else { io::Error::from_raw_os_error(errno) }))
+        }
+        _ => {
+            let _ = helper.kill().await;
+            Err(Fault::Helper(io::ErrorKind::BrokenPipe.into()))
+        }
+    }
+}
+
+/// Sends kiln's standard input through the socket; the helper's own is the socket itself.
+fn send_stdin(control: &StdStream) -> io::Result<()> {
+    let stdin = io::stdin();
+    let fds = [stdin.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    }
+    rustix::net::sendmsg(control, &[IoSlice::new(b"+")], &mut ancillary, SendFlags::empty())?;
+    Ok(())
+}
+
+/// kiln's end of the helper's socket.
+#[derive(Debug)]
+struct Control {
+    socket: UnixStream,
+    /// What came and is no whole line yet.
+    heard: Vec<u8>,
+}
+
+/// What the helper says.
+enum Told {
+    Pid(Pid),
+    Errno(i32),
+    Status(ExitStatus),
+    Left(usize),
+}
+
+impl Control {
+    /// The next line; `None` when the helper is gone. May be dropped and called again at any time.
+    async fn hear(&mut self) -> Option<Told> {
+        loop {
+            if let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.heard.drain(..=end).collect();
+                return Told::parse(&line);
+            }
+            match self.socket.read_buf(&mut self.heard).await {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return None,
+            }
+        }
+    }
+}
+
+impl Told {
+    fn parse(line: &[u8]) -> Option<Self> {
+        let (word, number) = std::str::from_utf8(line).ok()?.trim_end().split_once(' ')?;
+        Some(match word {
+            "pid" => Self::Pid(Pid::from_raw(number.parse().ok()?)?),
+            "errno" => Self::Errno(number.parse().ok()?),
+            "status" => Self::Status(ExitStatus::from_raw(number.parse().ok()?)),
+            "left" => Self::Left(number.parse().ok()?),
+            _ => return None,
+        })
+    }
+}
+
+/// What is known while a program runs.
+#[derive(Default)]
+struct Watch {
+    how: Option<How>,
+    stopped: Option<Stopped>,
+    left_behind: usize,
+    /// How urgently the helper was asked to stop it.
+    asked: Option<Urgency>,
+    /// When kiln no longer trusts the helper.
+    backstop: Option<Instant>,
+    /// Set when the helper is gone: since when.
+    gone: Option<Instant>,
+}
+
+/// What happened next.
+enum Next {
+    Stop(Stopped, Urgency),
+    Told(Option<Told>),
+    Wrote(Pipe, usize),
+    Overdue,
+    Drained,
+}
+
+impl Child {
+    /// The process id of the command.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
+    /// Reads both pipes to `output` until the program and everything below it has ended, or a limit is reached and all
+    /// was stopped. Dropping the future stops the program too.
+    pub async fn wait(mut self, limits: &Limits, output: &mut (dyn FnMut(Pipe, &[u8]) + Send)) -> Exit {
+        let mut buffers = [vec![0; CHUNK], vec![0; CHUNK]];
+        let mut watch = Watch::default();
+        while watch.gone.is_none() || self.out.is_some() || self.err.is_some() {
+            match self.next(&watch, limits, &mut buffers).await {
+                Next::Stop(why, urgency) => self.stop(&mut watch, why, urgency, limits.grace).await,
+                Next::Told(Some(Told::Status(status))) => watch.how = Some(How::of(status)),
+                Next::Told(Some(Told::Left(count))) => watch.left_behind = count,
+                Next::Told(Some(Told::Pid(_) | Told::Errno(_))) => {}
+                Next::Told(None) => watch.gone = Some(Instant::now()),
+                Next::Wrote(Pipe::Out, 0) => self.out = None,
+                Next::Wrote(Pipe::Err, 0) => self.err = None,
+                Next::Wrote(pipe, count) => output(pipe, &buffers[pipe as usize][..count]),
+                Next::Overdue => {
+                    // The helper hangs or was stopped by a signal. Its end closes the socket, which ends this loop.
+                    watch.backstop = None;
+                    self.kill_group();
+                    let _ = self.helper.start_kill();
+                }
+                Next::Drained => break,
+            }
+            if watch.gone.is_some() && watch.how.is_none() {
+                self.kill_group();
+            }
+        }
+        let _ = self.helper.wait().await;
+        Exit { how: watch.how.unwrap_or(How::Lost), stopped: watch.stopped, left_behind: watch.left_behind }
+    }
+
+    async fn next(&mut self, watch: &Watch, limits: &Limits, buffers: &mut [Vec<u8>; 2]) -> Next {
+        let running = watch.gone.is_none();
+        let [out_buffer, err_buffer] = buffers;
+        let deadline = limits.timeout.and_then(|timeout| self.started.checked_add(timeout));
+        // In this order: a flood on a pipe must not hide the wish to stop, and a pipe is given up when it is silent, or
+        // when a daemon of another parent floods it on and on.
+        tokio::select! {
+            biased;
+            () = limits.cancel.requested(Urgency::Now), if running && watch.asked < Some(Urgency::Now) => {
+                Next::Stop(Stopped::Cancelled, Urgency::Now)
+            }
+            () = limits.cancel.requested(Urgency::Gentle), if running && watch.asked.is_none() => {
+                Next::Stop(Stopped::Cancelled, Urgency::Gentle)
+            }
+            () = until(deadline), if running && watch.asked.is_none() => Next::Stop(Stopped::TimedOut, Urgency::Gentle),
+            () = until(watch.backstop), if running => Next::Overdue,
+            told = self.control.hear(), if running => Next::Told(told),
+            () = until(watch.gone.map(|gone| gone + DRAIN_FLOOD)) => Next::Drained,
+            count = read(&mut self.out, out_buffer) => Next::Wrote(Pipe::Out, count),
+            count = read(&mut self.err, err_buffer) => Next::Wrote(Pipe::Err, count),
+            () = until(watch.gone.map(|gone| gone + DRAIN)) => Next::Drained,
+        }
+    }
+
+    async fn stop(&mut self, watch: &mut Watch, why: Stopped, urgency: Urgency, grace: Duration) {
+        let grace = if urgency == Urgency::Now { Duration::ZERO } else { grace };
+        watch.asked = Some(urgency);
+        watch.backstop = Instant::now().checked_add(grace.saturating_add(HELPER_SLACK));
+        if watch.how.is_none() {
+            watch.stopped = watch.stopped.or(Some(why));
+        }
+        // A helper that cannot be told is gone already; the loop sees that next.
+        let _ = self.control.socket.write_all(format!("stop {}\n", grace.as_millis()).as_bytes()).await;
+    }
+
+    /// Kills what can be reached without the helper.
+    fn kill_group(&self) {
+        if self.leads {
+            let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
+        }
+    }
+}
+
+/// Reads what is there; 0 at the end. A pipe that is closed already never answers.
+async fn read(pipe: &mut Option<impl AsyncRead + Unpin>, buffer: &mut [u8]) -> usize {
+    match pipe {
+        Some(pipe) => pipe.read(buffer).await.unwrap_or(0),
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,76 @@
+//! What the kernel says of a file without opening it, in the form that caches compare.
+//! In: metadata. Out: plain values. Never: a system call.
+
+use std::fs::Metadata;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+
+/// Everything that changes when a file is written, replaced or renamed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Stat {
+    /// The device that the file lies on.
+    pub device: u64,
+    /// The file's number on its device.
+    pub inode: u64,
+    /// The size in bytes.
+    pub size: u64,
+    /// The bits of type and permission.
+    pub mode: u32,
+    /// When the content changed, as the owner may set it: nanoseconds since 1970.
+    pub modified: i128,
+    /// When content or name changed, as only the kernel sets it: nanoseconds since 1970.
+    pub changed: i128,
+}
+
+impl Stat {
+    /// Takes over what `metadata` holds.
+    #[must_use]
+    pub fn of(metadata: &Metadata) -> Self {
+        let nanos = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            mode: metadata.mode(),
+            modified: nanos(metadata.mtime(), metadata.mtime_nsec()),
+            changed: nanos(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// What stands under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A regular file.
+    File {
+        /// Whether its owner may execute it.
+        executable: bool,
+    },
+    /// A symbolic link, whatever it leads to.
+    Link,
+    /// A folder.
+    Folder,
+    /// A FIFO, a socket or a device: the word for it.
+    Special(&'static str),
+}
+
+impl Kind {
+    /// The kind that `metadata` tells of; links are links when it was taken without following.
+    #[must_use]
+    pub fn of(metadata: &Metadata) -> Self {
+        let kind = metadata.file_type();
+        if kind.is_file() {
+            // The owner's bit alone, as git has it: group and others follow the umask of whoever wrote the file.
+            Self::File { executable: metadata.mode() & 0o100 != 0 }
+        } else if kind.is_symlink() {
+            Self::Link
+        } else if kind.is_dir() {
+            Self::Folder
+        } else if kind.is_fifo() {
+            Self::Special("FIFO")
+        } else if kind.is_socket() {
+            Self::Special("socket")
+        } else {
+            Self::Special("device")
+        }
+    }
+}
