@@ -8,3 +8,5 @@ pub mod event;
 pub mod oci;
 pub mod syntax;
 pub mod sys;
+
+pub mod plan;

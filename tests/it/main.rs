@@ -9,4 +9,6 @@
 )]
 
 mod architecture;
+mod plan;
+mod schema;
 mod syntax;

@@ -1,0 +1,141 @@
+//! What every reader shares: the facts, the names in scope, and the faults found so far.
+//! In: the parts of one call of [`super::resolve`]. Out: faults and warnings, one per root cause.
+//! Never: shared between two plans.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use minijinja::Environment;
+
+use crate::base::diagnostic::{Diagnostic, Diagnostics, Severity, Span};
+use crate::syntax::document::{Node, Value};
+
+use super::facts::{Facts, Recorder};
+use super::value::bindings::Bindings;
+use super::value::template::Template;
+
+/// The most targets, and the most matrix cells of one target.
+pub(super) const CELL_LIMIT: usize = 10_000;
+/// The most definitions of a plan: targets × cells × platforms.
+pub(super) const STEP_LIMIT: usize = 100_000;
+
+/// The identity of a place: its source and its first byte.
+type Place = (usize, usize);
+
+fn place(span: &Span) -> Place {
+    (Arc::as_ptr(&span.source) as usize, span.start)
+}
+
+/// Everything that one call of `resolve` works with.
+pub(super) struct Cx<'a> {
+    /// Answers and remembers.
+    pub facts: Recorder<'a>,
+    pub(super) engine: &'a Environment<'static>,
+    pub(super) bindings: OnceCell<Bindings<'a>>,
+    templates: RefCell<HashMap<Place, Option<Rc<Template<'a>>>>>,
+    /// Bytes of text made so far.
+    pub(super) spent: Cell<usize>,
+    /// Definitions made so far.
+    pub(super) steps: Cell<usize>,
+    faults: RefCell<Diagnostics>,
+    told: RefCell<HashSet<(&'static str, Place, usize)>>,
+    broken: RefCell<HashSet<Place>>,
+    /// Kinds of nodes that a node of an unknown name at the top was probably meant to be.
+    meant: RefCell<HashSet<&'static str>>,
+}
+
+impl<'a> Cx<'a> {
+    pub(super) fn new(facts: &'a dyn Facts, engine: &'a Environment<'static>) -> Self {
+        Self {
+            facts: Recorder::new(facts),
+            engine,
+            bindings: OnceCell::new(),
+            templates: RefCell::default(),
+            spent: Cell::new(0),
+            steps: Cell::new(0),
+            faults: RefCell::default(),
+            told: RefCell::default(),
+            broken: RefCell::default(),
+            meant: RefCell::default(),
+        }
+    }
+
+    /// Takes a fault or a warning in. A second one with the same code at the same place has the same root cause (another
+    /// cell or platform of the same node) and is dropped.
+    pub(super) fn fault(&self, fault: Diagnostic) {
+        let new = match fault.labels.first() {
+            Some(label) => self.told.borrow_mut().insert((fault.code, place(&label.span), label.span.len)),
+            None => true,
+        };
+        if new {
+            self.faults.borrow_mut().push(fault);
+        }
+    }
+
+    /// Marks a node or value whose form is wrong, so that nothing reads it.
+    pub(super) fn break_at(&self, span: &Span) {
+        self.broken.borrow_mut().insert(place(span));
+    }
+
+    /// Notes what a node of an unknown name was probably meant to be. What it would have declared is missing, so whoever
+    /// refers to it is not at fault.
+    pub(super) fn probably_meant(&self, word: &'static str) {
+        self.meant.borrow_mut().insert(word);
+    }
+
+    /// Whether a node of an unknown name was probably meant to be one of these.
+    pub(super) fn may_lack(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| self.meant.borrow().contains(word))
+    }
+
+    /// Whether the node's own form is good.
+    pub(super) fn is_good(&self, node: &Node) -> bool {
+        !self.broken.borrow().contains(&place(&node.name.span))
+    }
+
+    /// Whether the form of the value is good.
+    pub(super) fn is_good_value(&self, value: &Value) -> bool {
+        !self.broken.borrow().contains(&place(&value.span))
+    }
+
+    /// The text of a value taken apart, once for all cells; `None` when it cannot be, which is reported.
+    pub(super) fn template(&self, value: &Value, text: &str) -> Option<Rc<Template<'a>>> {
+        let key = place(&value.span);
+        if let Some(known) = self.templates.borrow().get(&key) {
+            return known.clone();
+        }
+        let template = match Template::new(self.engine, value, text) {
+            Ok(template) => Some(Rc::new(template)),
+            Err(faults) => {
+                faults.into_iter().for_each(|fault| self.fault(fault));
+                None
+            }
+        };
+        self.templates.borrow_mut().insert(key, template.clone());
+        template
+    }
+
+    /// All faults and warnings, with the facts that were read.
+    pub(super) fn finish(self) -> Finished {
+        let faults = self.faults.into_inner();
+        let stops = faults.has_errors();
+        let mut all = Diagnostics::default();
+        let mut warnings = Vec::new();
+        for fault in faults.sorted() {
+            if stops || fault.severity == Severity::Error { all.push(fault) } else { warnings.push(fault) }
+        }
+        Finished { faults: stops.then_some(all), warnings, facts_read: self.facts.into_read() }
+    }
+}
+
+/// What is left at the end.
+pub(super) struct Finished {
+    /// All faults and warnings in order of place, when something stops the plan.
+    pub faults: Option<Diagnostics>,
+    /// The warnings, when nothing does.
+    pub warnings: Vec<Diagnostic>,
+    /// What was read.
+    pub facts_read: Vec<(String, String)>,
+}

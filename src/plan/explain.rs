@@ -1,0 +1,218 @@
+//! One paragraph per code, for `kiln explain CODE`.
+
+/// The paragraph about a code of the planner; `None` when the planner gives no such code.
+#[must_use]
+pub fn explain(code: &str) -> Option<&'static str> {
+    CODES.iter().find(|(known, _)| *known == code).map(|(_, text)| *text)
+}
+
+/// All codes of the planner, sorted, each with its paragraph.
+pub const CODES: &[(&str, &str)] = &[
+    (
+        "plan::arguments",
+        "A node has too few or too many values behind its name, or a value and a block where only one may stand. The help shows \
+         the form of the node: `copy SOURCE… DESTINATION` takes one source or more and then one destination; what stands in \
+         `[…]` may be left out.",
+    ),
+    (
+        "plan::bad-choice",
+        "A `param` with `choices` has another value. The value may come from `--set name=value`, from the environment variable \
+         KILN_PARAM_NAME, or from `default=`, in this order.",
+    ),
+    (
+        "plan::bad-duration",
+        "A length of time is a number with a unit: `250ms`, `90s`, `5m`, `1h30m`, `2d`. It is written in quotes, because KDL \
+         does not take a bare word that begins with a digit.",
+    ),
+    (
+        "plan::bad-expression",
+        "The text between `${` and `}` is not an expression, or has no value. An expression names a value (`version`, `git.sha`, \
+         `list[0]`), may shape it with filters (`git.branch|slug`), put texts together (`a ~ \"-\" ~ b`), compare, and choose \
+         (`\"x\" if platform.arch == \"arm64\" else \"y\"`). `$${` stands for a `${` that is not an expression. Scripts in `run` are \
+         never searched for expressions.",
+    ),
+    (
+        "plan::bad-name",
+        "A name has characters that mean something else. Targets, registries and policies have letters, digits, `_`, `-`, `.` \
+         and `:`, because they are typed on command lines and printed in step names. Values, matrix variables and environment \
+         variables have letters, digits and `_`, because they are used in expressions and handed to programs.",
+    ),
+    (
+        "plan::bad-path",
+        "A path of the project is relative to the plan and stays below its folder; links do not change that. A path in an image \
+         is absolute and has no `..`. Both are checked before anything runs.",
+    ),
+    (
+        "plan::bad-pattern",
+        "A pattern is a path with wildcards: `*` and `?` within one name, `**` for any number of folders, `[a-z]` for one \
+         character, `{a,b}` for either. Without any of these it names a file or a whole folder. In `inputs` and `copy` a `!` before \
+         a pattern leaves files out of what the others select.",
+    ),
+    (
+        "plan::bad-platform",
+        "A platform is `os/arch` or `os/arch/variant` in the words of OCI: `linux/amd64`, `linux/arm/v7`. For Linux the \
+         architecture is enough: `amd64`, `arm64`, `arm-v7`. An image that stands on another image of the plan can be made only \
+         for the platforms of that one.",
+    ),
+    (
+        "plan::bad-reference",
+        "An image is named `name:tag`, `host/path:tag` or, so that it cannot change, `name@sha256:…`. A registry is named by its \
+         host and the path before the image's name: `ghcr.io/acme`. Names of repositories have no upper-case letters.",
+    ),
+    ("plan::bad-size", "A size is a number with a unit: `512MiB` (powers of 1024), `20MB` (powers of 1000), or a plain number of bytes."),
+    (
+        "plan::bad-tag",
+        "A tag has at most 128 letters, digits, `_`, `.` and `-` and begins with none of the last two. `semver`, `branch` and `sha` \
+         are rules that give tags; every other word is the tag itself. Values from outside are made fit with `${name|slug}`.",
+    ),
+    (
+        "plan::bad-value",
+        "A value has the right form, but nothing can be done with it: a port beyond 65535, a signal without its `SIG`, a word that \
+         the node does not know. The message says what is expected.",
+    ),
+    (
+        "plan::cycle",
+        "Values that need each other have no value. The message shows the way round; every step is marked. One of them must be \
+         given a value of its own.",
+    ),
+    (
+        "plan::duplicate-name",
+        "A name stands for one value in the whole plan, so that `${name}` can mean only one. That holds between `let`, `param`, \
+         the variables of `each` and `matrix`, and, where these are exported to a task, its environment.",
+    ),
+    (
+        "plan::duplicate-target",
+        "Tasks, images and groups are named in one space, because `kiln run NAME` and `needs NAME` do not say which kind they \
+         mean. Targets in `each` get different names by having the value in the name: `task \"build-${bin}\"`.",
+    ),
+    (
+        "plan::edition",
+        "The first node of a plan is `kiln 1`: the edition of the language it is written in. A kiln that does not know the edition \
+         refuses the plan instead of reading it in another sense.",
+    ),
+    (
+        "plan::empty",
+        "A target that does nothing, an image without content or an `each` without targets is most likely unfinished. A task that \
+         stands for others has `needs`; a name for several targets is a `group`.",
+    ),
+    (
+        "plan::epoch",
+        "Images carry the time SOURCE_DATE_EPOCH, else that of the commit, so that they are the same on every machine. The \
+         variable holds whole seconds since 1970, as `date +%s` prints them.",
+    ),
+    (
+        "plan::fact",
+        "A value needs something about the repository that cannot be read, although the repository is there. The message ends with \
+         what git said. Where a fact may be missing, `|default('…')` says what holds then.",
+    ),
+    (
+        "plan::lookalike",
+        "Letters of other alphabets can look like those of the Latin one, so two names may look the same and be different. The \
+         plan is carried out; the warning is there because names are typed and reviewed by people.",
+    ),
+    (
+        "plan::matrix",
+        "A matrix has one line per variable: its name and its values. `exclude` names values that the variables have, and leaves \
+         out the cells that have all of them; `include` gives every variable a value, and adds one cell.",
+    ),
+    (
+        "plan::matrix-size",
+        "Values of several variables multiply. kiln counts the cells before it builds them and refuses a plan that could not be \
+         carried out: more than 10,000 cells of a target or targets of a plan, or more than 100,000 of both with their platforms.",
+    ),
+    (
+        "plan::missing-param",
+        "A `param` without `default=` must be set, with `--set name=value` or the environment variable KILN_PARAM_NAME.",
+    ),
+    (
+        "plan::missing-property",
+        "A node lacks a property that it cannot do without. An exception from a policy, for instance, always has a reason.",
+    ),
+    ("plan::not-an-image", "`from` and the `image` of a container name an image. A task or a group of the plan was named instead."),
+    (
+        "plan::not-yet",
+        "The word belongs to the language, but this version of kiln does not carry it out yet. It is refused rather than ignored, \
+         because a plan that says `sign` must not publish without a signature. Leave it out, or wait for the version that knows it; \
+         the change log names it. To come: services, secrets, includes, templates, profiles, Dockerfiles, commands in images, \
+         signatures and attestations.",
+    ),
+    (
+        "plan::output-conflict",
+        "A file has one maker. Two targets, or two cells or platforms of one target, declare outputs that can be the same file, so the \
+         last to run would win. Give each a path of its own; `${platform}` and matrix variables make paths differ.",
+    ),
+    (
+        "plan::output-is-input",
+        "A task's outputs are among its own inputs. It would change its key by running, and so run every time. Leave the outputs \
+         out of the inputs with `!`: `inputs \"src/\" \"!src/gen/\"`.",
+    ),
+    (
+        "plan::push-without-tag",
+        "An image that is pushed needs a tag, or nobody could pull it by name. `tag semver`, `tag branch`, `tag sha` and `tag \"latest\"` can be combined.",
+    ),
+    (
+        "plan::repeated",
+        "Something that has one value is given twice. kiln does not let the last one win in silence; both places are shown.",
+    ),
+    (
+        "plan::same-tag",
+        "Two images would be pushed under the same name, so one would replace the other. The name of an image is that of its \
+         target unless `name=` says otherwise; in a matrix it must contain a variable.",
+    ),
+    (
+        "plan::script-name",
+        "Scripts are handed to the shell as they are written, so that no value can become part of a command. The script names a \
+         value of the plan with `${…}`; the shell looks for a variable of that name, and finds nothing. Declare it with `env`; the \
+         variables of `each` and `matrix` are exported already.",
+    ),
+    (
+        "plan::too-large",
+        "A plan holds names and paths. A value is at most 64 KiB large, all texts of a plan together 64 MiB, and at most 64 names \
+         may stand for one another in a row. The limits keep a mistake, or a hostile plan, from filling the memory.",
+    ),
+    (
+        "plan::undefined",
+        "A name of the plan has no value at this place: the variable is not set, the commit has no tag, the task has no platform. An \
+         empty text would hide the mistake. Where that may happen, say what holds then: `${env.TAG|default('dev')}`.",
+    ),
+    (
+        "plan::unknown-name",
+        "An expression names a value that does not exist. Values come from `let` and `param`, from the variables of `each` and \
+         `matrix`, and from `git`, `host`, `project`, `platform`, `env` and `ci`.",
+    ),
+    (
+        "plan::unknown-node",
+        "A node has a name that means nothing at its place. Nothing is ever ignored, because it might have changed a result.",
+    ),
+    ("plan::unknown-param", "`--set name=value` sets a `param` of the plan. A `let` cannot be set from outside."),
+    ("plan::unknown-policy", "`scan policy=` names a `policy` of the plan. Without it the built-in policy holds."),
+    (
+        "plan::unknown-property",
+        "A node has a property that it does not know. Nothing is ever ignored, because it might have changed a result.",
+    ),
+    ("plan::unknown-registry", "`push` names a `registry` of the plan, not a host: `registry ghcr \"ghcr.io/acme\"`, then `push ghcr`."),
+    ("plan::unknown-rule", "`deny` and `warn` name rules about images. `max-size` has a limit and is a node of its own."),
+    (
+        "plan::unknown-target",
+        "A name in `needs`, `after`, `default`, `group`, `from` or a container's `image` is that of no target of the plan.",
+    ),
+    (
+        "plan::wrong-type",
+        "A value has another form than its place needs: a number where a text stands, a list where one text is needed, a text where \
+         `#true` or `#false` stands. Words that begin with a digit, hold `/` or stand for something in KDL are written in quotes.",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_sorted_and_each_has_a_paragraph() {
+        assert!(CODES.is_sorted_by(|a, b| a.0 < b.0));
+        for (code, text) in CODES {
+            assert!(text.len() > 60 && text.ends_with('.') && !text.contains("  "), "{code}: {text}");
+        }
+        assert_eq!(explain("plan::nothing"), None);
+    }
+}

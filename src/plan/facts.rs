@@ -1,0 +1,252 @@
+//! Facts about the world that a plan may name: the commit, the host, the environment, the CI system.
+//! In: questions, asked only when a value needs the answer. Out: texts, and the list of all that was read.
+//! Never: a process or a file; whoever calls [`super::resolve`] hands the answers in.
+
+use std::cell::RefCell;
+
+use indexmap::IndexMap;
+
+/// A fact of the repository, written `${git.sha}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GitFact {
+    /// The commit, 40 or 64 hexadecimal digits.
+    Sha,
+    /// Its first 12 digits.
+    Short,
+    /// The branch; none when the head is detached.
+    Branch,
+    /// The tag that points at the commit; none when there is none.
+    Tag,
+    /// `git describe --tags --always --dirty`.
+    Describe,
+    /// What [`git_version`] makes of the last tag.
+    Version,
+    /// `true` when a tracked file differs from the commit, else `false`.
+    Dirty,
+    /// The commit's time, seconds since 1970.
+    Time,
+}
+
+impl GitFact {
+    /// All facts with their words and one line each.
+    pub const ALL: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Sha, "sha", "the commit, in full"),
+        (Self::Short, "short", "the commit's first 12 digits"),
+        (Self::Branch, "branch", "the branch"),
+        (Self::Tag, "tag", "the tag that points at the commit"),
+        (Self::Describe, "describe", "what `git describe --tags --always --dirty` prints"),
+        (Self::Version, "version", "the last tag as a version, `1.4.2`, or what follows it, `1.4.3-dev.2+g1a2b3c4d5e6f`"),
+        (Self::Dirty, "dirty", "`true` when a tracked file was changed, else `false`"),
+        (Self::Time, "time", "the commit's time, seconds since 1970"),
+    ];
+}
+
+/// A fact of the CI system, written `${ci.name}`. All are absent outside CI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CiFact {
+    /// `github`, `gitlab`, …
+    Name,
+    /// The number or id of the run.
+    Run,
+    /// The address of the run.
+    Url,
+    /// The number of the pull or merge request.
+    Request,
+}
+
+impl CiFact {
+    /// All facts with their words and one line each.
+    pub const ALL: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Name, "name", "the CI system: `github`, `gitlab`, …"),
+        (Self::Run, "run", "the number or id of the run"),
+        (Self::Url, "url", "the address of the run"),
+        (Self::Request, "request", "the number of the pull or merge request"),
+    ];
+}
+
+/// A fact that could not be read although it should be there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct FactError(
+    /// Why, in the words of the program that was asked.
+    pub String,
+);
+
+/// Answers questions about the world. Called at most once per fact.
+pub trait Facts {
+    /// A fact of the repository; `None` where there is none: no repository, no tag, a detached head.
+    ///
+    /// # Errors
+    /// [`FactError`] when the repository cannot be read.
+    fn git(&self, what: GitFact) -> Result<Option<String>, FactError>;
+    /// A variable of kiln's environment, when it is set, not empty and UTF-8.
+    fn env(&self, name: &str) -> Option<String>;
+    /// The operating system, in OCI's words.
+    fn host_os(&self) -> String;
+    /// The architecture, in OCI's words, with its variant where it has one: `amd64`, `arm-v7`.
+    fn host_arch(&self) -> String;
+    /// A fact of the CI system; `None` outside CI.
+    fn ci(&self, what: CiFact) -> Option<String>;
+}
+
+/// Asks each fact at most once and remembers every answer.
+pub(super) struct Recorder<'a> {
+    facts: &'a dyn Facts,
+    read: RefCell<IndexMap<String, Answer>>,
+}
+
+/// What was answered; `None` where there is no such thing here.
+pub(super) type Answer = Result<Option<String>, FactError>;
+
+impl<'a> Recorder<'a> {
+    pub(super) fn new(facts: &'a dyn Facts) -> Self {
+        Self { facts, read: RefCell::default() }
+    }
+
+    fn once(&self, name: String, ask: impl FnOnce() -> Answer) -> Answer {
+        if let Some(answer) = self.read.borrow().get(&name) {
+            return answer.clone();
+        }
+        let answer = ask();
+        self.read.borrow_mut().insert(name, answer.clone());
+        answer
+    }
+
+    pub(super) fn git(&self, what: GitFact) -> Answer {
+        let word = GitFact::ALL.iter().find(|(fact, _, _)| *fact == what).map_or("", |(_, word, _)| word);
+        self.once(format!("git.{word}"), || self.facts.git(what))
+    }
+
+    pub(super) fn env(&self, name: &str) -> Option<String> {
+        self.once(format!("env.{name}"), || Ok(self.facts.env(name))).unwrap_or_default()
+    }
+
+    pub(super) fn host_arch(&self) -> String {
+        self.once("host.arch".to_owned(), || Ok(Some(self.facts.host_arch()))).ok().flatten().unwrap_or_default()
+    }
+
+    /// Answers `root.word`; `None` when there is no fact of this name at all.
+    pub(super) fn named(&self, root: &str, word: &str) -> Option<Answer> {
+        match root {
+            "git" => GitFact::ALL.iter().find(|(_, name, _)| *name == word).map(|(fact, _, _)| self.git(*fact)),
+            "ci" => {
+                let (fact, ..) = CiFact::ALL.iter().find(|(_, name, _)| *name == word)?;
+                Some(self.once(format!("ci.{word}"), || Ok(self.facts.ci(*fact))))
+            }
+            "host" if word == "arch" => Some(Ok(Some(self.host_arch()))),
+            "host" if word == "os" => Some(self.once("host.os".to_owned(), || Ok(Some(self.facts.host_os())))),
+            "env" => Some(Ok(self.env(word))),
+            _ => None,
+        }
+    }
+
+    /// The words that may follow `root.`, for messages; empty where any word may.
+    pub(super) fn words(root: &str) -> Vec<&'static str> {
+        match root {
+            "git" => GitFact::ALL.iter().map(|(_, word, _)| *word).collect(),
+            "ci" => CiFact::ALL.iter().map(|(_, word, _)| *word).collect(),
+            "host" => vec!["os", "arch"],
+            "project" => vec!["name", "version"],
+            "platform" => vec!["os", "arch", "variant"],
+            _ => Vec::new(),
+        }
+    }
+
+    /// All that was read, in order of reading; an absent fact has an empty text.
+    pub(super) fn into_read(self) -> Vec<(String, String)> {
+        self.read.into_inner().into_iter().map(|(name, answer)| (name, answer.ok().flatten().unwrap_or_default())).collect()
+    }
+}
+
+/// The version of a commit: `last_tag` without its leading `v` when the commit carries it, else the version that comes
+/// before the next one, with the number of commits since and the commit itself. Always a valid semantic version, and
+/// later commits sort after earlier ones and before the next release.
+///
+/// `v1.4.2` and 3 commits: `1.4.3-dev.3+g1a2b3c4d5e6f`. `v2.0.0-rc.1` and 3 commits: `2.0.0-rc.1.dev.3+g…`. No tag: `0.0.0-dev.3+g…`.
+/// A tree with changes is never a release: `distance` 0 and `dirty` gives `1.4.3-dev.0+g….dirty`.
+/// A tag that is not a version counts as no tag.
+#[must_use]
+pub fn git_version(last_tag: Option<&str>, distance: u64, short: &str, dirty: bool) -> String {
+    let tagged = last_tag.and_then(|tag| semver::Version::parse(tag.strip_prefix('v').unwrap_or(tag)).ok());
+    let build = if dirty { format!("g{short}.dirty") } else { format!("g{short}") };
+    match tagged {
+        Some(version) if distance == 0 && !dirty => version.to_string(),
+        Some(version) if version.pre.is_empty() => {
+            format!("{}.{}.{}-dev.{distance}+{build}", version.major, version.minor, version.patch.saturating_add(1))
+        }
+        Some(version) => {
+            format!("{}.{}.{}-{}.dev.{distance}+{build}", version.major, version.minor, version.patch, version.pre)
+        }
+        None => format!("0.0.0-dev.{distance}+{build}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_between_tags_are_valid_and_sorted() {
+        let mut versions = Vec::new();
+        for (tag, distance, dirty, expected) in [
+            (None, 7, false, "0.0.0-dev.7+gabc"),
+            (Some("nightly"), 2, false, "0.0.0-dev.2+gabc"),
+            (Some("v1.4.2"), 0, false, "1.4.2"),
+            (Some("1.4.2"), 0, true, "1.4.3-dev.0+gabc.dirty"),
+            (Some("v1.4.2"), 3, false, "1.4.3-dev.3+gabc"),
+            (Some("v1.4.2"), 12, false, "1.4.3-dev.12+gabc"),
+            (Some("v2.0.0-rc.1"), 0, false, "2.0.0-rc.1"),
+            (Some("v2.0.0-rc.1"), 3, false, "2.0.0-rc.1.dev.3+gabc"),
+            (Some("v2.0.0-rc.2"), 0, false, "2.0.0-rc.2"),
+            (Some("v2.0.0"), 0, false, "2.0.0"),
+        ] {
+            let version = git_version(tag, distance, "abc", dirty);
+            assert_eq!(version, expected);
+            versions.push(semver::Version::parse(&version).unwrap());
+        }
+        assert!(versions[2..].is_sorted(), "{versions:?}");
+    }
+
+    struct Counting(std::cell::Cell<u32>);
+
+    impl Facts for Counting {
+        fn git(&self, _: GitFact) -> Result<Option<String>, FactError> {
+            self.0.set(self.0.get() + 1);
+            Ok(None)
+        }
+        fn env(&self, _: &str) -> Option<String> {
+            None
+        }
+        fn host_os(&self) -> String {
+            "linux".into()
+        }
+        fn host_arch(&self) -> String {
+            "amd64".into()
+        }
+        fn ci(&self, _: CiFact) -> Option<String> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_fact_is_asked_once_and_its_absence_is_recorded() {
+        let facts = Counting(std::cell::Cell::new(0));
+        let recorder = Recorder::new(&facts);
+        assert_eq!(recorder.named("git", "tag"), Some(Ok(None)));
+        assert_eq!(recorder.named("git", "tag"), Some(Ok(None)));
+        assert_eq!(recorder.named("git", "tagg"), None);
+        assert_eq!(recorder.into_read(), [("git.tag".to_owned(), String::new())]);
+        assert_eq!(facts.0.get(), 1);
+    }
+
+    #[test]
+    fn every_word_that_a_message_offers_has_an_answer() {
+        let facts = Counting(std::cell::Cell::new(0));
+        let recorder = Recorder::new(&facts);
+        for root in ["git", "ci", "host"] {
+            for word in Recorder::words(root) {
+                assert!(recorder.named(root, word).is_some(), "{root}.{word}");
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The plan: what the user asked for, all values resolved, every name checked.
+//! In: a document. Out: a [`Plan`], or every fault of the document at once.
+//! Never: runs anything, reads an input file, opens a connection.
+
+pub mod explain;
+pub mod facts;
+pub mod image;
+pub mod policy;
+pub mod spec;
+pub mod target;
+
+mod check;
+mod cx;
+mod expand;
+mod names;
+mod read;
+mod resolve;
+mod value;
+
+pub use resolve::resolve;
+
+use indexmap::IndexMap;
+
+use crate::base::diagnostic::{Diagnostic, Span};
+use crate::base::id::TargetName;
+use crate::syntax::document::Document;
+
+/// The documents of one plan, loaded and free of syntax faults.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// `build.kdl`.
+    pub main: Document,
+}
+
+/// Values set from the command line.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--set name=value`, in order; a later one replaces an earlier one.
+    pub set: Vec<(String, String)>,
+}
+
+/// A plan with all that resolving it brought to light.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The plan.
+    pub plan: Plan,
+    /// Worth knowing; nothing stops. Ordered by place.
+    pub warnings: Vec<Diagnostic>,
+    /// Every fact that was read, by its name in the plan (`git.sha`, `env.HOME`), in order of reading. An absent fact has an
+    /// empty text. Together with the documents and the overrides these decide the plan: when all are the same, so is it.
+    pub facts_read: Vec<(String, String)>,
+}
+
+/// A whole plan. Immutable once resolved.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The `project` node.
+    pub project: Project,
+    /// `param` values in force, in order of declaration. Part of the plan digest.
+    pub params: IndexMap<String, String>,
+    /// `registry` nodes by name.
+    pub registries: IndexMap<String, RegistryDef>,
+    /// `policy` nodes by name.
+    pub policies: IndexMap<String, policy::PolicyDef>,
+    /// Tasks, images and groups by name, in order of declaration.
+    pub targets: IndexMap<TargetName, target::Target>,
+    /// Seconds since 1970 that images carry as `created`: `SOURCE_DATE_EPOCH`, else the last commit's time, else 0.
+    pub epoch: i64,
+}
+
+/// The `project` node.
+#[derive(Debug, Clone, Default)]
+pub struct Project {
+    /// The name.
+    pub name: String,
+    /// The version, if the plan gives one.
+    pub version: Option<String>,
+    /// One line about it.
+    pub doc: Option<String>,
+    /// The targets that `kiln run` runs when none is named.
+    pub default: Vec<TargetName>,
+}
+
+/// Where images are published.
+#[derive(Debug, Clone)]
+pub struct RegistryDef {
+    /// The name used in `push`.
+    pub name: String,
+    /// The place.
+    pub place: RegistryPlace,
+    /// Whether plain HTTP may be used although the host is not the loopback (`insecure`).
+    pub insecure: bool,
+    /// The node.
+    pub span: Span,
+}
+
+/// The kinds of places that take images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegistryPlace {
+    /// A distribution registry: `ghcr.io/acme`. The image's name is appended as the last part of the repository.
+    Remote {
+        /// `host[:port]`.
+        host: String,
+        /// What stands before the image's name; may be empty.
+        prefix: String,
+    },
+    /// A directory in OCI layout below the project, one per image: `oci:dist/images` gives `dist/images/web`.
+    Layout(crate::base::path::RelPath),
+}

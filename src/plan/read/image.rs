@@ -1,0 +1,205 @@
+//! `image` nodes: one definition per matrix cell, one recipe per platform.
+
+use crate::base::diagnostic::{Diagnostic, Span};
+use crate::base::id::Cell;
+use crate::base::platform::Platform;
+use crate::oci::reference::Repository;
+use crate::plan::cx::Cx;
+use crate::plan::expand::{Instance, cells};
+use crate::plan::image::{Base, Copy, ImageDef, Recipe};
+use crate::plan::names::Names;
+use crate::plan::value::NoPlatform;
+use crate::syntax::document::Node;
+
+use super::container::{Named, named};
+use super::release::{pushes, scan, tags};
+use super::settings::settings;
+use super::view::{View, children, is_exclusion, shown, was_written};
+
+/// All definitions of an image; empty when its matrix cannot be built, which is reported.
+pub(in crate::plan) fn image(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names) -> Vec<ImageDef> {
+    let node = instance.node;
+    if !was_written(node, "copy") && !was_written(node, "from") {
+        let fault = Diagnostic::plan("plan::empty", format!("image `{}` holds nothing", instance.name), &instance.span, "no content");
+        cx.fault(fault.help("give it `copy \"file\" \"/path\"`, or stand it on another image with `from`"));
+    }
+    check_sources(cx, node);
+    let mut found = Vec::new();
+    for cell in cells(cx, instance).unwrap_or_default() {
+        let locals = instance.cell_locals(&cell, Err(NoPlatform::Whole));
+        let view = View { cx, locals: &locals };
+        let platforms = view.platforms(node).unwrap_or_else(|| host_platform(cx).into_iter().collect());
+        let mut recipes = Vec::new();
+        for platform in platforms {
+            if !cx.one_more_step(&instance.span) {
+                return Vec::new();
+            }
+            let locals = instance.cell_locals(&cell, Ok(platform.clone()));
+            recipes.push(recipe(&View { cx, locals: &locals }, node, names, platform));
+        }
+        found.push(ImageDef {
+            cell: Cell(cell.iter().map(|var| (var.name.clone(), var.value.clone())).collect()),
+            repository: repository(&view, node, instance),
+            platforms: recipes,
+            scan: view.child(node, "scan").map(|child| scan(&view, child, names)),
+            tags: tags(&view, node),
+            push: pushes(&view, node, names),
+            span: instance.span.clone(),
+        });
+    }
+    found
+}
+
+/// Images without `platforms` are made for the machine that kiln runs on; containers are Linux.
+fn host_platform(cx: &Cx<'_>) -> Option<Platform> {
+    let arch = cx.facts.host_arch();
+    let platform = arch.parse().ok();
+    if platform.is_none() {
+        let fault = Diagnostic::new(
+            crate::base::diagnostic::Class::Environment,
+            "plan::bad-platform",
+            format!("no platform for images is known for this machine (`{}`)", shown(&arch)),
+        );
+        cx.fault(fault.help("list the `platforms` of every image"));
+    }
+    platform
+}
+
+fn repository(view: &View<'_, '_>, node: &Node, instance: &Instance<'_>) -> String {
+    let given = view.prop(node, "name");
+    let (name, span) = match given.map(|value| view.text(value)) {
+        None => (instance.name.to_string(), instance.span.clone()),
+        Some(None) => return instance.name.to_string(),
+        Some(Some(text)) => text,
+    };
+    if format!("localhost/{name}").parse::<Repository>().is_err() || name.contains('/') {
+        let message = format!("`{}` cannot be the name of a repository", shown(&name));
+        let fault = Diagnostic::plan("plan::bad-reference", message, &span, "not a repository name");
+        let help = if given.is_some() {
+            "such names have lower-case letters and digits, separated by `.`, `_`, `__` or `-`".to_owned()
+        } else {
+            format!("give it one: `image {} name=\"{}\"`", instance.name, instance.name.as_str().to_lowercase())
+        };
+        view.cx.fault(fault.help(help));
+    }
+    name
+}
+
+fn recipe(view: &View<'_, '_>, node: &Node, names: &Names, platform: Platform) -> Recipe {
+    let base = view.child(node, "from").and_then(|child| base(view, child, names)).unwrap_or(Base::Scratch);
+    let copies = children(view.cx, node, "copy").filter_map(|child| copy(view, child)).collect();
+    Recipe { platform, base, copies, settings: settings(view, node) }
+}
+
+fn base(view: &View<'_, '_>, node: &Node, names: &Names) -> Option<Base> {
+    let (text, span) = view.text(node.args.first()?)?;
+    let insecure = view.flag_prop(node, "insecure");
+    if text == "scratch" {
+        return Some(Base::Scratch);
+    }
+    if let Some(rest) = text.strip_prefix("oci:") {
+        let (path, tag) = rest.split_once(':').map_or((rest, None), |(path, tag)| (path, Some(tag.to_owned())));
+        if tag.as_deref() == Some("") {
+            let fault = Diagnostic::plan("plan::bad-reference", format!("`{}` names no tag", shown(&text)), &span, "no tag");
+            view.cx.fault(fault.help(format!("write `oci:{path}`, or the tag behind the colon")));
+            return None;
+        }
+        return Some(Base::Layout { path: view.path(path, &span)?, tag, span });
+    }
+    match named(view, names, &text, &span)? {
+        Named::Target(name) => Some(Base::Target { name, span }),
+        Named::Reference(reference) => Some(Base::Registry { reference, insecure, span }),
+    }
+}
+
+fn copy(view: &View<'_, '_>, node: &Node) -> Option<Copy> {
+    let (to, sources) = node.args.split_last()?;
+    let owner = view.prop(node, "owner").map(|value| view.text(value).and_then(|text| view.parsed(text, "plan::bad-value", owner)));
+    let mode = view.prop(node, "mode").map(|value| view.text(value).and_then(|text| view.parsed(text, "plan::bad-value", mode)));
+    let mut from = view.file_set(view.texts(sources));
+    let excluded = view.file_set(view.child_texts(node, "exclude"));
+    from.exclude.extend(excluded.include);
+    let (to, span) = view.text(to)?;
+    check_inner_path(view, &to, &span)?;
+    Some(Copy {
+        from,
+        to,
+        owner: owner.unwrap_or(Some((0, 0)))?,
+        mode: mode.map_or(Some(None), |mode| mode.map(Some))?,
+        span: node.name.span.clone(),
+    })
+}
+
+/// What can be said about the patterns of `copy` from the text alone.
+fn check_sources(cx: &Cx<'_>, node: &Node) {
+    for copy in children(cx, node, "copy") {
+        for value in children(cx, copy, "exclude").flat_map(|child| &child.args).filter(|value| is_exclusion(value)) {
+            cx.break_at(&value.span);
+            let fault = Diagnostic::plan("plan::bad-pattern", "`exclude` leaves files out already", &value.span, "begins with `!`");
+            cx.fault(fault.help("write the pattern without `!`"));
+        }
+        let sources = copy.args.split_last().map_or(&[][..], |(_, sources)| sources);
+        if !sources.is_empty() && sources.iter().all(is_exclusion) {
+            let fault =
+                Diagnostic::plan("plan::bad-pattern", "`copy` selects nothing: it has only exclusions", &sources[0].span, "an exclusion");
+            cx.fault(fault.help("say first what they are taken from: `copy \"public/\" \"!public/*.map\" \"/www/\"`"));
+        }
+    }
+}
+
+/// A path in the image: absolute, without `..`.
+pub(super) fn check_inner_path(view: &View<'_, '_>, text: &str, span: &Span) -> Option<()> {
+    let why = if !text.starts_with('/') {
+        "is not absolute"
+    } else if text.split('/').any(|part| part == "..") {
+        "has `..` in it"
+    } else if text.contains('\0') || text.len() > 4096 {
+        "is not a path"
+    } else {
+        return Some(());
+    };
+    let fault = Diagnostic::plan("plan::bad-path", format!("`{}` {why}", shown(text)), span, "a path in the image");
+    view.cx.fault(fault.help(format!("a path in the image begins with `/`: `\"/{}\"`", shown(text.trim_start_matches(['.', '/'])))));
+    None
+}
+
+/// `1001:1001`; one number stands for both. Names would need the base's `/etc/passwd`, which another base changes.
+fn owner(text: &str) -> Result<(u32, u32), String> {
+    let bad = || format!("`{}` is not an owner; write `user:group` as numbers, like `1001:1001`", shown(text));
+    let id = |part: &str| {
+        part.parse::<u32>().ok().filter(|id| *id <= i32::MAX as u32 && part.bytes().all(|b| b.is_ascii_digit())).ok_or_else(bad)
+    };
+    match text.split_once(':') {
+        Some((user, group)) => Ok((id(user)?, id(group)?)),
+        None => id(text).map(|id| (id, id)),
+    }
+}
+
+/// `0755`.
+fn mode(text: &str) -> Result<u32, String> {
+    let octal = (3..=5).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if octal && mode <= 0o7777 => Ok(mode),
+        _ => Err(format!("`{}` is not a mode; write it in octal, like `0755`", shown(text))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_and_modes_are_numbers_that_a_kernel_takes() {
+        assert_eq!(owner("1001:20"), Ok((1001, 20)));
+        assert_eq!(owner("1001"), Ok((1001, 1001)));
+        for text in ["", "root", "1:", ":1", "-1", "+1", "2147483648", "1:2:3", "99999999999"] {
+            assert!(owner(text).is_err(), "{text}");
+        }
+        assert_eq!(mode("0755"), Ok(0o755));
+        assert_eq!(mode("644"), Ok(0o644));
+        assert_eq!(mode("4755"), Ok(0o4755));
+        for text in ["", "7", "0888", "99999", "+755", "17777", "u+x"] {
+            assert!(mode(text).is_err(), "{text}");
+        }
+    }
+}

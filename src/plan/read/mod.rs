@@ -1,0 +1,13 @@
+//! Nodes → typed values: one reader per kind of node, all on the tables of [`super::spec`].
+//! In: nodes whose form was checked once, and the names that hold for one cell and platform. Out: parts of the plan.
+//! Never: a fault about the form of a node; those were found by [`shape`] before anything is resolved.
+
+pub(super) mod container;
+pub(super) mod image;
+pub(super) mod policy;
+pub(super) mod project;
+pub(super) mod release;
+pub(super) mod settings;
+pub(super) mod shape;
+pub(super) mod task;
+pub(super) mod view;

@@ -1,0 +1,164 @@
+//! What stands once in a plan: `project`, `param` values, the common environment, `registry`, `group`.
+
+use indexmap::IndexMap;
+
+use crate::base::diagnostic::{Diagnostic, Span};
+use crate::base::id::TargetName;
+use crate::base::path::RelPath;
+use crate::oci::reference::Repository;
+use crate::plan::cx::Cx;
+use crate::plan::names::Names;
+use crate::plan::value::Locals;
+use crate::plan::value::engine::display;
+use crate::plan::{Project, RegistryDef, RegistryPlace};
+use crate::syntax::document::{Node, Scalar, Value};
+
+use super::shape::not_a_word;
+use super::view::{Text, View, children, shown};
+
+/// The `project` node; an empty one when there is none.
+pub(in crate::plan) fn project(cx: &Cx<'_>, nodes: &[Node], names: &Names) -> Project {
+    let Some(node) = nodes.iter().find(|node| node.name.text == "project" && cx.is_good(node)) else { return Project::default() };
+    let locals = Locals::top();
+    let view = View { cx, locals: &locals };
+    let text_of = |name| cx.binding(name).and_then(|value| display(&value).ok());
+    let default = view.child_texts(node, "default");
+    Project {
+        name: text_of("project.name").unwrap_or_default(),
+        version: text_of("project.version"),
+        doc: view.child_text(node, "doc").map(|(text, _)| text),
+        default: targets(cx, names, default).into_iter().map(|(name, _)| name).collect(),
+    }
+}
+
+/// The targets that texts name. Unknown ones are reported; one that is named twice counts once.
+pub(in crate::plan) fn targets(cx: &Cx<'_>, names: &Names, texts: Vec<Text>) -> Vec<(TargetName, Span)> {
+    let mut found: Vec<(TargetName, Span)> = Vec::new();
+    for (text, span) in texts {
+        if let Some(name) = names.target(cx, &text, &span)
+            && !found.iter().any(|(known, _)| *known == name)
+        {
+            found.push((name, span));
+        }
+    }
+    found
+}
+
+/// All parameters with the values in force, each one of its choices.
+pub(in crate::plan) fn params(cx: &Cx<'_>, nodes: &[Node]) -> IndexMap<String, String> {
+    let locals = Locals::top();
+    let view = View { cx, locals: &locals };
+    let mut params = IndexMap::new();
+    for node in nodes.iter().filter(|node| node.name.text == "param" && cx.is_good(node)) {
+        let Some(Value { scalar: Scalar::String(name), span, .. }) = node.args.first() else { continue };
+        let value = cx.binding(name).and_then(|value| display(&value).ok());
+        let Some(value) = value.filter(|_| !params.contains_key(name)) else { continue };
+        if let Some(list) = children(cx, node, "choices").next() {
+            let choices = view.texts(&list.args);
+            if choices.len() >= list.args.len() && !choices.iter().any(|(choice, _)| *choice == value) {
+                let message = format!("param `{name}` cannot be `{}`", shown(&value));
+                let fault = Diagnostic::plan("plan::bad-choice", message, span, "has another value");
+                let words: Vec<&str> = choices.iter().map(|(choice, _)| choice.as_str()).collect();
+                cx.fault(fault.help(match crate::base::words::closest(&value, words.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("its choices are: {}", words.join(", ")),
+                }));
+                continue;
+            }
+        }
+        params.insert(name.clone(), value);
+    }
+    params
+}
+
+/// The default environment of all tasks.
+pub(in crate::plan) fn environment(cx: &Cx<'_>, nodes: &[Node]) -> Vec<(String, String)> {
+    let locals = Locals::top();
+    let view = View { cx, locals: &locals };
+    let mut pairs: Vec<(String, Text)> = Vec::new();
+    for prop in nodes.iter().filter(|node| node.name.text == "env" && cx.is_good(node)).flat_map(|node| &node.props) {
+        match check_env(&prop.name.text) {
+            Err((why, help)) => {
+                let message = format!("`{}` {why}", shown(&prop.name.text));
+                cx.fault(Diagnostic::plan("plan::bad-name", message, &prop.name.span, "").help(help));
+            }
+            Ok(()) => {
+                if let Some(text) = view.text(&prop.value) {
+                    view.pair(&mut pairs, prop.name.text.clone(), &prop.name.span, text);
+                }
+            }
+        }
+    }
+    pairs.into_iter().map(|(name, (value, _))| (name, value)).collect()
+}
+
+/// Whether a name can be an environment variable.
+///
+/// # Errors
+/// Why not, to follow the name in a message, with what to do.
+pub(in crate::plan) fn check_env(name: &str) -> Result<(), (String, String)> {
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if name.is_empty() || !plain || name.starts_with(|c: char| c.is_ascii_digit()) {
+        let why = "is not a name for an environment variable".to_owned();
+        return Err((why, "such names have letters, digits and `_`, and do not begin with a digit".to_owned()));
+    }
+    Ok(())
+}
+
+/// One registry under its name.
+pub(in crate::plan) fn registry(cx: &Cx<'_>, node: &Node, name: &str) -> Option<RegistryDef> {
+    let locals = Locals::top();
+    let view = View { cx, locals: &locals };
+    let (text, span) = view.text(&node.args[1])?;
+    let insecure = view.flag_prop(node, "insecure") || node.args.get(2).is_some_and(|value| is_insecure(&view, value));
+    let place = if let Some(path) = text.strip_prefix("oci:") {
+        if insecure {
+            let fault = Diagnostic::plan("plan::bad-value", "an OCI layout is a folder and has no transport", &span, "a folder");
+            cx.fault(fault.help("leave `insecure` out"));
+        }
+        RegistryPlace::Layout(layout(&view, path, &span)?)
+    } else {
+        remote(cx, &text, &span)?
+    };
+    Some(RegistryDef { name: name.to_owned(), place, insecure, span: node.name.span.clone() })
+}
+
+fn is_insecure(view: &View<'_, '_>, value: &Value) -> bool {
+    let Some((word, span)) = view.text(value) else { return false };
+    if word != "insecure" {
+        view.cx.fault(not_a_word(&word, &["insecure"], "registry", &span));
+    }
+    word == "insecure"
+}
+
+fn layout(view: &View<'_, '_>, path: &str, span: &Span) -> Option<RelPath> {
+    let path = view.path(path, span)?;
+    if path.is_root() {
+        let fault = Diagnostic::plan("plan::bad-path", "an OCI layout cannot be the project itself", span, "the whole project");
+        view.cx.fault(fault.help("name a folder for it: `oci:dist/images`"));
+        return None;
+    }
+    Some(path)
+}
+
+fn remote(cx: &Cx<'_>, text: &str, span: &Span) -> Option<RegistryPlace> {
+    let fault =
+        |message: String, help: String| cx.fault(Diagnostic::plan("plan::bad-reference", message, span, "not a registry").help(help));
+    if let Some((scheme, rest)) = text.split_once("://") {
+        fault(format!("a registry is named without `{scheme}://`"), format!("write `{}`", shown(rest.trim_end_matches('/'))));
+        return None;
+    }
+    let (host, prefix) = text.split_once('/').unwrap_or((text, ""));
+    if !(host.contains(['.', ':']) || host == "localhost") {
+        let host = shown(text);
+        fault(format!("`{host}` does not name the registry's host"), format!("for Docker Hub write `docker.io/{host}`"));
+        return None;
+    }
+    match format!("{text}/x").parse::<Repository>() {
+        Ok(repository) => Some(RegistryPlace::Remote { host: repository.host().to_owned(), prefix: prefix.to_owned() }),
+        Err(why) => {
+            fault(why.to_string(), "write it as `host/path`, for instance `ghcr.io/acme`".to_owned());
+            None
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! `scan`, `tag` and `push`: the way of an image to the registries.
+
+use crate::base::diagnostic::{Diagnostic, Span};
+use crate::base::words;
+use crate::oci::reference::Tag;
+use crate::plan::facts::Answer;
+use crate::plan::image::{ScanDef, TagRule};
+use crate::plan::names::Names;
+use crate::plan::value::engine::slug;
+use crate::syntax::document::{Node, Value};
+
+use super::view::{View, children, shown, was_written};
+
+/// The words of the tag rules.
+const RULES: &[&str] = &["semver", "branch", "sha"];
+
+/// A `scan` node.
+pub(super) fn scan(view: &View<'_, '_>, node: &Node, names: &Names) -> ScanDef {
+    let policy = view.prop(node, "policy").and_then(|value| view.text(value));
+    ScanDef { policy: policy.filter(|(name, span)| names.policy(view.cx, name, span)), span: node.name.span.clone() }
+}
+
+/// The registries that an image is pushed to.
+pub(super) fn pushes(view: &View<'_, '_>, node: &Node, names: &Names) -> Vec<(String, Span)> {
+    let mut found: Vec<(String, Span)> = Vec::new();
+    for child in children(view.cx, node, "push") {
+        if child.args.is_empty() {
+            let fault = Diagnostic::plan("plan::arguments", "`push` names no registry", &child.name.span, "to where?");
+            view.cx.fault(fault.help("name the registries: `push ghcr`; declare them with `registry ghcr \"ghcr.io/acme\"`"));
+        }
+        if !was_written(node, "tag") {
+            let fault =
+                Diagnostic::plan("plan::push-without-tag", "the image is pushed without a tag", &child.name.span, "nobody would find it");
+            view.cx.fault(fault.help("say under which names it can be pulled: `tag \"latest\"`, or `tag semver`"));
+        }
+        for (name, span) in view.texts(&child.args) {
+            if !names.registry(view.cx, &name, &span) {
+                continue;
+            }
+            if let Some((_, first)) = found.iter().find(|(known, _)| *known == name) {
+                let fault = Diagnostic::plan("plan::repeated", format!("it is pushed to `{name}` twice"), &span, "again here");
+                view.cx.fault(fault.label(first, "first here").help("leave one of them out"));
+                continue;
+            }
+            found.push((name, span));
+        }
+    }
+    found
+}
+
+/// The tags of an image.
+pub(super) fn tags(view: &View<'_, '_>, node: &Node) -> Vec<(TagRule, Span)> {
+    let mut found: Vec<(TagRule, Span)> = Vec::new();
+    for child in children(view.cx, node, "tag") {
+        if child.args.is_empty() && child.props.is_empty() {
+            let fault = Diagnostic::plan("plan::arguments", "`tag` names no tag", &child.name.span, "which one?");
+            view.cx.fault(fault.help("write `tag semver`, `tag branch`, `tag sha` or the tag itself: `tag \"latest\"`"));
+        }
+        let given = view.prop(child, "semver").and_then(|value| view.text(value));
+        let version = given.and_then(|(text, span)| semver(view, &text, &span).map(|rule| (rule, span)));
+        let written =
+            child.args.iter().flat_map(|value| view.texts(std::slice::from_ref(value)).into_iter().map(move |text| (value, text)));
+        let rules = written.filter_map(|(value, (text, span))| rule(view, value, &text, &span).map(|rule| (rule, span)));
+        for (rule, span) in version.into_iter().chain(rules.collect::<Vec<_>>()) {
+            if let Some((_, first)) = found.iter().find(|(known, _)| *known == rule) {
+                let fault = Diagnostic::plan("plan::repeated", "the same tag is given twice", &span, "again here");
+                view.cx.fault(fault.label(first, "first here").help("leave one of them out"));
+            } else {
+                found.push((rule, span));
+            }
+        }
+    }
+    found
+}
+
+/// A word that is a rule is that rule, quoted or not; everything else is the tag itself.
+fn rule(view: &View<'_, '_>, value: &Value, text: &str, span: &Span) -> Option<TagRule> {
+    match text {
+        "semver" => {
+            let help = "tag a commit, or name a version: `tag semver=\"${project.version}\"`";
+            semver(view, &fact(view, "version", "this is not a repository with a commit", help, span)?, span)
+        }
+        "branch" => {
+            let help = "use `tag sha`, or the tag itself: `tag \"edge\"`";
+            let branch = fact(view, "branch", "the head is on no branch", help, span)?;
+            let tag = slug(&branch).and_then(|slug| slug.trim_start_matches(['.', '-']).parse().ok());
+            if tag.is_none() {
+                let message = format!("the branch `{}` gives no tag", shown(&branch));
+                view.cx.fault(Diagnostic::plan("plan::bad-tag", message, span, "needed here").help(help));
+            }
+            tag.map(TagRule::Branch)
+        }
+        "sha" => {
+            let help = "use the tag itself: `tag \"edge\"`";
+            let sha = fact(view, "sha", "this is not a repository with a commit", help, span)?;
+            let short: String = sha.chars().take(12).collect();
+            format!("sha-{short}").parse().ok().map(TagRule::Sha)
+        }
+        _ => literal(view, value, text, span),
+    }
+}
+
+fn literal(view: &View<'_, '_>, value: &Value, text: &str, span: &Span) -> Option<TagRule> {
+    let near = words::closest(text, RULES.iter().copied()).filter(|near| value.bare && near.len() > 4);
+    if let Some(near) = near {
+        let fault = Diagnostic::plan("plan::bad-tag", format!("there is no tag rule `{text}`"), span, "not a rule");
+        view.cx.fault(fault.help(format!("did you mean `{near}`? a tag of this name is written in quotes: `tag \"{text}\"`")));
+        return None;
+    }
+    if text.is_empty() {
+        view.cx.fault(Diagnostic::plan("plan::bad-tag", "an empty text is not a tag", span, "empty"));
+        return None;
+    }
+    match text.parse::<Tag>() {
+        Ok(tag) => Some(TagRule::Literal(tag)),
+        Err(why) => {
+            let fault = Diagnostic::plan("plan::bad-tag", why.to_string(), span, "not a tag");
+            view.cx.fault(match slug(text) {
+                Some(slug) => fault.help(format!("write it as `{slug}`; for a value, `${{name|slug}}`")),
+                None => fault,
+            });
+            None
+        }
+    }
+}
+
+fn semver(view: &View<'_, '_>, text: &str, span: &Span) -> Option<TagRule> {
+    match semver::Version::parse(text.strip_prefix('v').unwrap_or(text)) {
+        Ok(version) => Some(TagRule::Semver(version)),
+        Err(why) => {
+            let message = format!("`{}` is not a version: {why}", shown(text));
+            let fault = Diagnostic::plan("plan::bad-tag", message, span, "not a version");
+            view.cx.fault(fault.help("a version has three numbers, like `1.4.2`"));
+            None
+        }
+    }
+}
+
+/// A fact of the repository that a rule stands on.
+fn fact(view: &View<'_, '_>, word: &str, absent: &str, help: &str, span: &Span) -> Option<String> {
+    let answer: Answer = view.cx.facts.named("git", word)?;
+    let message = match answer {
+        Ok(Some(text)) => return Some(text),
+        Ok(None) => {
+            let fault = Diagnostic::plan("plan::undefined", format!("`git.{word}` has no value: {absent}"), span, "stands on it");
+            view.cx.fault(fault.help(help));
+            return None;
+        }
+        Err(error) => format!("`git.{word}` cannot be read: {}", words::visible(&error.to_string())),
+    };
+    view.cx.fault(Diagnostic::plan("plan::fact", message, span, "needed here"));
+    None
+}

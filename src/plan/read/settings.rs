@@ -1,0 +1,159 @@
+//! What the config of an image says: environment, user, ports, labels, health check, entry point.
+
+use crate::base::diagnostic::Diagnostic;
+use crate::plan::image::{Health, HealthCommand, Settings};
+use crate::syntax::document::{Node, Scalar, Value};
+
+use super::image::check_inner_path;
+use super::project::check_env;
+use super::shape::not_a_word;
+use super::view::{Text, View, children, duration, number, shown};
+
+/// The settings of an image for one platform.
+pub(super) fn settings(view: &View<'_, '_>, node: &Node) -> Settings {
+    let inner = |name| {
+        let texts = view.child_texts(node, name);
+        texts.into_iter().filter(|(text, span)| check_inner_path(view, text, span).is_some()).map(|(text, _)| text).collect::<Vec<_>>()
+    };
+    let argv = |name| {
+        let words = view.all_texts(&view.child(node, name)?.args)?;
+        Some(words.into_iter().map(|(word, _)| word).collect())
+    };
+    Settings {
+        env: view.pairs(node, "env", check_env).into_iter().map(|(name, (value, _))| (name, value)).collect(),
+        user: view.child_parsed(node, "user", "plan::bad-value", user),
+        workdir: inner("workdir").into_iter().next(),
+        expose: ports(view, node),
+        volumes: inner("volume"),
+        labels: labels(view, node, "label"),
+        annotations: labels(view, node, "annotation"),
+        healthcheck: view.child(node, "healthcheck").and_then(|child| health(view, child)),
+        stop_signal: view.child_parsed(node, "stop-signal", "plan::bad-value", signal),
+        entrypoint: argv("entrypoint"),
+        cmd: argv("cmd"),
+    }
+}
+
+fn user(text: &str) -> Result<String, String> {
+    let part = |part: &str| !part.is_empty() && !part.contains([':', '\0', '\n', ' ', '/']);
+    let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
+    if part(user) && group.is_none_or(part) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{}` is not a user; write a name or number, with an optional `:group`", shown(text)))
+    }
+}
+
+fn signal(text: &str) -> Result<String, String> {
+    let named = text.strip_prefix("SIG").is_some_and(|rest| {
+        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || matches!(byte, b'+' | b'-'))
+    });
+    let numbered = text.parse::<u8>().is_ok_and(|number| (1..=64).contains(&number));
+    if named || numbered { Ok(text.to_owned()) } else { Err(format!("`{}` is not a signal; write it like `SIGINT`", shown(text))) }
+}
+
+/// `8080` is `8080/tcp`.
+fn port(text: &str) -> Result<String, String> {
+    let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let good = number.parse::<u16>().is_ok_and(|number| number > 0) && number.bytes().all(|byte| byte.is_ascii_digit());
+    if good && matches!(protocol, "tcp" | "udp" | "sctp") {
+        Ok(format!("{number}/{protocol}"))
+    } else {
+        Err(format!("`{}` is not a port; write it like `8080` or `\"53/udp\"`", shown(text)))
+    }
+}
+
+fn ports(view: &View<'_, '_>, node: &Node) -> Vec<String> {
+    let mut ports = Vec::new();
+    for text in view.child_texts(node, "expose") {
+        if let Some(port) = view.parsed(text, "plan::bad-value", port)
+            && !ports.contains(&port)
+        {
+            ports.push(port);
+        }
+    }
+    ports
+}
+
+/// `label key="value"` and `label "key" "value"`, sorted by key.
+fn labels(view: &View<'_, '_>, node: &Node, name: &str) -> Vec<(String, String)> {
+    let mut pairs = view.pairs(node, name, |key| {
+        if key.is_empty() { Err(("is not a key".to_owned(), "a key has at least one character".to_owned())) } else { Ok(()) }
+    });
+    for child in children(view.cx, node, name) {
+        match child.args.as_slice() {
+            [key, value] => {
+                if let (Some((key, span)), Some(value)) = (view.text(key), view.text(value)) {
+                    view.pair(&mut pairs, key, &span, value);
+                }
+            }
+            [] if !child.props.is_empty() => {}
+            _ => {
+                let fault = Diagnostic::plan("plan::arguments", format!("`{name}` needs a key and a value"), &child.name.span, "no pair");
+                view.cx.fault(fault.help(format!("write `{name} key=\"value\"` or `{name} \"key\" \"value\"`")));
+            }
+        }
+    }
+    let mut pairs: Vec<(String, String)> = pairs.into_iter().map(|(key, (value, _))| (key, value)).collect();
+    pairs.sort();
+    pairs
+}
+
+fn health(view: &View<'_, '_>, node: &Node) -> Option<Health> {
+    let (form, span) = view.text(&node.args[0])?;
+    let words = &node.args[1..];
+    let fault = |message: &str, at: &Value, help: &str| {
+        view.cx.fault(Diagnostic::plan("plan::arguments", message, &at.span, "here").help(help));
+        None
+    };
+    let command = match form.as_str() {
+        "none" => {
+            return match words.first() {
+                None => Some(Health::None),
+                Some(extra) => fault("`healthcheck none` takes nothing more", extra, "leave it out, or write `exec` instead of `none`"),
+            };
+        }
+        "exec" if words.is_empty() => {
+            return fault("`healthcheck exec` names no program", &node.args[0], "write `healthcheck exec \"/app\" \"check\"`");
+        }
+        "exec" => HealthCommand::Exec(view.all_texts(words)?.into_iter().map(|(word, _): Text| word).collect()),
+        "run" => match words {
+            [value @ Value { scalar: Scalar::String(script), .. }] => HealthCommand::Shell(view.cx.verbatim(value, script)?),
+            _ => return fault("`healthcheck run` takes one script", &node.args[0], "write `healthcheck run \"wget -q localhost\"`"),
+        },
+        _ => {
+            view.cx.fault(not_a_word(&form, &["exec", "run", "none"], "healthcheck", &span));
+            return None;
+        }
+    };
+    let time =
+        |name| view.prop(node, name).and_then(|value| view.text(value)).and_then(|text| view.parsed(text, "plan::bad-duration", duration));
+    let retries = view.prop(node, "retries").and_then(|value| view.text(value));
+    Some(Health::Check {
+        command,
+        interval: time("interval"),
+        timeout: time("timeout"),
+        start_period: time("start-period"),
+        retries: retries.and_then(|text| view.parsed(text, "plan::bad-value", number(1, 1000))),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_users_and_signals_are_checked() {
+        assert_eq!(port("8080").as_deref(), Ok("8080/tcp"));
+        assert_eq!(port("53/udp").as_deref(), Ok("53/udp"));
+        for text in ["0", "65536", "80/icmp", "http", "+80", "80/", "8000-8010"] {
+            assert!(port(text).is_err(), "{text}");
+        }
+        for text in ["", "a:", ":1", "a b", "a:b:c"] {
+            assert!(user(text).is_err(), "{text}");
+        }
+        for (text, good) in [("SIGINT", true), ("SIGRTMIN+3", true), ("9", true), ("INT", false), ("0", false), ("SIG", false)] {
+            assert_eq!(signal(text).is_ok(), good, "{text}");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The form of every node against the tables: names, numbers of arguments, kinds of values, required and repeated parts.
+
+use crate::base::diagnostic::{Diagnostic, Span};
+use crate::base::words;
+use crate::plan::cx::Cx;
+use crate::plan::spec::{self, ArgSpec, Children, Count, Kind, NodeSpec};
+use crate::syntax::document::{Node, Prop, Scalar, Value};
+
+/// Checks all nodes of a block and of the blocks inside. What is wrong is marked, so that no reader sees it.
+///
+/// `owner` is the name of the node around the block; `None` at the top.
+pub(in crate::plan) fn check(cx: &Cx<'_>, nodes: &[Node], allowed: &Children, owner: Option<&str>) {
+    let mut once: Vec<(&str, &Span)> = Vec::new();
+    for node in nodes {
+        let name = node.name.text.as_str();
+        let Some(spec) = allowed.find(name) else {
+            cx.break_at(&node.name.span);
+            cx.fault(unknown_node(cx, node, allowed, owner));
+            continue;
+        };
+        if spec.once {
+            if let Some((_, first)) = once.iter().find(|(known, _)| *known == name) {
+                cx.break_at(&node.name.span);
+                let fault = Diagnostic::plan("plan::repeated", format!("`{name}` stands twice"), &node.name.span, "again here");
+                cx.fault(fault.label(first, "first here").help("leave one of them out"));
+            } else {
+                once.push((name, &node.name.span));
+            }
+        }
+        check_args(cx, node, spec);
+        check_props(cx, node, spec);
+        check_block(cx, node, spec);
+    }
+}
+
+fn check_block(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) {
+    let Some(children) = &node.children else { return };
+    if matches!(spec.children, Children::None) {
+        if let Some(first) = children.first() {
+            let message = format!("`{}` has no block", node.name.text);
+            let fault = Diagnostic::plan("plan::unknown-node", message, &first.name.span, "stands in its block");
+            cx.fault(fault.help(format!("write values behind `{}`, or move this out of the braces", node.name.text)));
+        }
+        return;
+    }
+    check(cx, children, &spec.children, Some(&node.name.text));
+}
+
+fn unknown_node(cx: &Cx<'_>, node: &Node, allowed: &Children, owner: Option<&str>) -> Diagnostic {
+    let name = node.name.text.as_str();
+    let shown = words::shorten(&words::visible(name), 60);
+    let span = &node.name.span;
+    if allowed.is_later(name) {
+        let fault = Diagnostic::plan("plan::not-yet", format!("`{shown}` is not in this edition of kiln yet"), span, "not yet");
+        return fault.help("leave it out; `kiln explain plan::not-yet` says what is planned");
+    }
+    let place = owner.map_or_else(|| "at the top of a plan".to_owned(), |owner| format!("in `{owner}`"));
+    let fault = Diagnostic::plan("plan::unknown-node", format!("there is no `{shown}` {place}"), span, "unknown here");
+    let known: Vec<&'static str> = allowed.nodes().iter().map(|node| node.name).collect();
+    let homes = spec::homes(name);
+    if let Some(near) = words::closest(name, known.iter().copied()) {
+        cx.probably_meant(near);
+        fault.help(format!("did you mean `{near}`?"))
+    } else if !homes.is_empty() {
+        fault.help(format!("`{shown}` belongs in {}", words::list(&homes, "or")))
+    } else if spec::TOP.find(name).is_some() {
+        fault.help(format!("`{shown}` belongs at the top of the plan"))
+    } else if known.is_empty() {
+        fault.help("nothing can stand here")
+    } else {
+        fault.help(format!("nodes here are: {}", known.join(", ")))
+    }
+}
+
+fn check_args(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) {
+    let name = &node.name.text;
+    let (mut fewest, most) = spec.arity();
+    // A map is written as a block instead of values.
+    if node.children.is_some() && matches!(spec.children, Children::Open { .. }) && spec.args.iter().any(|arg| arg.count == Count::Any) {
+        if let Some(extra) = node.args.get(fewest) {
+            let message = format!("`{name}` has both values and a block");
+            let fault = Diagnostic::plan("plan::arguments", message, &extra.span, "a value");
+            cx.fault(fault.help("a map is written as a block alone"));
+            cx.break_at(&node.name.span);
+        }
+    } else if matches!(spec.name, "let" | "key") && !node.props.iter().any(|prop| spec.later.contains(&prop.name.text.as_str())) {
+        fewest += 1;
+    }
+    if node.args.len() < fewest {
+        let missing = spec.args.iter().filter(|arg| matches!(arg.count, Count::One | Count::Some)).nth(node.args.len());
+        let (what, doc) = missing.map_or(("value", "its value"), |arg| (arg.name, arg.doc));
+        let fault = Diagnostic::plan(
+            "plan::arguments",
+            format!("`{name}` needs {}", words::with_article(what)),
+            &node.name.span,
+            format!("no {what} here"),
+        );
+        cx.fault(fault.help(usage(spec, name, what, doc)));
+        cx.break_at(&node.name.span);
+    }
+    if let Some(extra) = most.and_then(|most| node.args.get(most)) {
+        let message = match most {
+            Some(0) | None => format!("`{name}` takes no values"),
+            Some(most) => format!("`{name}` takes {}, not {}", words::count(most, "value"), node.args.len()),
+        };
+        let fault = Diagnostic::plan("plan::arguments", message, &extra.span, "one too many");
+        cx.fault(match spec.other_props {
+            Some(_) => fault.help(format!("write `{name} NAME=\"value\"`")),
+            None => fault.help(format!("write it as `{}`", form(spec, name))),
+        });
+        cx.break_at(&node.name.span);
+    }
+    for (index, value) in node.args.iter().enumerate() {
+        if let Some(arg) = spec.arg(index, node.args.len()) {
+            check_value(cx, value, arg.kind, name);
+        }
+    }
+}
+
+fn usage(spec: &NodeSpec, name: &str, what: &str, doc: &str) -> String {
+    format!("write it as `{}`; {what}: {doc}", form(spec, name))
+}
+
+/// `copy FROM… TO`.
+fn form(spec: &NodeSpec, name: &str) -> String {
+    let args = spec.args.iter().map(|ArgSpec { name, count, .. }| match count {
+        Count::One => name.to_uppercase(),
+        Count::Maybe => format!("[{}]", name.to_uppercase()),
+        Count::Some => format!("{}…", name.to_uppercase()),
+        Count::Any => format!("[{}…]", name.to_uppercase()),
+    });
+    [name.to_owned()].into_iter().chain(args).collect::<Vec<_>>().join(" ")
+}
+
+fn check_props(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) {
+    for prop in &node.props {
+        let known = spec.props.iter().find(|known| known.name == prop.name.text);
+        match known {
+            Some(known) => check_value(cx, &prop.value, known.kind, &prop.name.text),
+            None if spec.other_props.is_some() => check_value(cx, &prop.value, Kind::Scalar, &prop.name.text),
+            None => {
+                cx.break_at(&prop.value.span);
+                cx.fault(unknown_property(node, prop, spec));
+            }
+        }
+    }
+    for required in spec.props.iter().filter(|prop| prop.required) {
+        if !node.props.iter().any(|prop| prop.name.text == required.name) {
+            let message = format!("`{}` needs `{}=`", node.name.text, required.name);
+            let fault = Diagnostic::plan("plan::missing-property", message, &node.name.span, format!("no `{}` here", required.name));
+            cx.fault(fault.help(format!("{}=\"…\": {}", required.name, required.doc)));
+            cx.break_at(&node.name.span);
+        }
+    }
+}
+
+fn unknown_property(node: &Node, prop: &Prop, spec: &'static NodeSpec) -> Diagnostic {
+    let name = prop.name.text.as_str();
+    let shown = words::shorten(&words::visible(name), 60);
+    if spec.later.contains(&name) {
+        let message = format!("`{shown}=` of `{}` is not in this edition of kiln yet", node.name.text);
+        let fault = Diagnostic::plan("plan::not-yet", message, &prop.name.span, "not yet");
+        return fault.help("leave it out; `kiln explain plan::not-yet` says what is planned");
+    }
+    let message = format!("`{}` has no property `{shown}`", node.name.text);
+    let fault = Diagnostic::plan("plan::unknown-property", message, &prop.name.span, "unknown property");
+    let known: Vec<&str> = spec.props.iter().map(|prop| prop.name).collect();
+    if let Some(near) = words::closest(name, known.iter().copied()) {
+        fault.help(format!("did you mean `{near}`?"))
+    } else if spec.children.nodes().iter().any(|child| child.name == name) {
+        fault.help(format!("write it in the block: `{} … {{ {name} … }}`", node.name.text))
+    } else if known.is_empty() {
+        fault.help(format!("write it as `{}`", form(spec, &node.name.text)))
+    } else {
+        fault.help(format!("properties are: {}", known.join(", ")))
+    }
+}
+
+/// The form of one value. What its text says is judged when it is resolved.
+fn check_value(cx: &Cx<'_>, value: &Value, kind: Kind, name: &str) {
+    if let Some(annotation) = &value.annotation {
+        cx.break_at(&value.span);
+        let message = format!("`({})` has no meaning here", words::visible(&annotation.text));
+        cx.fault(Diagnostic::plan("plan::wrong-type", message, &annotation.span, "a type annotation").help("leave it out"));
+    } else if !kind.accepts(&value.scalar) {
+        cx.break_at(&value.span);
+        let found = match &value.scalar {
+            Scalar::String(_) => "a text",
+            Scalar::Float(number) if !number.is_finite() => "an endless number",
+            Scalar::Integer(_) | Scalar::Float(_) => "a number",
+            Scalar::Bool(_) => "a truth value",
+            Scalar::Null => "nothing",
+        };
+        let message = format!("`{name}` takes {}, not {found}", kind.noun());
+        let fault = Diagnostic::plan("plan::wrong-type", message, &value.span, format!("is {found}"));
+        cx.fault(match &value.scalar {
+            Scalar::Float(number) if !number.is_finite() => fault,
+            Scalar::Integer(_) | Scalar::Float(_) if kind != Kind::Flag => fault.help("put it in quotes"),
+            Scalar::String(_) if kind == Kind::Flag => fault.help(format!("write `{name}` alone, `#true` or `#false`")),
+            _ => fault,
+        });
+    } else if let (Kind::Words(choices), Scalar::String(text)) = (kind, &value.scalar)
+        && !text.contains("${")
+        && !choices.contains(&text.as_str())
+    {
+        cx.break_at(&value.span);
+        cx.fault(not_a_word(text, choices, name, &value.span));
+    }
+}
+
+/// A text that is not one of the words that may stand at its place.
+pub(super) fn not_a_word(text: &str, choices: &[&str], name: &str, span: &Span) -> Diagnostic {
+    let rules = matches!(name, "deny" | "warn");
+    let code = if rules { "plan::unknown-rule" } else { "plan::bad-value" };
+    let shown = words::shorten(&words::visible(text), 60);
+    let message = if rules { format!("there is no rule `{shown}`") } else { format!("`{name}` does not know `{shown}`") };
+    let fault = Diagnostic::plan(code, message, span, if rules { "not a rule" } else { "not one of its words" });
+    match words::closest(text, choices.iter().copied()) {
+        Some(near) => fault.help(format!("did you mean `{near}`?")),
+        None => fault.help(format!("it is one of: {}", choices.join(", "))),
+    }
+}

@@ -1,0 +1,106 @@
+//! What may stand in an `image`.
+
+use super::task::{AFTER, DOC, ENV, HEALTH_PROPS, MATRIX, NEEDS, PLATFORMS, USER};
+use super::{ArgSpec, Kind, NodeSpec, PropSpec};
+
+pub(super) static IMAGE: NodeSpec = NodeSpec::new("image", "a container image and its way to the registries")
+    .args(&[ArgSpec::one("name", Kind::Name, "its name")])
+    .props(&[PropSpec::new("name", Kind::Text, "the last part of the repository; the target's name unless given")])
+    .children(
+        &[
+            &DOC,
+            &NEEDS,
+            &AFTER,
+            &FROM,
+            &COPY,
+            &ENV,
+            &USER,
+            &WORKDIR,
+            &EXPOSE,
+            &VOLUME,
+            &LABEL,
+            &ANNOTATION,
+            &HEALTHCHECK,
+            &STOP_SIGNAL,
+            &ENTRYPOINT,
+            &CMD,
+            &PLATFORMS,
+            &MATRIX,
+            &SCAN,
+            &TAG,
+            &PUSH,
+        ],
+        &["add", "run", "dockerfile", "sbom", "sign", "arg", "secret", "cache-from", "cache-to"],
+    );
+
+static FROM: NodeSpec = NodeSpec::single(
+    "from",
+    "what it stands on; `scratch` unless given",
+    &[ArgSpec::one("base", Kind::Text, "`scratch`, a reference, `oci:path[:tag]`, or an image of the plan")],
+)
+.props(&[PropSpec::new("insecure", Kind::Flag, "plain HTTP may be used")]);
+
+pub(super) static COPY: NodeSpec = NodeSpec::new("copy", "files that become one layer")
+    .args(&[
+        ArgSpec::some("source", Kind::Path, "a path or glob of the project; `!` before it leaves files out"),
+        ArgSpec::one("destination", Kind::Text, "an absolute path in the image; a folder when it ends with `/`"),
+    ])
+    .props(&[
+        PropSpec::new("owner", Kind::Scalar, "`user:group` as numbers; `0:0` unless given"),
+        PropSpec::new("mode", Kind::Scalar, "the mode of files, octal"),
+    ])
+    .children(&[&EXCLUDE], &[]);
+
+static EXCLUDE: NodeSpec =
+    NodeSpec::new("exclude", "files that are left out").args(&[ArgSpec::some("pattern", Kind::Path, "a path or glob of the project")]);
+
+static WORKDIR: NodeSpec =
+    NodeSpec::single("workdir", "the working directory", &[ArgSpec::one("path", Kind::Text, "an absolute path in the image")]);
+
+static EXPOSE: NodeSpec =
+    NodeSpec::new("expose", "ports that it listens on").args(&[ArgSpec::some("port", Kind::Scalar, "`8080` or `\"53/udp\"`")]);
+
+static VOLUME: NodeSpec =
+    NodeSpec::new("volume", "paths that hold data").args(&[ArgSpec::some("path", Kind::Text, "an absolute path in the image")]);
+
+static LABEL: NodeSpec = NodeSpec::new("label", "labels in the config: `label key=\"value\"` or `label \"key\" \"value\"`")
+    .args(&[ArgSpec::maybe("key", Kind::Text, "the key"), ArgSpec::maybe("value", Kind::Scalar, "the value")])
+    .other_props("the value of the label of this name");
+
+static ANNOTATION: NodeSpec = NodeSpec::new("annotation", "annotations of the manifest and the index, written like labels")
+    .args(&[ArgSpec::maybe("key", Kind::Text, "the key"), ArgSpec::maybe("value", Kind::Scalar, "the value")])
+    .other_props("the value of the annotation of this name");
+
+static HEALTHCHECK: NodeSpec =
+    NodeSpec::new("healthcheck", "how its health is checked: `exec \"/app\" \"check\"`, `run \"script\"` or `none`")
+        .args(&[
+            ArgSpec::one("form", Kind::Words(&["exec", "run", "none"]), "a program, a script, or no check"),
+            ArgSpec::any("word", Kind::Scalar, "the program and its arguments, or the script"),
+        ])
+        .props(HEALTH_PROPS)
+        .once();
+
+static STOP_SIGNAL: NodeSpec =
+    NodeSpec::single("stop-signal", "the signal that stops it", &[ArgSpec::one("signal", Kind::Scalar, "for instance `SIGINT`")]);
+
+static ENTRYPOINT: NodeSpec = NodeSpec::single(
+    "entrypoint",
+    "the program; drops the base's `cmd`",
+    &[ArgSpec::one("program", Kind::Scalar, "the program"), ArgSpec::any("argument", Kind::Scalar, "its arguments")],
+);
+
+static CMD: NodeSpec =
+    NodeSpec::single("cmd", "default arguments; none at all clears the base's", &[ArgSpec::any("argument", Kind::Scalar, "an argument")]);
+
+static SCAN: NodeSpec = NodeSpec::new("scan", "every platform is scanned before anything is published")
+    .props(&[PropSpec::new("policy", Kind::Text, "a policy of the plan; the built-in one unless given")])
+    .once()
+    .later(&["fail", "severity", "db"]);
+
+static TAG: NodeSpec = NodeSpec::new("tag", "tags, moved in every registry after every push")
+    .args(&[ArgSpec::any("tag", Kind::Scalar, "`semver`, `branch`, `sha`, or the tag itself")])
+    .props(&[PropSpec::new("semver", Kind::Scalar, "the version whose tags and shorter forms are moved")]);
+
+static PUSH: NodeSpec = NodeSpec::new("push", "the registries that it is pushed to")
+    .args(&[ArgSpec::any("registry", Kind::Text, "the name of a `registry`")])
+    .children(&[], &["sign", "sbom", "provenance", "attest"]);

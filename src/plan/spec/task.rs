@@ -1,0 +1,150 @@
+//! What may stand in a `task`, and what tasks and images share.
+
+use super::{ArgSpec, Kind, NodeSpec, PropSpec};
+
+pub(super) static DOC: NodeSpec =
+    NodeSpec::single("doc", "one line about it, shown by `kiln list`", &[ArgSpec::one("text", Kind::Text, "the line")]);
+
+pub(super) static ENV: NodeSpec = NodeSpec::new("env", "environment variables; at the top of the plan for all tasks")
+    .other_props("the value of the variable of this name");
+
+pub(super) static NEEDS: NodeSpec = NodeSpec::new("needs", "targets that must end well first").args(&[ArgSpec::some(
+    "target",
+    Kind::Target,
+    "a task, an image or a group",
+)]);
+
+pub(super) static AFTER: NodeSpec = NodeSpec::new("after", "targets that must end first, if they take part").args(&[ArgSpec::some(
+    "target",
+    Kind::Target,
+    "a task, an image or a group",
+)]);
+
+pub(super) static PLATFORMS: NodeSpec = NodeSpec::single(
+    "platforms",
+    "the platforms it is made for, each on its own",
+    &[ArgSpec::some("platform", Kind::Platform, "for instance `amd64` or `\"linux/arm/v7\"`")],
+);
+
+pub(super) static MATRIX: NodeSpec = NodeSpec::new("matrix", "variables; the target exists once for every combination of their values")
+    .open(&[&EXCLUDE_CELL, &INCLUDE_CELL], &AXIS)
+    .once();
+
+static AXIS: NodeSpec =
+    NodeSpec::new("variable", "a variable and its values").args(&[ArgSpec::some("value", Kind::Scalar, "a value")]).once();
+
+static EXCLUDE_CELL: NodeSpec =
+    NodeSpec::new("exclude", "leaves out the combinations with these values").other_props("the value of the variable of this name");
+
+static INCLUDE_CELL: NodeSpec = NodeSpec::new("include", "adds one combination").other_props("the value of the variable of this name");
+
+pub(super) static USER: NodeSpec =
+    NodeSpec::single("user", "the user it runs as", &[ArgSpec::one("user", Kind::Scalar, "a name or number, with an optional `:group`")]);
+
+pub(super) static TASK: NodeSpec =
+    NodeSpec::new("task", "commands with declared inputs and outputs").args(&[ArgSpec::one("name", Kind::Name, "its name")]).children(
+        &[
+            &DOC,
+            &NEEDS,
+            &AFTER,
+            &INPUTS,
+            &OUTPUTS,
+            &ENV,
+            &PASS_ENV,
+            &TOOLS,
+            &DIR,
+            &SHELL,
+            &RUN,
+            &EXEC,
+            &CONTAINER,
+            &TIMEOUT,
+            &RETRY,
+            &INTERACTIVE,
+            &ALLOW_FAILURE,
+            &LOCK,
+            &PLATFORMS,
+            &MATRIX,
+        ],
+        &["arg", "pool", "sandbox", "secret", "when", "cache"],
+    );
+
+static INPUTS: NodeSpec = NodeSpec::new("inputs", "files that can change the result; without it the task always runs")
+    .args(&[ArgSpec::some("pattern", Kind::Path, "a path or glob; `!` before it leaves files out")]);
+
+static OUTPUTS: NodeSpec = NodeSpec::new("outputs", "files that it makes").args(&[ArgSpec::some(
+    "pattern",
+    Kind::Path,
+    "a file, a folder with `/` at its end, or a glob",
+)]);
+
+static PASS_ENV: NodeSpec = NodeSpec::new("pass-env", "variables taken from kiln's own environment; their values are part of the key")
+    .args(&[ArgSpec::some("variable", Kind::Text, "its name")])
+    .props(&[PropSpec::new(
+        "unkeyed",
+        Kind::Flag,
+        "the values are not part of the key, since they cannot change the result: where a tool lives",
+    )]);
+
+static TOOLS: NodeSpec =
+    NodeSpec::new("tools", "programs whose identity is part of the key").args(&[ArgSpec::some("program", Kind::Text, "its name")]);
+
+static DIR: NodeSpec = NodeSpec::single("dir", "where it runs", &[ArgSpec::one("path", Kind::Path, "a folder of the project")]);
+
+static SHELL: NodeSpec = NodeSpec::single(
+    "shell",
+    "the shell for `run`; the script follows as the last argument",
+    &[ArgSpec::one("program", Kind::Text, "the program"), ArgSpec::any("option", Kind::Text, "its options")],
+);
+
+static RUN: NodeSpec =
+    NodeSpec::new("run", "a script, handed to the shell as it is written").args(&[ArgSpec::one("script", Kind::Script, "the script")]);
+
+static EXEC: NodeSpec = NodeSpec::new("exec", "a program with its arguments, without a shell")
+    .args(&[ArgSpec::one("program", Kind::Scalar, "the program"), ArgSpec::any("argument", Kind::Scalar, "its arguments")]);
+
+static TIMEOUT: NodeSpec =
+    NodeSpec::single("timeout", "after which it is stopped", &[ArgSpec::one("time", Kind::Duration, "a length of time")]);
+
+static RETRY: NodeSpec =
+    NodeSpec::single("retry", "how often it is tried again after a failure", &[ArgSpec::one("times", Kind::Integer, "0 to 100")]);
+
+static INTERACTIVE: NodeSpec = NodeSpec::flag("interactive", "it takes over the terminal: runs alone and is never cached");
+
+static ALLOW_FAILURE: NodeSpec = NodeSpec::flag("allow-failure", "the run goes on as if it had succeeded");
+
+static LOCK: NodeSpec = NodeSpec::new("lock", "tasks that share a lock never run at the same time").args(&[ArgSpec::some(
+    "name",
+    Kind::Text,
+    "the name of the lock",
+)]);
+
+static CONTAINER: NodeSpec = NodeSpec::new("container", "the container that its commands run in")
+    .children(&[&CONTAINER_IMAGE, &USER, &READ_ONLY, &NETWORK, &MEMORY, &CPUS, &CAP_DROP, &MOUNT], &["volume", "port", "secret"])
+    .once();
+
+static CONTAINER_IMAGE: NodeSpec = NodeSpec::single(
+    "image",
+    "what it is made of",
+    &[ArgSpec::one("image", Kind::Text, "an image of the plan, or a reference that the daemon has or can pull")],
+);
+
+static READ_ONLY: NodeSpec = NodeSpec::flag("read-only", "the root file system is read-only");
+
+static NETWORK: NodeSpec = NodeSpec::flag("network", "it has a network; off unless asked");
+
+static MEMORY: NodeSpec = NodeSpec::single("memory", "the memory limit", &[ArgSpec::one("size", Kind::Size, "the limit")]);
+
+static CPUS: NodeSpec = NodeSpec::single("cpus", "the CPU limit", &[ArgSpec::one("number", Kind::Number, "for instance `1.5`")]);
+
+static CAP_DROP: NodeSpec =
+    NodeSpec::new("cap-drop", "capabilities that are dropped").args(&[ArgSpec::some("capability", Kind::Text, "`ALL`, or a name")]);
+
+static MOUNT: NodeSpec = NodeSpec::flag("mount", "the project is mounted at `/work`; on unless turned off");
+
+/// Properties of both health check forms.
+pub(super) const HEALTH_PROPS: &[PropSpec] = &[
+    PropSpec::new("interval", Kind::Duration, "between two checks"),
+    PropSpec::new("timeout", Kind::Duration, "for one check"),
+    PropSpec::new("start-period", Kind::Duration, "before failures count"),
+    PropSpec::new("retries", Kind::Integer, "failures in a row until unhealthy"),
+];

@@ -1,0 +1,137 @@
+//! Targets: tasks, images and groups, with one resolved definition per matrix cell and platform.
+
+use std::time::Duration;
+
+use crate::base::diagnostic::Span;
+use crate::base::id::{Cell, TargetName};
+use crate::base::path::RelPath;
+use crate::base::pattern::Pattern;
+use crate::base::platform::Platform;
+
+use super::image::ImageDef;
+
+/// Something that a user names.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The name.
+    pub name: TargetName,
+    /// One line about it.
+    pub doc: Option<String>,
+    /// Targets that must end well first, in order of declaration.
+    pub needs: Vec<(TargetName, Span)>,
+    /// Targets that, if they take part, must end first.
+    pub after: Vec<(TargetName, Span)>,
+    /// What it is.
+    pub kind: TargetKind,
+    /// The name in the source.
+    pub span: Span,
+}
+
+/// The kinds of targets.
+#[derive(Debug, Clone)]
+pub enum TargetKind {
+    /// Commands: one definition per matrix cell and platform, at least one.
+    Task(Vec<TaskCell>),
+    /// A container image: one per matrix cell, at least one.
+    Image(Vec<ImageDef>),
+    /// A name for several targets.
+    Group(Vec<(TargetName, Span)>),
+}
+
+/// A task for one matrix cell and one platform, all texts resolved.
+#[derive(Debug, Clone)]
+pub struct TaskCell {
+    /// The matrix variables.
+    pub cell: Cell,
+    /// The platform, if the task lists `platforms`.
+    pub platform: Option<Platform>,
+    /// Files that can change the result; `None` when no `inputs` were declared, so the task always runs.
+    pub inputs: Option<FileSet>,
+    /// Files that it makes.
+    pub outputs: Vec<Output>,
+    /// Environment, sorted by name; matrix variables and arguments are included under their own names.
+    pub env: Vec<(String, String)>,
+    /// Variables taken from kiln's own environment, sorted; their values enter the action key, not the plan digest.
+    pub pass_env: Vec<String>,
+    /// Those of `pass_env` whose values the plan promises cannot change the result: only their names are keyed.
+    pub unkeyed: Vec<String>,
+    /// Programs whose identity enters the key.
+    pub tools: Vec<String>,
+    /// Where it runs.
+    pub dir: RelPath,
+    /// The shell for `run`, ready to have the script appended.
+    pub shell: Vec<String>,
+    /// What it runs, in order; may be empty for a task that only has needs.
+    pub commands: Vec<Command>,
+    /// The container it runs in, if any.
+    pub container: Option<Container>,
+    /// After which it is stopped.
+    pub timeout: Option<Duration>,
+    /// How often it is tried again after a failure.
+    pub retry: u32,
+    /// Whether it takes over the terminal; runs alone and is never cached.
+    pub interactive: bool,
+    /// Whether the run goes on as if it had succeeded.
+    pub allow_failure: bool,
+    /// Names of locks: two tasks that share one never run at the same time.
+    pub locks: Vec<String>,
+}
+
+/// A set of files: selected by any pattern and covered by no exclusion.
+#[derive(Debug, Clone, Default)]
+pub struct FileSet {
+    /// What is selected, with its place.
+    pub include: Vec<(Pattern, Span)>,
+    /// What is left out (`!pattern`), with its place.
+    pub exclude: Vec<(Pattern, Span)>,
+}
+
+/// An output declaration.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// A file, a folder (written with `/`) or a glob.
+    pub pattern: Pattern,
+    /// Its place.
+    pub span: Span,
+}
+
+/// One command of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Script text, handed to the shell as it was written.
+    Script(String),
+    /// A program with its arguments, without a shell.
+    Exec(Vec<String>),
+}
+
+/// A container for a task's commands.
+#[derive(Debug, Clone)]
+pub struct Container {
+    /// The image.
+    pub image: ContainerImage,
+    /// The user, as `docker run --user` takes it.
+    pub user: Option<String>,
+    /// Whether the root file system is read-only.
+    pub read_only: bool,
+    /// Whether it has a network; off unless asked.
+    pub network: bool,
+    /// Memory limit in bytes.
+    pub memory: Option<u64>,
+    /// CPU limit.
+    pub cpus: Option<f64>,
+    /// Capabilities that are dropped; `ALL` for all.
+    pub cap_drop: Vec<String>,
+    /// Whether the project is mounted (read-write) at `/work`, where the commands then run.
+    pub mount: bool,
+    /// The node.
+    pub span: Span,
+}
+
+/// Which image a container is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContainerImage {
+    /// One that the plan builds; used by its digest.
+    Target(TargetName),
+    /// One that the daemon has or can pull.
+    Reference(crate::oci::reference::Reference),
+}

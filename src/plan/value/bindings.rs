@@ -1,0 +1,279 @@
+//! `let`, `param` and `project`: names with one value for the whole plan, resolved when they are first needed.
+
+use std::cell::RefCell;
+
+use indexmap::IndexMap;
+
+use crate::base::diagnostic::{Class, Diagnostic, Span};
+use crate::base::words;
+use crate::plan::Overrides;
+use crate::plan::cx::Cx;
+use crate::syntax::document::{Node, Scalar, Value};
+
+use super::Locals;
+
+/// Names that mean something in every expression.
+pub(in crate::plan) const ROOTS: &[&str] = &["ci", "env", "git", "host", "platform", "project"];
+/// Words of the expression language itself.
+const KEYWORDS: &[&str] = &["and", "else", "false", "if", "in", "is", "none", "not", "or", "true", "loop", "self", "False", "None", "True"];
+/// The most names that may stand for one another in a row.
+const DEPTH_LIMIT: usize = 64;
+/// The most names of a circle that a fault shows.
+const CHAIN_SHOWN: usize = 8;
+
+/// All names of a plan, in order of declaration.
+pub(in crate::plan) struct Bindings<'a>(pub(super) IndexMap<String, Binding<'a>>);
+
+/// One name.
+pub(in crate::plan) struct Binding<'a> {
+    /// Where it was declared.
+    pub(super) span: Span,
+    pub(super) origin: Origin<'a>,
+    pub(super) state: RefCell<State>,
+}
+
+/// Where its value comes from.
+pub(super) enum Origin<'a> {
+    /// A `let` node, with its arguments behind the name.
+    Let(&'a Node),
+    /// A value as written.
+    Written(&'a Value),
+    /// From outside: taken as it is.
+    Given(String),
+}
+
+/// How far it is.
+pub(super) enum State {
+    /// Nobody needed it yet.
+    New,
+    /// Resolved; `None` when that failed, which is reported.
+    Done(Option<minijinja::Value>),
+}
+
+/// Whether a name can be used in an expression and as an environment variable.
+///
+/// # Errors
+/// Why not, to follow the name in a message, with what to do.
+pub(in crate::plan) fn check_variable(name: &str) -> Result<(), (String, String)> {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if ROOTS.contains(&name) || KEYWORDS.contains(&name) {
+        return Err(("has a meaning of its own in expressions".to_owned(), "choose another name".to_owned()));
+    }
+    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(word) {
+        let mut fixed: String = name.chars().map(|c| if word(c) { c } else { '_' }).collect();
+        if fixed.is_empty() || fixed.starts_with(|c: char| c.is_ascii_digit()) {
+            fixed.insert(0, '_');
+        }
+        let why = "is not a name for a value: letters, digits and `_`, not beginning with a digit".to_owned();
+        return Err((why, format!("write it `{}`", words::shorten(&fixed, 60))));
+    }
+    Ok(())
+}
+
+/// Collects the names of a plan, checks them and what they refer to, and marks circles.
+pub(in crate::plan) fn declare<'a>(cx: &Cx<'a>, nodes: &'a [Node], overrides: &Overrides) {
+    let mut names: IndexMap<String, Binding<'a>> = IndexMap::new();
+    let mut params: Vec<&str> = Vec::new();
+    for node in nodes {
+        let Some(Value { scalar: Scalar::String(name), span, .. }) = node.args.first() else {
+            if matches!(node.name.text.as_str(), "let" | "param") {
+                cx.probably_meant("let");
+            }
+            continue;
+        };
+        let origin = match node.name.text.as_str() {
+            // What is declared in a wrong form has no value, and is no unknown name either.
+            "let" | "param" if !cx.is_good(node) => None,
+            "project" => {
+                let given = node.props.iter().find(|prop| prop.name.text == "version" && cx.is_good_value(&prop.value));
+                if let Some(prop) = given {
+                    names.insert("project.version".to_owned(), binding(&prop.value.span, Some(Origin::Written(&prop.value))));
+                }
+                names.insert("project.name".to_owned(), binding(span, Some(Origin::Written(&node.args[0]))));
+                continue;
+            }
+            "let" => Some(Origin::Let(node)),
+            "param" => {
+                params.push(name);
+                param(cx, node, name, overrides)
+            }
+            _ => continue,
+        };
+        if let Err((why, help)) = check_variable(name) {
+            cx.fault(Diagnostic::plan("plan::bad-name", format!("`{}` {why}", words::visible(name)), span, "").help(help));
+            cx.probably_meant("let");
+        } else if let Some(first) = names.get(name) {
+            let fault = Diagnostic::plan("plan::duplicate-name", format!("`{name}` is declared twice"), span, "declared again here");
+            cx.fault(fault.label(&first.span, "first declared here").help("a name has one value in the whole plan; rename one of them"));
+        } else {
+            names.insert(name.clone(), binding(span, origin));
+        }
+    }
+    for (name, _) in &overrides.set {
+        if !params.contains(&name.as_str()) {
+            cx.fault(unknown_param(name, &params, names.contains_key(name)));
+        }
+    }
+    let bindings = Bindings(names);
+    mark_circles(cx, &bindings);
+    let bindings = cx.bindings.get_or_init(|| bindings);
+    let top = Locals::top();
+    for value in bindings.0.values().flat_map(|binding| written(&binding.origin)).filter(|value| cx.is_good_value(value)) {
+        cx.check_names(&top, value);
+    }
+}
+
+fn binding<'a>(span: &Span, origin: Option<Origin<'a>>) -> Binding<'a> {
+    let state = if origin.is_some() { State::New } else { State::Done(None) };
+    Binding { span: span.clone(), origin: origin.unwrap_or_else(|| Origin::Given(String::new())), state: RefCell::new(state) }
+}
+
+/// The value of a parameter: `--set`, then `KILN_PARAM_NAME`, then its default.
+fn param<'a>(cx: &Cx<'a>, node: &'a Node, name: &str, overrides: &Overrides) -> Option<Origin<'a>> {
+    if let Some((_, value)) = overrides.set.iter().rev().find(|(set, _)| set == name) {
+        return Some(Origin::Given(value.clone()));
+    }
+    let variable = format!("KILN_PARAM_{}", name.to_uppercase());
+    if let Some(value) = cx.facts.env(&variable) {
+        return Some(Origin::Given(value));
+    }
+    let default = node.props.iter().find(|prop| prop.name.text == "default");
+    if default.is_none() {
+        let fault = Diagnostic::plan("plan::missing-param", format!("param `{name}` has no value"), &node.args[0].span, "has no default");
+        cx.fault(fault.help(format!("run kiln with `--set {name}=…`, set {variable}, or give it a `default=`")));
+    }
+    default.filter(|prop| cx.is_good_value(&prop.value)).map(|prop| Origin::Written(&prop.value))
+}
+
+fn unknown_param(name: &str, params: &[&str], is_let: bool) -> Diagnostic {
+    let shown = words::shorten(&words::visible(name), 60);
+    let fault = Diagnostic::new(Class::Usage, "plan::unknown-param", format!("`--set {shown}=…`: the plan has no param `{shown}`"));
+    match words::closest(name, params.iter().copied()) {
+        _ if is_let => fault.help(format!("`{shown}` is a `let`, which cannot be set from outside; make it a `param`")),
+        Some(near) => fault.help(format!("did you mean `{near}`?")),
+        None if params.is_empty() => fault.help("a plan takes values from outside with `param name default=\"…\"`"),
+        None => fault.help(format!("params are: {}", params.join(", "))),
+    }
+}
+
+/// All values that a name is made of, also those inside a map.
+fn written<'b>(origin: &'b Origin<'_>) -> Vec<&'b Value> {
+    let mut values = Vec::new();
+    match origin {
+        Origin::Given(_) => {}
+        Origin::Written(value) => values.push(*value),
+        Origin::Let(node) => {
+            values.extend(node.args.iter().skip(1));
+            let mut open: Vec<&Node> = node.children.iter().flatten().collect();
+            while let Some(entry) = open.pop() {
+                values.extend(&entry.args);
+                open.extend(entry.children.iter().flatten());
+            }
+        }
+    }
+    values
+}
+
+/// Checks the names that every binding refers to, without asking for a fact, and marks those that can never have a value.
+fn mark_circles(cx: &Cx<'_>, bindings: &Bindings<'_>) {
+    let names = &bindings.0;
+    let mut refers: Vec<Vec<(usize, Span)>> = Vec::with_capacity(names.len());
+    for binding in names.values() {
+        let mut targets = Vec::new();
+        for value in written(&binding.origin).into_iter().filter(|value| cx.is_good_value(value)) {
+            let Scalar::String(text) = &value.scalar else { continue };
+            let Some(template) = cx.template(value, text) else { continue };
+            for name in template.names() {
+                let exact = names.get_index_of(name.root()).or_else(|| names.get_index_of(&name.text));
+                targets.extend(exact.map(|index| (index, name.span.clone())));
+            }
+        }
+        refers.push(targets);
+    }
+    let depth = depths(&refers);
+    let mut walked = vec![0; names.len()];
+    let mut deep = false;
+    for start in 0..names.len() {
+        match depth[start] {
+            Some(depth) if depth <= DEPTH_LIMIT => continue,
+            Some(_) if deep => {}
+            Some(_) => {
+                deep = true;
+                let message = format!("`{}` stands on more than {DEPTH_LIMIT} names in a row", name_of(names, start));
+                cx.fault(
+                    Diagnostic::plan("plan::too-large", message, &names[start].span, "").help("put the value together in fewer steps"),
+                );
+            }
+            None => tell_circle(cx, names, &refers, &depth, start, &mut walked),
+        }
+        *names[start].state.borrow_mut() = State::Done(None);
+    }
+}
+
+fn name_of<'b>(names: &'b IndexMap<String, Binding<'_>>, index: usize) -> &'b str {
+    names.get_index(index).map_or("", |(name, _)| name)
+}
+
+/// For each name, how many names it stands on in a row; `None` for those on a circle or standing on one.
+fn depths(refers: &[Vec<(usize, Span)>]) -> Vec<Option<usize>> {
+    let mut waiting: Vec<usize> = refers.iter().map(Vec::len).collect();
+    let mut users: Vec<Vec<usize>> = vec![Vec::new(); refers.len()];
+    for (user, targets) in refers.iter().enumerate() {
+        for (target, _) in targets {
+            users[*target].push(user);
+        }
+    }
+    let mut depth: Vec<Option<usize>> = vec![None; refers.len()];
+    let mut ready: Vec<usize> = (0..refers.len()).filter(|index| waiting[*index] == 0).collect();
+    while let Some(index) = ready.pop() {
+        let below = refers[index].iter().filter_map(|(target, _)| depth[*target]).max();
+        depth[index] = Some(below.map_or(0, |below| below + 1));
+        for user in &users[index] {
+            waiting[*user] -= 1;
+            if waiting[*user] == 0 {
+                ready.push(*user);
+            }
+        }
+    }
+    depth
+}
+
+/// Follows the first reference that leads on until a name comes again; reports the circle once, as a chain. `walked` holds
+/// the walk that came to each name first, so that all walks together take one step per name.
+fn tell_circle(
+    cx: &Cx<'_>,
+    names: &IndexMap<String, Binding<'_>>,
+    refers: &[Vec<(usize, Span)>],
+    depth: &[Option<usize>],
+    start: usize,
+    walked: &mut [usize],
+) {
+    let walk = start + 1;
+    let mut way: Vec<(usize, Span)> = Vec::new();
+    let mut at = start;
+    while walked[at] == 0 {
+        walked[at] = walk;
+        let Some((next, span)) = refers[at].iter().find(|(target, _)| depth[*target].is_none()) else { return };
+        way.push((at, span.clone()));
+        at = *next;
+    }
+    if walked[at] != walk {
+        return;
+    }
+    let circle: Vec<(usize, Span)> = way.into_iter().skip_while(|(index, _)| *index != at).collect();
+    let mut chain: Vec<&str> = circle.iter().take(CHAIN_SHOWN).map(|(index, _)| name_of(names, *index)).collect();
+    chain.extend((circle.len() > CHAIN_SHOWN).then_some("…"));
+    chain.push(name_of(names, at));
+    let mut fault = Diagnostic::new(Class::Plan, "plan::cycle", format!("values go round in a circle: {}", chain.join(" → ")));
+    for ((index, span), next) in circle.iter().zip(&chain[1..]).take(CHAIN_SHOWN) {
+        fault = fault.label(span, format!("`{}` needs `{next}`", name_of(names, *index)));
+    }
+    cx.fault(fault.help("give one of them a value of its own"));
+}
+
+impl Cx<'_> {
+    /// Where a `let` or `param` of this name was declared.
+    pub(in crate::plan) fn declared(&self, name: &str) -> Option<&Span> {
+        self.bindings.get()?.0.get(name).map(|binding| &binding.span)
+    }
+}

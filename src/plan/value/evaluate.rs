@@ -1,0 +1,368 @@
+//! A written value → its text, list or map: looks every name up, asks the facts that are needed, keeps to the size limits.
+
+use std::collections::BTreeMap;
+
+use minijinja::value::ValueKind;
+use minijinja::{ErrorKind, Value as Resolved};
+
+use crate::base::diagnostic::{Diagnostic, Span};
+use crate::base::size::ByteSize;
+use crate::base::words;
+use crate::plan::cx::Cx;
+use crate::plan::facts::Recorder;
+use crate::syntax::document::{Node, Scalar, Value};
+
+use super::bindings::{Origin, ROOTS, State};
+use super::engine::{PLAN_LIMIT, PlatformValue, VALUE_LIMIT, display, settle};
+use super::template::{Compiled, Dotted, Piece};
+use super::{Locals, NoPlatform};
+
+/// What a name was found to be.
+enum Found {
+    /// The whole value of its first part.
+    Whole(Resolved),
+    /// The value of its second part.
+    Part(Resolved),
+    /// A fact that does not exist here.
+    Absent,
+}
+
+impl Cx<'_> {
+    /// The text of a value; `None` when it has none, which is reported.
+    pub(in crate::plan) fn text(&self, locals: &Locals, written: &Value) -> Option<String> {
+        match &written.scalar {
+            Scalar::String(text) if !text.contains("${") => self.verbatim(written, text),
+            Scalar::String(_) => {
+                let value = self.value(locals, written)?;
+                display(&value).map_err(|why| self.not_a_text(&written.span, why)).ok()
+            }
+            other => number_text(other, written),
+        }
+    }
+
+    /// A text as it was written, nothing in it resolved.
+    pub(in crate::plan) fn verbatim(&self, written: &Value, text: &str) -> Option<String> {
+        self.count(text.len(), &written.span).then(|| text.to_owned())
+    }
+
+    /// The texts of a value that may stand for several: `"${list}"` stands for the items of the list.
+    pub(in crate::plan) fn texts(&self, locals: &Locals, written: &Value) -> Option<Vec<String>> {
+        if !matches!(&written.scalar, Scalar::String(text) if text.contains("${")) {
+            return self.text(locals, written).map(|text| vec![text]);
+        }
+        let value = self.value(locals, written)?;
+        let items = if value.kind() == ValueKind::Seq { value.try_iter().ok()?.collect() } else { vec![value] };
+        let texts: Result<Vec<String>, &str> = items.iter().map(display).collect();
+        texts.map_err(|why| self.not_a_text(&written.span, why)).ok()
+    }
+
+    fn not_a_text(&self, span: &Span, why: &str) {
+        self.fault(Diagnostic::plan("plan::wrong-type", "a text is needed here", span, "is not a text").help(why));
+    }
+
+    /// The value as written, with its names resolved.
+    pub(in crate::plan) fn value(&self, locals: &Locals, written: &Value) -> Option<Resolved> {
+        let text = match &written.scalar {
+            Scalar::String(text) => text,
+            Scalar::Integer(number) if written.span.text() == number.to_string() => return Some(Resolved::from(*number)),
+            Scalar::Bool(flag) => return Some(Resolved::from(*flag)),
+            other => return number_text(other, written).map(Resolved::from),
+        };
+        let template = self.template(written, text)?;
+        let value = match template.pieces.as_slice() {
+            [Piece::Text(text)] => Resolved::from(text.as_str()),
+            [Piece::Expression(compiled)] => self.expression(locals, compiled)?,
+            pieces => {
+                let mut whole = Some(String::new());
+                for piece in pieces {
+                    // Every expression is looked at, so that all faults of one text are found at once.
+                    let part = match piece {
+                        Piece::Text(text) => Some(text.clone()),
+                        Piece::Expression(compiled) => self
+                            .expression(locals, compiled)
+                            .and_then(|value| display(&value).map_err(|why| self.not_a_text(&compiled.span, why)).ok()),
+                    };
+                    whole = whole.zip(part).map(|(whole, part)| whole + &part);
+                    if whole.as_ref().is_some_and(|whole| whole.len() > VALUE_LIMIT) {
+                        self.too_large(&written.span);
+                        return None;
+                    }
+                }
+                Resolved::from(whole?)
+            }
+        };
+        self.spend(&value, &written.span)
+    }
+
+    fn too_large(&self, span: &Span) {
+        let message = format!("a value grows beyond {}", ByteSize(VALUE_LIMIT as u64));
+        self.fault(Diagnostic::plan("plan::too-large", message, span, "").help("a plan holds names and paths; put large texts into files"));
+    }
+
+    /// Counts what a value takes, and refuses it when that is too much.
+    fn spend(&self, value: &Resolved, span: &Span) -> Option<Resolved> {
+        let mut room = VALUE_LIMIT;
+        let Some(settled) = settle(value, &mut room) else {
+            self.too_large(span);
+            return None;
+        };
+        self.count(VALUE_LIMIT - room, span).then_some(settled)
+    }
+
+    /// Counts bytes of text; false, and reported once, when the plan has too many.
+    fn count(&self, bytes: usize, span: &Span) -> bool {
+        let before = self.spent.get();
+        let after = before.saturating_add(bytes);
+        self.spent.set(after);
+        if before <= PLAN_LIMIT && after > PLAN_LIMIT {
+            let message = format!("the texts of this plan grow beyond {}", ByteSize(PLAN_LIMIT as u64));
+            self.fault(Diagnostic::plan("plan::too-large", message, span, "here").help("split the plan, or make its matrix smaller"));
+        }
+        after <= PLAN_LIMIT
+    }
+
+    /// The value of a `let`, a `param` or a property of `project`; `None` when it has none, which is reported.
+    pub(in crate::plan) fn binding(&self, name: &str) -> Option<Resolved> {
+        let binding = self.bindings.get()?.0.get(name)?;
+        if let State::Done(value) = &*binding.state.borrow() {
+            return value.clone();
+        }
+        let top = Locals::top();
+        let value = match &binding.origin {
+            Origin::Given(text) => self.spend(&Resolved::from(text.as_str()), &binding.span),
+            Origin::Written(value) => self.value(&top, value),
+            Origin::Let(node) => {
+                let value = self.tree(&top, &node.args[1..], node.children.as_deref());
+                value.and_then(|value| self.spend(&value, &binding.span))
+            }
+        };
+        *binding.state.borrow_mut() = State::Done(value.clone());
+        value
+    }
+
+    /// One argument is a text, several are a list, a block is a map.
+    fn tree(&self, top: &Locals, args: &[Value], children: Option<&[Node]>) -> Option<Resolved> {
+        if let Some(children) = children {
+            let entries: Option<BTreeMap<String, Resolved>> =
+                children.iter().map(|node| Some((node.name.text.clone(), self.tree(top, &node.args, node.children.as_deref())?))).collect();
+            return entries.map(|entries| entries.into_iter().collect());
+        }
+        match args {
+            [only] => self.value(top, only),
+            several => several.iter().map(|value| self.value(top, value)).collect::<Option<Vec<_>>>().map(Resolved::from),
+        }
+    }
+
+    /// Finds the faults that the names of a value have, without asking for a fact.
+    pub(in crate::plan) fn check_names(&self, locals: &Locals, written: &Value) {
+        let Scalar::String(text) = &written.scalar else { return };
+        let Some(template) = self.template(written, text) else { return };
+        for name in template.names() {
+            if let Some(fault) = self.judge(locals, name) {
+                self.tell(fault);
+            }
+        }
+    }
+
+    fn expression(&self, locals: &Locals, compiled: &Compiled<'_>) -> Option<Resolved> {
+        let mut whole: BTreeMap<String, Resolved> = BTreeMap::new();
+        let mut parts: BTreeMap<String, BTreeMap<String, Resolved>> = BTreeMap::new();
+        let (mut absent, mut complete) = (None, true);
+        for name in &compiled.names {
+            if let Some(fault) = self.judge(locals, name) {
+                self.tell(fault);
+                complete = false;
+                continue;
+            }
+            let root = name.root().to_owned();
+            match self.look_up(locals, name) {
+                None => complete = false,
+                Some(Found::Whole(value)) => {
+                    whole.insert(root, value);
+                }
+                Some(Found::Part(value)) => {
+                    parts.entry(root).or_default().insert(name.second().unwrap_or_default().to_owned(), value);
+                }
+                Some(Found::Absent) => {
+                    parts.entry(root).or_default();
+                    absent = absent.or(Some(name));
+                }
+            }
+        }
+        if !complete {
+            return None;
+        }
+        whole.extend(parts.into_iter().map(|(root, words)| (root, words.into_iter().collect())));
+        match compiled.expression.eval(whole.iter().map(|(name, value)| (name.as_str(), value.clone())).collect::<Resolved>()) {
+            Ok(value) if !value.is_undefined() => match settle(&value, &mut { VALUE_LIMIT }) {
+                Some(settled) => Some(settled),
+                None => {
+                    self.too_large(&compiled.span);
+                    None
+                }
+            },
+            Err(error) if error.kind() != ErrorKind::UndefinedError => {
+                let detail = error.detail().map_or_else(|| error.to_string(), str::to_owned);
+                let message = format!("`{}` has no value: {}", words::visible(compiled.span.text()), words::visible(&detail));
+                self.fault(Diagnostic::plan("plan::bad-expression", words::shorten(&message, 300), &compiled.span, ""));
+                None
+            }
+            _ => {
+                self.fault(undefined(compiled, absent, &whole));
+                None
+            }
+        }
+    }
+
+    /// Takes a fault about a name in, unless the name's declaration is itself at fault.
+    fn tell(&self, fault: Diagnostic) {
+        if fault.code != "plan::unknown-name" || !self.may_lack(&["let", "param", "each"]) {
+            self.fault(fault);
+        }
+    }
+
+    /// What is wrong with a name, as far as that can be said without asking for a fact.
+    fn judge(&self, locals: &Locals, name: &Dotted) -> Option<Diagnostic> {
+        let root = name.root();
+        let bindings = self.bindings.get();
+        if locals.vars.iter().any(|var| var.name == root) || bindings.is_some_and(|bindings| bindings.0.contains_key(root)) {
+            return None;
+        }
+        if locals.hidden.iter().any(|hidden| hidden == root) {
+            let message = format!("`{root}` differs from cell to cell, and this holds for the whole target");
+            let fault = Diagnostic::plan("plan::undefined", message, &name.span, "has no one value here");
+            return Some(fault.help("for one target per value, write `each` around it instead of `matrix` in it"));
+        }
+        if !ROOTS.contains(&root) {
+            let mut names: Vec<&str> = locals.vars.iter().map(|var| var.name.as_str()).collect();
+            names
+                .extend(bindings.into_iter().flat_map(|bindings| bindings.0.keys()).map(String::as_str).filter(|name| !name.contains('.')));
+            let fault = Diagnostic::plan("plan::unknown-name", format!("nothing is called `{root}`"), &name.span, "unknown name");
+            let near = words::closest(root, names.iter().chain(ROOTS).copied());
+            return Some(match near {
+                Some(near) => fault.help(format!("did you mean `{near}`?")),
+                None if ["true", "false", "none"].contains(&root) => fault,
+                None => fault
+                    .help(format!("declare it with `let {root} \"…\"`, or use one of: {}", [names.as_slice(), ROOTS].concat().join(", "))),
+            });
+        }
+        if let ("platform", Err(why)) = (root, &locals.platform) {
+            return Some(no_platform(*why, &name.span));
+        }
+        let words = Recorder::words(root);
+        let offered = if words.is_empty() {
+            format!("`{root}.NAME`")
+        } else {
+            words.iter().map(|word| format!("`{root}.{word}`")).collect::<Vec<_>>().join(", ")
+        };
+        match name.second() {
+            None if root == "platform" => None,
+            None => {
+                let message = format!("`{root}` holds several values");
+                Some(Diagnostic::plan("plan::unknown-name", message, &name.span, "which one?").help(format!("name one: {offered}")))
+            }
+            Some(word) if words.is_empty() || words.contains(&word) => None,
+            Some(word) => {
+                let fault = Diagnostic::plan("plan::unknown-name", format!("`{root}` has no `{word}`"), &name.span, "unknown name");
+                let near = words::closest(word, words.iter().copied());
+                Some(fault.help(near.map_or_else(|| format!("it has: {offered}"), |near| format!("did you mean `{root}.{near}`?"))))
+            }
+        }
+    }
+
+    /// The value of a name that [`Cx::judge`] found nothing wrong with; `None` when it has none, which is reported.
+    fn look_up(&self, locals: &Locals, name: &Dotted) -> Option<Found> {
+        let root = name.root();
+        if let Some(var) = locals.vars.iter().rev().find(|var| var.name == root) {
+            return Some(Found::Whole(Resolved::from(var.value.as_str())));
+        }
+        if self.bindings.get().is_some_and(|bindings| bindings.0.contains_key(root)) {
+            return self.binding(root).map(Found::Whole);
+        }
+        match (root, name.second().unwrap_or_default()) {
+            ("platform", _) => {
+                let platform = locals.platform.clone().ok()?;
+                Some(Found::Whole(Resolved::from_object(PlatformValue(platform))))
+            }
+            ("project", word) => {
+                let full = format!("project.{word}");
+                if !self.bindings.get()?.0.contains_key(&full) {
+                    return Some(Found::Absent);
+                }
+                self.binding(&full).map(Found::Part)
+            }
+            (root, word) => match self.facts.named(root, word)? {
+                Ok(Some(text)) => Some(Found::Part(Resolved::from(text))),
+                Ok(None) => Some(Found::Absent),
+                Err(error) => {
+                    let message = format!("`{root}.{word}` cannot be read: {}", words::visible(&error.to_string()));
+                    self.fault(Diagnostic::plan("plan::fact", message, &name.span, "needed here"));
+                    None
+                }
+            },
+        }
+    }
+}
+
+fn no_platform(why: NoPlatform, span: &Span) -> Diagnostic {
+    let (message, help) = match why {
+        NoPlatform::Top => ("`platform` has a value only inside a task or an image", "move this to where it is used"),
+        NoPlatform::Whole => {
+            ("`platform` differs from step to step, and this holds for all of them", "use `matrix` or `each` for what differs here")
+        }
+        NoPlatform::Unlisted => ("`platform` has no value: the task lists no `platforms`", "list them: `platforms amd64 arm64`"),
+    };
+    Diagnostic::plan("plan::undefined", message, span, "has no value here").help(help)
+}
+
+/// Which name left an expression without a value, and what to do about it.
+fn undefined(compiled: &Compiled<'_>, absent: Option<&Dotted>, values: &BTreeMap<String, Resolved>) -> Diagnostic {
+    if let Some(name) = absent {
+        let why = match name.text.as_str() {
+            "git.tag" => "no tag points at the commit",
+            "git.branch" => "the head is on no branch",
+            "project.version" => "`project` has no `version=`",
+            _ if name.root() == "git" => "this is not a repository with a commit",
+            _ if name.root() == "ci" => "this is not a run of a known CI system",
+            _ => "the variable is not set",
+        };
+        let fault = Diagnostic::plan("plan::undefined", format!("`{}` has no value: {why}", name.text), &name.span, "has no value here");
+        return fault.help(format!("say what holds then: `{}|default('…')`", name.text));
+    }
+    for name in &compiled.names {
+        let mut at = values.get(name.root()).cloned();
+        let mut path = name.root().to_owned();
+        for key in name.text.split('.').skip(1) {
+            let Some(map) = at else { break };
+            let next = map.get_attr(key).ok().filter(|value| !value.is_undefined());
+            if next.is_none() {
+                let keys: Vec<String> = map.try_iter().into_iter().flatten().map(|key| key.to_string()).collect();
+                let fault = Diagnostic::plan("plan::undefined", format!("`{path}` has no `{key}`"), &name.span, "has no value");
+                let near = words::closest(key, keys.iter().map(String::as_str));
+                return match near {
+                    Some(near) => fault.help(format!("did you mean `{near}`?")),
+                    None if keys.is_empty() || map.kind() != ValueKind::Map => fault,
+                    None => fault.help(format!("it has: {}", words::shorten(&keys.join(", "), 200))),
+                };
+            }
+            at = next;
+            path = format!("{path}.{key}");
+        }
+    }
+    let shown = words::shorten(&words::visible(compiled.span.text()), 80);
+    let fault = Diagnostic::plan("plan::undefined", format!("`{shown}` has no value"), &compiled.span, "has no value");
+    fault.help(format!("say what holds then: `{shown}|default('…')`"))
+}
+
+/// Numbers stand as they were written: `1.10` is not `1.1`, and `0755` keeps its zero.
+fn number_text(scalar: &Scalar, written: &Value) -> Option<String> {
+    let raw = written.span.text();
+    match scalar {
+        Scalar::Integer(_) if !raw.is_empty() && raw.bytes().all(|byte| byte.is_ascii_digit()) => Some(raw.to_owned()),
+        Scalar::Integer(number) => Some(number.to_string()),
+        Scalar::Float(_) => Some(raw.to_owned()),
+        Scalar::Bool(flag) => Some(flag.to_string()),
+        Scalar::String(text) => Some(text.clone()),
+        Scalar::Null => None,
+    }
+}

@@ -1,0 +1,51 @@
+//! Values: names, `${…}` and what they stand for.
+//! In: a value as it was written, the names in scope. Out: its text, list or map, of bounded size.
+//! Never: a fact that is not needed, a script; an undefined name is a fault, not an empty text.
+
+pub(super) mod bindings;
+pub(super) mod engine;
+mod evaluate;
+pub(super) mod template;
+
+use crate::base::diagnostic::Span;
+use crate::base::platform::Platform;
+
+/// The names that hold only at one place of the plan.
+#[derive(Debug, Clone)]
+pub(super) struct Locals {
+    /// `each` variables from the outermost in, then the variables of the matrix cell.
+    pub vars: Vec<Variable>,
+    /// What `${platform}` is, or why it is nothing.
+    pub platform: Result<Platform, NoPlatform>,
+    /// Variables of the target's matrix, at places that hold for all cells.
+    pub hidden: Vec<String>,
+}
+
+/// Why `${platform}` has no value at some place.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum NoPlatform {
+    /// At the top of the plan.
+    Top,
+    /// In what holds for all platforms of a target.
+    Whole,
+    /// In a task that lists none.
+    Unlisted,
+}
+
+impl Locals {
+    /// The names at the top of the plan: none.
+    pub(super) const fn top() -> Self {
+        Self { vars: Vec::new(), platform: Err(NoPlatform::Top), hidden: Vec::new() }
+    }
+}
+
+/// An `each` or matrix variable with its value.
+#[derive(Debug, Clone)]
+pub(super) struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Where the name was declared.
+    pub span: Span,
+}
