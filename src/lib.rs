@@ -10,3 +10,6 @@ pub mod syntax;
 pub mod sys;
 
 pub mod plan;
+pub mod record;
+pub mod registry;
+pub mod store;

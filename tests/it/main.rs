@@ -9,6 +9,8 @@
 )]
 
 mod architecture;
+mod fake_registry;
 mod plan;
 mod schema;
+mod store;
 mod syntax;

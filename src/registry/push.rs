@@ -1,0 +1,194 @@
+//! Pushes an image by digest: blobs first, then manifests from the leaves to the root. No tag moves.
+//! In: a root descriptor whose blobs are in the store. Out: the image at the registry, and a count of what was sent.
+//! Never: an index before its manifests, a manifest before its blobs, a document in other bytes than the store's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures_util::stream::{StreamExt as _, TryStreamExt as _};
+use reqwest::Method;
+
+use crate::base::digest::BlobDigest;
+use crate::oci::descriptor::Descriptor;
+use crate::oci::manifest::{self, Document};
+use crate::oci::media_type;
+use crate::oci::reference::Repository;
+
+use super::Blobs;
+use super::auth::token::Scope;
+use super::client::{Call, Client, Site};
+use super::download;
+use super::error::{Fault, RegistryError};
+use super::pull::CONTENT_DIGEST;
+use super::transport::Payload;
+use super::upload::{Came, upload};
+
+/// Documents below one root; an index of indexes of indexes is no image.
+const MAX_DOCUMENTS: usize = 10_000;
+const MAX_DEPTH: usize = 4;
+
+/// What a push did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Blobs and manifests that were sent.
+    pub sent: usize,
+    /// Those that were there already.
+    pub existing: usize,
+    /// Blobs that came from another repository of the registry.
+    pub mounted: usize,
+    /// Bytes that were sent, those of failed attempts included.
+    pub bytes: u64,
+}
+
+impl Report {
+    fn add(&mut self, came: Came) {
+        match came {
+            Came::Existing => self.existing += 1,
+            Came::Mounted => self.mounted += 1,
+            Came::Sent(bytes) => {
+                self.sent += 1;
+                self.bytes += bytes;
+            }
+        }
+    }
+}
+
+/// Everything below a root.
+#[derive(Default)]
+struct Closure {
+    blobs: BTreeMap<BlobDigest, Descriptor>,
+    /// Manifests and indexes, by the length of the longest way from the root: the deepest are sent first.
+    documents: Vec<Vec<Descriptor>>,
+}
+
+impl Client {
+    /// Sends the image below `root` to a repository, by digest. What is there already is not sent again.
+    ///
+    /// `mounts` are repositories of the same registry that are likely to have some of the blobs.
+    /// # Errors
+    /// [`RegistryError`]; whatever had arrived stays, and the next call finds it there.
+    pub async fn push_image(
+        &self,
+        repository: &Repository,
+        root: &Descriptor,
+        blobs: &Arc<dyn Blobs>,
+        mounts: &[Repository],
+    ) -> Result<Report, RegistryError> {
+        let site = self.site(repository).await?;
+        let closure = closure(root, blobs).await.map_err(|fault| site.error(fault))?;
+        let mut report = Report::default();
+        let jobs = closure.blobs.values().map(|blob| send_blob(&site, blob, blobs, mounts)).collect();
+        all(jobs, &site, &mut report).await?;
+        for level in closure.documents.iter().rev() {
+            let jobs = level.iter().map(|document| send_document(&site, document, blobs)).collect();
+            all(jobs, &site, &mut report).await?;
+        }
+        Ok(report)
+    }
+}
+
+/// Runs transfers side by side and counts them; the first fault ends them all.
+async fn all<F: Future<Output = Result<Came, RegistryError>>>(jobs: Vec<F>, site: &Site, report: &mut Report) -> Result<(), RegistryError> {
+    let mut came = futures_util::stream::iter(jobs).buffer_unordered(site.parallel());
+    while let Some(one) = came.try_next().await? {
+        report.add(one);
+    }
+    Ok(())
+}
+
+async fn send_blob(site: &Site, blob: &Descriptor, blobs: &Arc<dyn Blobs>, mounts: &[Repository]) -> Result<Came, RegistryError> {
+    let _turn = site.turn().await;
+    upload(site, blob, blobs, mounts).await
+}
+
+async fn send_document(site: &Site, document: &Descriptor, blobs: &Arc<dyn Blobs>) -> Result<Came, RegistryError> {
+    let _turn = site.turn().await;
+    let scope = Scope::push(&site.repository);
+    let url = site.url(&format!("manifests/{}", document.digest));
+    let head = Call::new(Method::HEAD, url.clone(), &scope).accept(super::pull::ACCEPT);
+    if site.call(&head, &[200, 404]).await?.status() == 200 {
+        return Ok(Came::Existing);
+    }
+    let bytes = download::read(blobs, document, manifest::LIMIT).await.map_err(|fault| site.error(fault))?;
+    let size = bytes.len() as u64;
+    put(site, &document.digest.to_string(), document, bytes).await?;
+    Ok(Came::Sent(size))
+}
+
+/// Puts a document under a digest or a tag and checks what the registry says it has stored.
+pub(super) async fn put(site: &Site, name: &str, document: &Descriptor, bytes: Vec<u8>) -> Result<(), RegistryError> {
+    let scope = Scope::push(&site.repository);
+    let call = Call::new(Method::PUT, site.url(&format!("manifests/{name}")), &scope)
+        .content_type(&document.media_type)
+        .payload(Payload::Bytes(bytes.into()));
+    let answer = site.call(&call, &[200, 201, 202, 204]).await?;
+    match answer.header(CONTENT_DIGEST) {
+        Some(said) if said.starts_with("sha256:") && said != document.digest.to_string() => {
+            let found = format!("{}, as the registry says it stored", super::error::quoted(said));
+            Err(site.error(Fault::Digest { expected: document.digest.to_string(), found }))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Walks from the root down, reading every document in the store.
+async fn closure(root: &Descriptor, blobs: &Arc<dyn Blobs>) -> Result<Closure, Fault> {
+    let mut found = Closure::default();
+    let mut level = vec![root.clone()];
+    let mut count = 0;
+    while !level.is_empty() {
+        count += level.len();
+        if found.documents.len() >= MAX_DEPTH || count > MAX_DOCUMENTS {
+            return Err(Fault::Store(format!("the image {} has too many documents below each other or beside each other", root.digest)));
+        }
+        let mut below = BTreeMap::new();
+        for document in &level {
+            for child in children(document, blobs, &mut found.blobs).await? {
+                below.insert(child.digest, child);
+            }
+        }
+        found.documents.push(std::mem::replace(&mut level, below.into_values().collect()));
+    }
+    only_deepest(&mut found.documents);
+    Ok(found)
+}
+
+/// A document that is reached on two ways stays where it is deepest.
+fn only_deepest(levels: &mut [Vec<Descriptor>]) {
+    let mut seen = BTreeSet::new();
+    for level in levels.iter_mut().rev() {
+        level.retain(|document| seen.insert(document.digest));
+    }
+}
+
+/// The documents that a document names; its blobs are taken in.
+async fn children(
+    document: &Descriptor,
+    blobs: &Arc<dyn Blobs>,
+    taken: &mut BTreeMap<BlobDigest, Descriptor>,
+) -> Result<Vec<Descriptor>, Fault> {
+    let bytes = download::read(blobs, document, manifest::LIMIT).await?;
+    let read = manifest::read(&document.media_type, &bytes);
+    match read.map_err(|why| Fault::Store(format!("{} cannot be pushed: {why}", document.digest)))? {
+        Document::Manifest(manifest) => {
+            for part in std::iter::once(&manifest.config).chain(&manifest.layers).filter(|part| !is_foreign(part)) {
+                taken.insert(part.digest, part.clone());
+            }
+            Ok(Vec::new())
+        }
+        Document::Index(index) => {
+            let (documents, others): (Vec<_>, Vec<_>) = index
+                .manifests
+                .into_iter()
+                .partition(|entry| media_type::is_index(&entry.media_type) || media_type::is_manifest(&entry.media_type));
+            // An index may name what no manifest is: it travels as a blob.
+            taken.extend(others.into_iter().map(|other| (other.digest, other)));
+            Ok(documents)
+        }
+    }
+}
+
+/// Layers that may not be distributed stay where they are. Source: image-spec, "Non-Distributable Layers".
+fn is_foreign(layer: &Descriptor) -> bool {
+    layer.media_type.contains(".nondistributable.") || layer.media_type.contains(".foreign.")
+}

@@ -1,0 +1,116 @@
+//! The registry as the engine uses it: one client and one store.
+//! In: references and descriptors. Out: images in the store or at a registry, tags, and errors as diagnostics of the environment.
+//! Never: a tag in the same call as the image that it names.
+
+use std::sync::Arc;
+
+use crate::base::platform::Platform;
+use crate::oci::descriptor::Descriptor;
+use crate::oci::manifest;
+use crate::oci::reference::{Reference, Repository, Tag};
+
+use super::Blobs;
+use super::client::{Client, Options};
+use super::download;
+use super::error::RegistryError;
+use super::pull::Fetched;
+use super::push::Report;
+use super::tags::TagOutcome;
+
+/// A client with the store that its blobs come from and go to. Cheap to clone.
+#[derive(Clone)]
+pub struct Session {
+    client: Client,
+    blobs: Arc<dyn Blobs>,
+}
+
+impl Session {
+    /// Joins a new client and a store; nothing is connected yet.
+    #[must_use]
+    pub fn new(options: Options, blobs: Arc<dyn Blobs>) -> Self {
+        Self { client: Client::new(options), blobs }
+    }
+
+    /// What a reference names today. The document is in the store afterwards.
+    ///
+    /// # Errors
+    /// As [`Client::resolve`].
+    pub async fn resolve(&self, reference: &Reference) -> Result<Descriptor, RegistryError> {
+        self.client.resolve(reference, &self.blobs).await
+    }
+
+    /// Brings the image for one platform into the store.
+    ///
+    /// # Errors
+    /// As [`Client::fetch_image`].
+    pub async fn pull(&self, reference: &Reference, platform: &Platform) -> Result<Fetched, RegistryError> {
+        self.client.fetch_image(reference, platform, &self.blobs).await
+    }
+
+    /// Phase one of a release: sends an image by digest. `mounts` may have some of its blobs.
+    ///
+    /// # Errors
+    /// As [`Client::push_image`].
+    pub async fn push(&self, repository: &Repository, root: &Descriptor, mounts: &[Repository]) -> Result<Report, RegistryError> {
+        self.client.push_image(repository, root, &self.blobs, mounts).await
+    }
+
+    /// Phase two: lets a tag name an image that phase one has sent.
+    ///
+    /// # Errors
+    /// As [`Client::put_tag`], and when the store has no such image.
+    pub async fn tag(&self, repository: &Repository, tag: &Tag, image: &Descriptor) -> Result<TagOutcome, RegistryError> {
+        let bytes = match download::read(&self.blobs, image, manifest::LIMIT).await {
+            Ok(bytes) => bytes,
+            Err(fault) => return Err(self.client.site(repository).await?.error(fault)),
+        };
+        self.client.put_tag(repository, tag, image, bytes).await
+    }
+
+    /// The tags of a repository.
+    ///
+    /// # Errors
+    /// As [`Client::tags`].
+    pub async fn tags(&self, repository: &Repository) -> Result<Vec<String>, RegistryError> {
+        self.client.tags(repository).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Compiles only while every call may run as a task of its own.
+    fn check_that_calls_are_tasks(session: &Session, place: &Reference, image: &Descriptor, tag: &Tag) -> usize {
+        fn task(future: impl Future + Send) -> usize {
+            drop(future);
+            1
+        }
+        let (repository, platform) = (&place.repository, Platform::host());
+        task(session.resolve(place))
+            + task(session.pull(place, &platform))
+            + task(session.push(repository, image, &[]))
+            + task(session.tag(repository, tag, image))
+            + task(session.tags(repository))
+    }
+
+    #[test]
+    fn calls_may_run_as_tasks_of_their_own() {
+        struct Nowhere;
+        impl Blobs for Nowhere {
+            fn size_of(&self, _: crate::base::digest::BlobDigest) -> Option<u64> {
+                None
+            }
+            fn open(&self, _: crate::base::digest::BlobDigest) -> std::io::Result<Box<dyn std::io::Read + Send>> {
+                Err(std::io::ErrorKind::NotFound.into())
+            }
+            fn create(&self) -> std::io::Result<Box<dyn super::super::BlobSink>> {
+                Err(std::io::ErrorKind::Unsupported.into())
+            }
+        }
+        let auth = Arc::new(super::super::auth::credentials::Anonymous);
+        let session = Session::new(Options::new(auth), Arc::new(Nowhere));
+        let image = Descriptor::of(crate::oci::media_type::MANIFEST, b"{}");
+        assert_eq!(check_that_calls_are_tasks(&session, &"alpine".parse().unwrap(), &image, &"v1".parse().unwrap()), 5);
+    }
+}

@@ -1,0 +1,124 @@
+//! The store on this machine's disk.
+//! In: bytes. Out: the same bytes, verified while they are read. Never: a blob that is seen before it is whole.
+
+use std::collections::HashSet;
+use std::io::{Read as _, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::base::digest::{Algorithm, Digest, Hasher};
+use crate::base::path::AbsPath;
+use crate::sys::file::{self, FileError, at};
+use crate::sys::stat::Stat;
+
+use super::blob::{BlobReader, BlobWriter, StoreError};
+use super::layout::Layout;
+
+/// A store below one directory. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: AbsPath,
+    layout: Layout,
+    /// The blobs that this process has brought to the disk, or found there when it did.
+    durable: Arc<Mutex<HashSet<AbsPath>>>,
+}
+
+impl Store {
+    /// Opens the store below `root`, and makes it where there is none. A store that cannot be written to opens all the
+    /// same when it was made before: its results can be used, and writing gives errors that say so.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsafe`] when the directory is a link or another user's; [`StoreError::File`].
+    pub fn open(root: AbsPath) -> Result<Self, StoreError> {
+        let (root, layout) = Layout::open(&root)?;
+        Ok(Self { root, layout, durable: Arc::default() })
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn root(&self) -> &AbsPath {
+        &self.root
+    }
+
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Where a blob lies, whether or not it is there. For handing large blobs to other programs; the file is read-only
+    /// and must stay as it is.
+    #[must_use]
+    pub fn blob_path<A: Algorithm>(&self, digest: Digest<A>) -> AbsPath {
+        self.layout.blob(digest)
+    }
+
+    /// The size of a blob, when it is there. Looks, but does not read.
+    #[must_use]
+    pub fn size_of<A: Algorithm>(&self, digest: Digest<A>) -> Option<u64> {
+        let size = file::status(self.blob_path(digest)).ok().filter(std::fs::Metadata::is_file)?.len();
+        // A file that a power cut emptied is no blob.
+        (size > 0 || digest == Digest::of(b"")).then_some(size)
+    }
+
+    /// A folder for files that become blobs soon; what dead processes left there is removed with time.
+    #[must_use]
+    pub fn scratch(&self) -> AbsPath {
+        self.layout.scratch()
+    }
+
+    /// Starts a blob whose digest is not known yet.
+    ///
+    /// # Errors
+    /// [`StoreError::File`].
+    pub fn writer<A: Algorithm>(&self) -> Result<BlobWriter<A>, StoreError> {
+        Ok(BlobWriter { file: self.layout.temporary()?, hasher: Hasher::new(), size: 0, layout: self.layout.clone() })
+    }
+
+    /// Stores `bytes`.
+    ///
+    /// # Errors
+    /// [`StoreError::File`].
+    pub fn put<A: Algorithm>(&self, bytes: &[u8]) -> Result<Digest<A>, StoreError> {
+        let digest = Digest::of(bytes);
+        if self.size_of(digest) == Some(bytes.len() as u64) {
+            return Ok(digest);
+        }
+        let mut writer = self.writer::<A>()?;
+        at("write", self.blob_path(digest), writer.write_all(bytes))?;
+        writer.commit()?;
+        Ok(digest)
+    }
+
+    /// Opens a blob for a verified read. The bytes are proven only by the end of the stream: read up to it, even when the
+    /// size is known, before anything is made of them.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::File`].
+    pub fn open_blob<A: Algorithm>(&self, digest: Digest<A>) -> Result<BlobReader<A>, StoreError> {
+        let path = self.blob_path(digest);
+        let Some(file) = file::optional(file::open(&path))? else { return Err(StoreError::Missing(digest.to_string())) };
+        let stat = Stat::of(&at("look at", &path, file.metadata())?);
+        Ok(BlobReader { file, hasher: Some(Hasher::new()), expected: digest, path, stat, damaged: false, layout: self.layout.clone() })
+    }
+
+    /// Reads a whole blob of at most `limit` bytes, verified.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] also when the bytes were wrong; [`StoreError::TooLarge`], [`StoreError::File`].
+    pub fn read<A: Algorithm>(&self, digest: Digest<A>, limit: u64) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = Vec::new();
+        let reader = self.open_blob(digest)?;
+        match reader.take(limit.saturating_add(1)).read_to_end(&mut bytes) {
+            Ok(_) if bytes.len() as u64 > limit => Err(StoreError::TooLarge { digest: digest.to_string(), limit }),
+            Ok(_) => Ok(bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Err(StoreError::Missing(digest.to_string())),
+            Err(cause) => Err(FileError { act: "read", path: self.blob_path(digest).as_path().to_owned(), cause }.into()),
+        }
+    }
+
+    pub(super) fn is_durable(&self, place: &AbsPath) -> bool {
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner).contains(place)
+    }
+
+    pub(super) fn mark_durable(&self, places: impl Iterator<Item = AbsPath>) {
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner).extend(places);
+    }
+}

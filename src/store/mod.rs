@@ -1,0 +1,16 @@
+//! The store: blobs by digest, results by action key. One directory per user, many processes at once, crash-safe.
+//! In: bytes and results. Out: the same bytes, verified, or nothing. Never: a wrong byte, a half-written file.
+
+pub mod blob;
+pub mod claim;
+pub mod health;
+pub mod layer_reader;
+mod layout;
+pub mod local;
+pub mod outputs;
+mod record;
+pub mod restore;
+pub mod result;
+pub mod stat_cache;
+mod stat_file;
+mod tar_reader;

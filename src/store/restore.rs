@@ -1,0 +1,234 @@
+//! Restoring: makes the outputs in a project exactly those that were recorded.
+//! In: recorded outputs, whose files are blobs. Out: the same files, links and empty folders, and nothing else that the
+//! declared outputs name. Never: a change through a link, a byte that was not verified, a file that two hold in common.
+//!
+//! All that is needed is written and verified under temporary names first. So a blob that turns out to be missing or
+//! damaged leaves the project as it was.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rayon::prelude::*;
+
+use crate::base::digest::ContentDigest;
+use crate::base::path::{AbsPath, RelPath};
+use crate::base::pattern::Pattern;
+use crate::sys::file::{self, FileError};
+use crate::sys::stat::{Kind, Stat};
+use crate::sys::tree::{TEMPORARY, Tree};
+use crate::sys::{clock, walk};
+
+use super::blob::StoreError;
+use super::local::Store;
+use super::outputs::{Difference, OutputError};
+use super::result::{OutputEntry, OutputFile};
+use super::stat_cache::StatCache;
+
+/// Temporary files that are older than this were left by a process that died, in milliseconds.
+const LEFT_AFTER_MS: i64 = 3_600_000;
+
+/// What a restore did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Files, links and empty folders that were written.
+    pub written: usize,
+    /// Files, links and folders that were removed.
+    pub removed: usize,
+}
+
+/// Why outputs were not restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// A blob is not in the store, or was damaged and is now set aside. Nothing was changed: run the step instead.
+    #[error("the store has no blob {0}")]
+    Missing(String),
+    /// Anything else; the first fault is the message.
+    #[error("{}", .0.first().map(ToString::to_string).unwrap_or_default())]
+    Failed(Vec<OutputError>),
+}
+
+impl From<Vec<OutputError>> for RestoreError {
+    fn from(faults: Vec<OutputError>) -> Self {
+        Self::Failed(faults)
+    }
+}
+
+impl From<FileError> for RestoreError {
+    fn from(error: FileError) -> Self {
+        Self::Failed(vec![error.into()])
+    }
+}
+
+impl From<StoreError> for RestoreError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Missing(digest) => Self::Missing(digest),
+            other => Self::Failed(vec![other.into()]),
+        }
+    }
+}
+
+/// Makes exactly the recorded outputs stand below `root`; what is in place stays untouched. Files get mode 644 or 755.
+/// Files and folders that `outputs` name and the record does not are removed.
+///
+/// # Errors
+/// [`RestoreError::Missing`] before anything was changed; [`RestoreError::Failed`] with every fault found.
+pub fn restore(
+    store: &Store,
+    cache: &StatCache,
+    root: &AbsPath,
+    recorded: &[OutputFile],
+    outputs: &[Pattern],
+) -> Result<Restored, RestoreError> {
+    let tree = Tree::open(root)?;
+    let difference = Difference::find(cache, &tree, recorded, outputs)?;
+    let restore = Restore { store, cache, tree: &tree, outputs };
+    for (output, _) in &difference.wanted {
+        if let OutputEntry::File { digest, size, .. } = &output.entry
+            && store.size_of(digest.0) != Some(*size)
+        {
+            return Err(RestoreError::Missing(digest.to_string()));
+        }
+    }
+    let folders = restore.staging_folders(&difference)?;
+    folders.values().collect::<BTreeSet<_>>().into_iter().for_each(|folder| restore.sweep(folder));
+    let staged: Vec<Option<Staged>> =
+        difference.wanted.par_iter().map(|(output, _)| restore.stage(output, &folders)).collect::<Result<_, _>>()?;
+    let removed = restore.clear(&difference)?;
+    difference.wanted.par_iter().zip(staged).try_for_each(|((output, _), staged)| restore.put(output, staged))?;
+    Ok(Restored { written: difference.wanted.len(), removed })
+}
+
+struct Restore<'a> {
+    store: &'a Store,
+    cache: &'a StatCache,
+    tree: &'a Tree,
+    outputs: &'a [Pattern],
+}
+
+/// A finished file or link under a temporary name; removed when it was not put in its place.
+struct Staged<'a> {
+    tree: &'a Tree,
+    name: RelPath,
+    /// The digest of a file, the moment before it was written.
+    content: Option<(ContentDigest, i64)>,
+    in_place: bool,
+}
+
+impl Drop for Staged<'_> {
+    fn drop(&mut self) {
+        if !self.in_place {
+            let _ = self.tree.remove(&self.name);
+        }
+    }
+}
+
+impl<'a> Restore<'a> {
+    /// For each folder of a wanted output the nearest one that is there: on the same file system as the output will be.
+    fn staging_folders(&self, difference: &Difference<'_>) -> Result<BTreeMap<RelPath, RelPath>, RestoreError> {
+        let mut nearest = BTreeMap::new();
+        for (output, _) in &difference.wanted {
+            let Some(parent) = output.path.parent() else { continue };
+            if nearest.contains_key(&parent) {
+                continue;
+            }
+            let mut folder = parent.clone();
+            loop {
+                match self.tree.plain_status(&folder) {
+                    Ok((Kind::Folder, _)) => break,
+                    Ok(_) if !difference.extra.iter().any(|entry| entry.path == folder) => {
+                        let cause = std::io::Error::other("a file or a link stands where a folder must be, and it is no output");
+                        return Err(
+                            FileError { act: "restore below", path: self.tree.root().at(&folder).as_path().to_owned(), cause }.into()
+                        );
+                    }
+                    // What is missing will be made; what lies below a file or a link is looked at when that is reached.
+                    _ => {}
+                }
+                let Some(above) = folder.parent() else { break };
+                folder = above;
+            }
+            nearest.insert(parent, folder);
+        }
+        Ok(nearest)
+    }
+
+    /// Removes the temporary files that a killed process left in a folder. A fault here is not worth a word.
+    fn sweep(&self, folder: &RelPath) {
+        for name in file::names(self.tree.root().at(folder)).unwrap_or_default() {
+            if !name.starts_with(TEMPORARY.as_bytes()) {
+                continue;
+            }
+            let Ok(path) = folder.join(&name) else { continue };
+            let left = i128::from(clock::now().0 - LEFT_AFTER_MS) * 1_000_000;
+            if matches!(self.tree.plain_status(&path), Ok((Kind::File { .. } | Kind::Link, stat)) if stat.changed < left) {
+                let _ = self.tree.remove(&path);
+            }
+        }
+    }
+
+    fn stage(&self, output: &OutputFile, folders: &BTreeMap<RelPath, RelPath>) -> Result<Option<Staged<'a>>, RestoreError> {
+        let Some(folder) = output.path.parent().and_then(|parent| folders.get(&parent)) else { return Ok(None) };
+        match &output.entry {
+            OutputEntry::Folder => Ok(None),
+            OutputEntry::Link { target } => {
+                let name = self.tree.link_temporary(folder, target)?;
+                Ok(Some(Staged { tree: self.tree, name, content: None, in_place: false }))
+            }
+            OutputEntry::File { digest, executable, .. } => {
+                let began = clock::now().0;
+                let (name, mut file) = self.tree.create_temporary(folder)?;
+                let place = self.tree.root().at(&name);
+                let staged = Staged { tree: self.tree, name, content: Some((*digest, began)), in_place: false };
+                self.store.open_blob(digest.0)?.copy_to(&mut file, &place)?;
+                self.tree.set_mode(&staged.name, &file, if *executable { 0o755 } else { 0o644 })?;
+                Ok(Some(staged))
+            }
+        }
+    }
+
+    /// Removes what is not recorded or stands in the way, and the folders that this empties.
+    fn clear(&self, difference: &Difference<'_>) -> Result<usize, RestoreError> {
+        let in_the_way = difference.wanted.iter().filter_map(|(output, found)| match (&output.entry, found) {
+            (OutputEntry::Folder, Some(kind)) => Some((&output.path, *kind)),
+            (_, Some(Kind::Folder)) => Some((&output.path, Kind::Folder)),
+            _ => None,
+        });
+        let extra = difference.extra.iter().map(|entry| (&entry.path, entry.kind));
+        let mut removed = 0;
+        for (path, kind) in extra.chain(in_the_way) {
+            if kind == Kind::Folder {
+                removed += usize::from(self.tree.remove_empty_folder(path)?);
+            } else {
+                removed += usize::from(file::optional(self.tree.remove(path))?.is_some());
+            }
+            let mut folder = path.parent();
+            while let Some(path) = folder.filter(|path| self.may_remove(path, difference)) {
+                if !self.tree.remove_empty_folder(&path)? {
+                    break;
+                }
+                folder = path.parent();
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Whether a folder that became empty belongs to the outputs and to no recorded one.
+    fn may_remove(&self, folder: &RelPath, difference: &Difference<'_>) -> bool {
+        !folder.is_root() && !difference.above.contains(folder) && self.outputs.iter().any(|pattern| walk::reaches(pattern, folder))
+    }
+
+    fn put(&self, output: &OutputFile, staged: Option<Staged<'_>>) -> Result<(), RestoreError> {
+        let Some(mut staged) = staged else { return Ok(self.tree.create_folders(&output.path)?) };
+        if let Some(parent) = output.path.parent() {
+            self.tree.create_folders(&parent)?;
+        }
+        self.tree.rename(&staged.name, &output.path)?;
+        staged.in_place = true;
+        if let Some((digest, began)) = staged.content {
+            let (_, stat): (Kind, Stat) = self.tree.plain_status(&output.path)?;
+            // The rename counts as a change, after the moment named here: the entry is read once more before it is trusted.
+            self.cache.remember(self.tree.root().at(&output.path).as_path(), &stat, digest, began);
+        }
+        Ok(())
+    }
+}

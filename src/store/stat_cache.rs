@@ -1,0 +1,332 @@
+//! The stat cache: the content digest of a file, known without reading it as long as the kernel says the same of it.
+//! In: paths with what the kernel said. Out: digests, read from the files where they are not known. Never: a digest of
+//! content that could have changed since, which is the rule of `is_settled`; a file mapped into memory.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rayon::prelude::*;
+
+use crate::base::digest::{Blake3, ContentDigest, Digest, Hasher};
+use crate::base::path::{AbsPath, RelPath};
+use crate::base::size::ByteSize;
+use crate::sys::file::{self, FileError, at};
+use crate::sys::stat::Stat;
+use crate::sys::tree::Tree;
+use crate::sys::{clock, walk};
+
+/// The largest piece that is read at once, in bytes.
+const PIECE: usize = 256 << 10;
+/// Above this size a file must be on the disk for the most part.
+const SPARSE_FROM: u64 = 16 << 30;
+/// Entries that no run asked for in so many days are dropped.
+const KEPT_DAYS: u32 = 30;
+/// At the end of a run, freshly written files are read once more up to this many bytes in all.
+const SETTLED_AT_ONCE: u64 = 256 << 20;
+
+/// Why there is no digest of a file.
+#[derive(Debug, thiserror::Error)]
+pub enum HashError {
+    /// It cannot be read.
+    #[error("{0}")]
+    File(#[from] FileError),
+    /// It changed while it was read, or since it was listed.
+    #[error("`{path}` changed while it was read: something else writes it during the run")]
+    Changed {
+        /// The file, made visible.
+        path: String,
+    },
+    /// Reading it would take hours and find nothing but zeros.
+    #[error("`{path}` is a sparse file: {size} long, of which {stored} are on the disk")]
+    Sparse {
+        /// The file, made visible.
+        path: String,
+        /// How long it is.
+        size: ByteSize,
+        /// How much of it is there.
+        stored: ByteSize,
+    },
+}
+
+/// What is known of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Known {
+    /// What the kernel said when the content was read.
+    pub(super) stat: Stat,
+    /// The content.
+    pub(super) digest: ContentDigest,
+    /// The day of the last run that asked, counted from 1970.
+    pub(super) day: u32,
+    /// Whether the same `stat` proves the same content.
+    pub(super) settled: bool,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    files: HashMap<Box<[u8]>, Known>,
+    changed: bool,
+}
+
+/// Content digests of files by path and [`Stat`], kept in one file between runs.
+#[derive(Debug)]
+pub struct StatCache {
+    place: AbsPath,
+    memory: Mutex<Memory>,
+    today: u32,
+}
+
+impl StatCache {
+    /// Reads what an earlier run saved at `place`; a file that is not there or damaged is as good as an empty one.
+    #[must_use]
+    pub fn open(place: AbsPath) -> Self {
+        let files = file::read(&place, super::stat_file::LIMIT).ok().and_then(|bytes| super::stat_file::decode(&bytes)).unwrap_or_default();
+        Self { place, memory: Mutex::new(Memory { files, changed: false }), today: today() }
+    }
+
+    /// The digest of the regular file at `path`, of which the kernel said `stat`.
+    ///
+    /// # Errors
+    /// [`HashError`]; [`HashError::Changed`] also when the file is no longer the one that `stat` tells of.
+    pub fn digest_of(&self, path: &AbsPath, stat: &Stat) -> Result<ContentDigest, HashError> {
+        match self.lookup(path.as_path(), stat) {
+            Some(digest) => Ok(digest),
+            None => self.read(path.as_path(), stat, || file::open_unfollowed(path)),
+        }
+    }
+
+    /// The digests of regular files of a project, in the order given. Links that lead out of `tree` are not followed.
+    ///
+    /// # Errors
+    /// As [`StatCache::digest_of`], for every file that has no digest, in the order given.
+    pub fn digests(&self, tree: &Tree, files: &[(&RelPath, &Stat)]) -> Result<Vec<ContentDigest>, Vec<HashError>> {
+        let known: Vec<Option<ContentDigest>> = {
+            let mut memory = self.memory();
+            files.iter().map(|(path, stat)| memory.lookup(tree.root().at(path).as_path(), stat, self.today)).collect()
+        };
+        let digest = |((path, stat), known): (&(&RelPath, &Stat), &Option<ContentDigest>)| match known {
+            Some(digest) => Ok(*digest),
+            None => self.read(tree.root().at(path).as_path(), stat, || tree.open_file(path)),
+        };
+        let unknown = known.iter().filter(|known| known.is_none()).count();
+        let all: Vec<Result<ContentDigest, HashError>> =
+            if unknown < 8 { files.iter().zip(&known).map(digest).collect() } else { files.par_iter().zip(&known).map(digest).collect() };
+        let mut digests = Vec::with_capacity(all.len());
+        let mut faults = Vec::new();
+        for one in all {
+            match one {
+                Ok(digest) => digests.push(digest),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if faults.is_empty() { Ok(digests) } else { Err(faults) }
+    }
+
+    /// As [`StatCache::digests`], for the files among the entries of a walk; entries that are no files are passed over.
+    ///
+    /// # Errors
+    /// As [`StatCache::digests`].
+    pub fn digests_of_entries(&self, tree: &Tree, entries: &[walk::Entry]) -> Result<HashMap<RelPath, ContentDigest>, Vec<HashError>> {
+        let is_file = |entry: &&walk::Entry| matches!(entry.kind, crate::sys::stat::Kind::File { .. });
+        let files: Vec<(&RelPath, &Stat)> = entries.iter().filter(is_file).map(|entry| (&entry.path, &entry.stat)).collect();
+        let digests = self.digests(tree, &files)?;
+        Ok(files.into_iter().map(|(path, _)| path.clone()).zip(digests).collect())
+    }
+
+    /// Takes in what the caller read from a file or wrote to it. `stat` is what the kernel said afterwards, and
+    /// `began` the moment, in milliseconds since 1970, before the content was first read.
+    pub(super) fn remember(&self, path: &Path, stat: &Stat, digest: ContentDigest, began: i64) {
+        let settled = is_settled(stat, began);
+        let known = Known { stat: *stat, digest, day: self.today, settled };
+        let mut memory = self.memory();
+        memory.changed = true;
+        memory.files.insert(path.as_os_str().as_bytes().into(), known);
+    }
+
+    /// The digest, when it is known without reading.
+    pub(super) fn lookup(&self, path: &Path, stat: &Stat) -> Option<ContentDigest> {
+        self.memory().lookup(path, stat, self.today)
+    }
+
+    fn read(&self, path: &Path, stat: &Stat, open: impl FnOnce() -> Result<File, FileError>) -> Result<ContentDigest, HashError> {
+        let began = clock::now().0;
+        let digest = hash(path, &mut open()?, stat)?;
+        self.remember(path, stat, digest, began);
+        Ok(digest)
+    }
+
+    /// Writes what is known for the next run, if anything is new. Files that were written right before they were read
+    /// are read once more here, so that the next run need not.
+    ///
+    /// # Errors
+    /// [`FileError`]; nothing is lost but time.
+    pub fn save(&self) -> Result<(), FileError> {
+        if !self.memory().changed {
+            return Ok(());
+        }
+        self.settle();
+        let mut memory = self.memory();
+        let oldest = self.today.saturating_sub(KEPT_DAYS);
+        memory.files.retain(|_, known| known.settled && known.day >= oldest);
+        let bytes = super::stat_file::encode(&memory.files);
+        memory.changed = false;
+        drop(memory);
+        file::write_atomic(&self.place, &bytes, false)
+    }
+
+    fn settle(&self) {
+        let now = i128::from(clock::now().0) * 1_000_000;
+        let mut left = SETTLED_AT_ONCE;
+        // A wait of some ticks is worth it; a file stamped in whole seconds, or by a clock that runs ahead, is not waited for.
+        let soon = |stat: &Stat| newest(stat) + margin(stat) < now + i128::from(2 * TICK_MS) * 1_000_000;
+        let fresh: Vec<(Box<[u8]>, Known)> = {
+            let memory = self.memory();
+            let fresh = memory.files.iter().filter(|(_, known)| !known.settled && soon(&known.stat));
+            let affordable = fresh.filter(|(_, known)| {
+                let fits = known.stat.size <= left;
+                left -= if fits { known.stat.size } else { 0 };
+                fits
+            });
+            affordable.map(|(path, known)| (path.clone(), *known)).collect()
+        };
+        let Some(last) = fresh.iter().map(|(_, known)| newest(&known.stat) + margin(&known.stat)).max() else { return };
+        std::thread::sleep(Duration::from_nanos(u64::try_from(last - now).unwrap_or(0)) + Duration::from_millis(1));
+        fresh.par_iter().for_each(|(path, known)| {
+            let path = Path::new(std::ffi::OsStr::from_bytes(path));
+            // A file that is gone or changed is looked at by the run that needs it.
+            let _ = self.read(path, &known.stat, || file::open_unfollowed(path));
+        });
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Memory {
+    fn lookup(&mut self, path: &Path, stat: &Stat, today: u32) -> Option<ContentDigest> {
+        let known = self.files.get_mut(path.as_os_str().as_bytes())?;
+        if !known.settled || known.stat != *stat {
+            return None;
+        }
+        // The day alone is not worth a write each morning.
+        if known.day + KEPT_DAYS / 4 < today {
+            known.day = today;
+            self.changed = true;
+        }
+        Some(known.digest)
+    }
+}
+
+fn today() -> u32 {
+    u32::try_from(clock::now().seconds() / 86_400).unwrap_or(0)
+}
+
+/// Twice the longest step of the kernel's clock for files, in milliseconds.
+const TICK_MS: i64 = 20;
+
+/// Whether a file that is written after the moment `began` (milliseconds since 1970) must show another [`Stat`].
+///
+/// The kernel stamps files with a clock that moves in steps. Content that was read in the very step of the last write
+/// may be overwritten in the same step, with the same size and the same stamp; git calls such an entry racy. The owner
+/// may set the time of modification to anything, but not the time of change: both must lie in the past, and a file from
+/// the future is read in every run, until the clock has caught up.
+fn is_settled(stat: &Stat, began: i64) -> bool {
+    newest(stat) + margin(stat) < i128::from(began) * 1_000_000
+}
+
+fn newest(stat: &Stat) -> i128 {
+    stat.modified.max(stat.changed)
+}
+
+/// The step of the clock, in nanoseconds: some file systems count whole seconds, FAT even two.
+fn margin(stat: &Stat) -> i128 {
+    let whole = stat.modified % 1_000_000_000 == 0 && stat.changed % 1_000_000_000 == 0;
+    if whole { 2_100_000_000 } else { i128::from(TICK_MS) * 1_000_000 }
+}
+
+/// Hashes an open file that must be the one that `stat` tells of, before and after.
+fn hash(path: &Path, file: &mut File, stat: &Stat) -> Result<ContentDigest, HashError> {
+    let shown = || crate::base::words::visible(&path.to_string_lossy());
+    let look = |file: &File| at("look at", path, file.metadata());
+    let before = look(file)?;
+    if Stat::of(&before) != *stat {
+        return Err(HashError::Changed { path: shown() });
+    }
+    let stored = before.blocks().saturating_mul(512);
+    if stat.size > SPARSE_FROM && stored < stat.size / 64 {
+        return Err(HashError::Sparse { path: shown(), size: ByteSize(stat.size), stored: ByteSize(stored) });
+    }
+    let mut hasher = Hasher::<Blake3>::new();
+    let mut piece = vec![0; usize::try_from(stat.size).unwrap_or(PIECE).clamp(1, PIECE)];
+    let mut length = 0;
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => {
+                hasher.update(&piece[..count]);
+                length += count as u64;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(FileError { act: "read", path: path.to_owned(), cause }.into()),
+        }
+        if length > stat.size {
+            break;
+        }
+    }
+    if length != stat.size || Stat::of(&look(file)?) != *stat {
+        return Err(HashError::Changed { path: shown() });
+    }
+    let digest: Digest<Blake3> = hasher.finish();
+    Ok(ContentDigest(digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_trusted_only_when_the_clock_moved_on_between_the_last_change_and_the_reading() {
+        const MS: i128 = 1_000_000;
+        let now: i64 = 1_700_000_000_123;
+        let at = |ms: i64| i128::from(now + ms) * MS + 1;
+        for (modified, changed, expected, why) in [
+            (at(-1_000), at(-1_000), true, "a second ago"),
+            (at(-1_000), at(0), false, "changed in this step, with the time of modification set back"),
+            (at(0), at(-1_000), false, "modified in this step"),
+            (at(-5), at(-5), false, "may be the same step"),
+            (at(-30), at(-30), true, "another step"),
+            (at(86_400_000), at(-1_000), false, "from the future"),
+            (1, at(-1_000), true, "from 1970"),
+            (-5 * MS * 1_000 + 1, at(-1_000), true, "from before 1970"),
+            (at(-1_000) / (1_000 * MS) * (1_000 * MS), at(-1_000) / (1_000 * MS) * (1_000 * MS), false, "in whole seconds, just now"),
+            (0, at(-9_000) / (1_000 * MS) * (1_000 * MS), true, "in whole seconds, long ago"),
+        ] {
+            let stat = Stat { device: 1, inode: 1, size: 1, mode: 0o100_644, modified, changed };
+            assert_eq!(is_settled(&stat, now), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn content_read_in_the_step_of_the_last_change_is_read_again_and_older_content_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| AbsPath::new(folder.path().join(name)).unwrap();
+        let path = place("file");
+        file::write_atomic(&path, b"second", false).unwrap();
+        let stat = Stat::of(&file::status(&path).unwrap());
+        let first = ContentDigest(Digest::of(b"first!"));
+        let second = ContentDigest(Digest::of(b"second"));
+        let changed_ms = i64::try_from(stat.changed / 1_000_000).unwrap();
+        // What a kernel with a coarse clock shows: the file held `first!` when it was read, and the stamps stayed.
+        for (began, expected) in [(changed_ms, second), (changed_ms + 1_000, first)] {
+            let cache = StatCache::open(place("none"));
+            cache.remember(path.as_path(), &stat, first, began);
+            assert_eq!(cache.digest_of(&path, &stat).unwrap(), expected);
+        }
+    }
+}
