@@ -13,3 +13,7 @@ pub mod plan;
 pub mod record;
 pub mod registry;
 pub mod store;
+
+pub mod graph;
+pub mod image;
+pub mod scan;

@@ -10,7 +10,9 @@
 
 mod architecture;
 mod fake_registry;
+mod image;
 mod plan;
+mod scan;
 mod schema;
 mod store;
 mod syntax;

@@ -1,0 +1,298 @@
+//! Plan → graph: which steps a target stands for, and what each of them waits for.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::sync::Arc;
+
+use petgraph::Direction;
+use petgraph::graph::{DiGraph, NodeIndex};
+
+use crate::base::diagnostic::{Diagnostic, Diagnostics, Span};
+use crate::base::id::{Cell, StepId, StepKind, StepName, TargetName};
+use crate::base::pattern::Pattern;
+use crate::base::platform::Platform;
+use crate::plan::image::{Base, ImageDef, Recipe};
+use crate::plan::policy::{self, PolicyDef};
+use crate::plan::target::{ContainerImage, FileSet, Target, TargetKind, TaskCell};
+use crate::plan::{Plan, RegistryDef};
+
+use super::action::{Action, ActionKind, BuildAction, PublishAction, ScanAction};
+use super::infer::Producers;
+use super::{ActionGraph, Edge, circle, node, step};
+
+/// Makes the graph of a whole plan.
+///
+/// # Errors
+/// Every circle, and every image whose base has no step for a platform that it needs.
+pub fn lower(plan: &Plan) -> Result<ActionGraph, Diagnostics> {
+    let mut lowering = Lowering::new(plan);
+    for target in plan.targets.values() {
+        lowering.add_steps(target);
+    }
+    for target in plan.targets.values() {
+        lowering.connect(target);
+    }
+    lowering.finish()
+}
+
+struct Lowering<'a> {
+    plan: &'a Plan,
+    dag: DiGraph<Action, Edge>,
+    targets: HashMap<TargetName, Vec<StepId>>,
+    producers: Producers,
+    /// All reasons of a pair in one, so that a pair has one edge.
+    edges: BTreeMap<(StepId, StepId), Edge>,
+    faults: Diagnostics,
+    registries: HashMap<&'a str, Arc<RegistryDef>>,
+    policies: HashMap<&'a str, Arc<PolicyDef>>,
+    default_policy: Arc<PolicyDef>,
+}
+
+impl<'a> Lowering<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        Self {
+            plan,
+            dag: DiGraph::new(),
+            targets: HashMap::new(),
+            producers: Producers::default(),
+            edges: BTreeMap::new(),
+            faults: Diagnostics::default(),
+            registries: plan.registries.iter().map(|(name, def)| (name.as_str(), Arc::new(def.clone()))).collect(),
+            policies: plan.policies.iter().map(|(name, def)| (name.as_str(), Arc::new(def.clone()))).collect(),
+            default_policy: Arc::new(policy::default_policy()),
+        }
+    }
+
+    fn add(&mut self, name: StepName, kind: ActionKind, span: &Span) -> StepId {
+        let target = name.target.clone();
+        let id = step(self.dag.add_node(Action { name, kind, span: span.clone() }));
+        self.targets.entry(target).or_default().push(id);
+        id
+    }
+
+    fn add_steps(&mut self, target: &Target) {
+        match &target.kind {
+            TargetKind::Task(cells) => {
+                for cell in cells {
+                    let mut name = StepName::new(target.name.clone(), StepKind::Run);
+                    name.cell = cell.cell.clone();
+                    name.platform = cell.platform.clone();
+                    let id = self.add(name, ActionKind::Run(Arc::new(cell.clone())), &target.span);
+                    for output in &cell.outputs {
+                        self.producers.add(id, &output.pattern);
+                    }
+                }
+            }
+            TargetKind::Image(images) => {
+                for image in images {
+                    self.add_image(target, &Arc::new(image.clone()));
+                }
+            }
+            TargetKind::Group(_) => {
+                self.add(StepName::new(target.name.clone(), StepKind::Group), ActionKind::Group, &target.span);
+            }
+        }
+    }
+
+    /// One image: base → build per platform → index; a scan per platform; pushes after every scan; tags after every push.
+    fn add_image(&mut self, target: &Target, image: &Arc<ImageDef>) {
+        let name = |kind, platform: Option<&Platform>, registry: Option<&str>| StepName {
+            target: target.name.clone(),
+            cell: image.cell.clone(),
+            kind,
+            platform: platform.cloned(),
+            registry: registry.map(str::to_owned),
+        };
+        let mut builds = Vec::new();
+        let mut scans = Vec::new();
+        for recipe in image.platforms.iter().cloned().map(Arc::new) {
+            let platform = Some(&recipe.platform);
+            let build = BuildAction { recipe: Arc::clone(&recipe), epoch: self.plan.epoch };
+            let mutable_base = build.has_mutable_base();
+            let base = matches!(recipe.base, Base::Registry { .. } | Base::Layout { .. })
+                .then(|| self.add(name(StepKind::Base, platform, None), ActionKind::Base(Arc::clone(&recipe)), &target.span));
+            let id = self.add(name(StepKind::Build, platform, None), ActionKind::Build(build), &target.span);
+            if let Some(base) = base {
+                self.edge(base, id, Edge::Data);
+            }
+            builds.push(id);
+            if let Some(scan) = &image.scan {
+                let policy = scan.policy.as_ref().and_then(|(name, _)| self.policies.get(name.as_str())).unwrap_or(&self.default_policy);
+                let action =
+                    ScanAction { policy: Arc::clone(policy), repository: image.repository.clone(), epoch: self.plan.epoch, mutable_base };
+                let scan = self.add(name(StepKind::Scan, platform, None), ActionKind::Scan(action), &target.span);
+                self.edge(id, scan, Edge::Data);
+                scans.push(scan);
+            }
+        }
+        let root = if builds.len() == 1 {
+            builds[0]
+        } else {
+            let index = self.add(name(StepKind::Index, None, None), ActionKind::Index(Arc::clone(image)), &target.span);
+            for build in &builds {
+                self.edge(*build, index, Edge::Data);
+            }
+            index
+        };
+        let rules: Vec<_> = image.tags.iter().map(|(rule, _)| rule.clone()).collect();
+        let places: Vec<_> = image.push.iter().filter_map(|(name, _)| self.registries.get(name.as_str()).cloned()).collect();
+        let publish = |registry: &Arc<RegistryDef>| PublishAction {
+            registry: Arc::clone(registry),
+            repository: image.repository.clone(),
+            rules: rules.clone(),
+        };
+        let mut pushes = Vec::new();
+        for registry in &places {
+            let push = self.add(name(StepKind::Push, None, Some(&registry.name)), ActionKind::Push(publish(registry)), &target.span);
+            self.edge(root, push, Edge::Data);
+            for scan in &scans {
+                self.edge(*scan, push, Edge::Need);
+            }
+            pushes.push(push);
+        }
+        for registry in &places {
+            let tag = self.add(name(StepKind::Tag, None, Some(&registry.name)), ActionKind::Tag(publish(registry)), &target.span);
+            self.edge(root, tag, Edge::Data);
+            for push in &pushes {
+                self.edge(*push, tag, Edge::Need);
+            }
+        }
+    }
+
+    fn edge(&mut self, first: StepId, then: StepId, reason: Edge) {
+        let known = self.edges.entry((first, then)).or_insert(reason);
+        *known = known.and(reason);
+    }
+
+    fn connect(&mut self, target: &Target) {
+        let own = self.targets.get(&target.name).cloned().unwrap_or_default();
+        for id in &own {
+            let kind = self.dag[node(*id)].kind.clone();
+            match &kind {
+                ActionKind::Run(cell) => self.connect_task(*id, cell),
+                ActionKind::Base(recipe) => {
+                    if let Base::Layout { path, span, .. } = &recipe.base {
+                        self.data(*id, &FileSet { include: vec![(Pattern::of(path), span.clone())], exclude: Vec::new() });
+                    }
+                }
+                ActionKind::Build(build) => self.connect_build(*id, &build.recipe),
+                _ => {}
+            }
+            let begins = matches!(kind, ActionKind::Run(_) | ActionKind::Base(_) | ActionKind::Build(_) | ActionKind::Group);
+            if begins {
+                self.named(*id, &target.needs, Edge::Need);
+                self.named(*id, &target.after, Edge::After);
+            }
+            if let TargetKind::Group(members) = &target.kind {
+                self.named(*id, members, Edge::Need);
+            }
+        }
+    }
+
+    fn named(&mut self, id: StepId, names: &[(TargetName, Span)], reason: Edge) {
+        for (name, _) in names {
+            for first in self.targets.get(name).cloned().unwrap_or_default() {
+                self.edge(first, id, reason);
+            }
+        }
+    }
+
+    fn data(&mut self, id: StepId, set: &FileSet) {
+        for producer in self.producers.of(set) {
+            if producer != id {
+                self.edge(producer, id, Edge::Data);
+            }
+        }
+    }
+
+    fn connect_task(&mut self, id: StepId, cell: &TaskCell) {
+        if let Some(inputs) = &cell.inputs {
+            self.data(id, inputs);
+        }
+        if let Some(container) = &cell.container
+            && let ContainerImage::Target(name) = &container.image
+        {
+            let platform = cell.platform.clone().unwrap_or_else(Platform::host);
+            self.image_step(id, name, &cell.cell, &platform, &container.span);
+        }
+    }
+
+    fn connect_build(&mut self, id: StepId, recipe: &Recipe) {
+        for copy in &recipe.copies {
+            self.data(id, &copy.from);
+        }
+        if let Base::Target { name, span } = &recipe.base {
+            let cell = self.dag[node(id)].name.cell.clone();
+            self.image_step(id, name, &cell, &recipe.platform, span);
+        }
+    }
+
+    /// An edge from the build of another image for this platform: of the same cell where it has one, else of its only cell.
+    fn image_step(&mut self, id: StepId, image: &TargetName, cell: &Cell, platform: &Platform, span: &Span) {
+        let builds: Vec<StepId> = self
+            .targets
+            .get(image)
+            .cloned()
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|id| self.dag[node(*id)].name.kind == StepKind::Build)
+            .collect();
+        let fits = |id: &&StepId| self.dag[node(**id)].name.platform.as_ref() == Some(platform);
+        let here: Vec<&StepId> = builds.iter().filter(fits).collect();
+        let same: Vec<&&StepId> = here.iter().filter(|id| self.dag[node(***id)].name.cell == *cell).collect();
+        let chosen = match (same.as_slice(), here.as_slice()) {
+            ([only], _) => Some(***only),
+            ([], [only]) => Some(**only),
+            _ => None,
+        };
+        match chosen {
+            Some(first) => self.edge(first, id, Edge::Data),
+            None => {
+                let has: Vec<String> = builds.iter().map(|id| self.dag[node(*id)].name.to_string()).collect();
+                let help = if has.is_empty() {
+                    format!("`{image}` is not an image")
+                } else {
+                    format!("it has {}", crate::base::words::list(&has, "and"))
+                };
+                self.faults.push(
+                    Diagnostic::plan(
+                        "plan::no-such-platform",
+                        format!("image `{image}` has no single build for {platform}{cell}"),
+                        span,
+                        "used here",
+                    )
+                    .help(help),
+                );
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<ActionGraph, Diagnostics> {
+        for ((first, then), reason) in &self.edges {
+            self.dag.add_edge(node(*first), node(*then), *reason);
+        }
+        self.faults.extend(circle::faults(&self.dag));
+        if self.faults.has_errors() {
+            return Err(self.faults);
+        }
+        let order = declared_order(&self.dag);
+        Ok(ActionGraph { dag: self.dag, targets: self.targets, order, producers: self.producers })
+    }
+}
+
+/// Kahn's algorithm, which takes the step that was declared first among those that could be next.
+fn declared_order(dag: &DiGraph<Action, Edge>) -> Vec<StepId> {
+    let mut open: Vec<usize> = dag.node_indices().map(|index| dag.edges_directed(index, Direction::Incoming).count()).collect();
+    let mut next: BinaryHeap<Reverse<NodeIndex>> = dag.node_indices().filter(|index| open[index.index()] == 0).map(Reverse).collect();
+    let mut order = Vec::with_capacity(open.len());
+    while let Some(Reverse(index)) = next.pop() {
+        order.push(step(index));
+        for waiter in dag.neighbors_directed(index, Direction::Outgoing) {
+            open[waiter.index()] -= 1;
+            if open[waiter.index()] == 0 {
+                next.push(Reverse(waiter));
+            }
+        }
+    }
+    order
+}

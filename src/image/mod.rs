@@ -1,0 +1,15 @@
+//! The embedded builder: files → layers → config → manifest → index, the same bytes every time.
+//! In: recipes and files by digest. Out: blobs in the store and descriptors. Never: asks the clock, the user or the umask.
+
+pub mod archive;
+pub mod build;
+pub mod cache;
+mod compress;
+pub mod config;
+pub mod files;
+pub mod ground;
+pub mod layer;
+pub mod layout;
+pub mod publish;
+mod tar;
+pub mod tree;

@@ -1,0 +1,329 @@
+//! The CycloneDX document.
+//! In: an image and its packages with their places. Out: the bytes of a bill of materials, the same ones every time.
+//! Never: a random number, a clock, or an order that depends on the order of the search.
+//!
+//! Source: CycloneDX 1.6, `bom-1.6.schema.json`. Only fields that kiln writes have a place in the types.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::base::digest::{BlobDigest, Digest, Sha256};
+use crate::base::time::Moment;
+use crate::oci::config::Config;
+
+use super::Package;
+use super::purl::Purl;
+use super::source::Release;
+
+/// The image that the document is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// What the user calls it: a repository with its host, or the name in the plan.
+    pub name: &'a str,
+    /// Its manifest.
+    pub digest: BlobDigest,
+    /// Its config, for the platform.
+    pub config: &'a Config,
+    /// When the document says it was made.
+    pub epoch: Moment,
+}
+
+/// A package and where it was found.
+#[derive(Debug, Clone)]
+pub struct Located {
+    /// The package.
+    pub package: Package,
+    /// The file that names it, absolute.
+    pub path: String,
+    /// The layer that the file came with.
+    pub layer: BlobDigest,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    #[serde(rename = "$schema")]
+    schema: &'static str,
+    bom_format: &'static str,
+    spec_version: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    serial_number: String,
+    version: u32,
+    metadata: Metadata,
+    components: Vec<Component>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    compositions: Vec<Composition>,
+}
+
+#[derive(Serialize)]
+struct Metadata {
+    timestamp: String,
+    tools: Tools,
+    component: Component,
+}
+
+#[derive(Serialize)]
+struct Tools {
+    components: [Component; 1],
+}
+
+#[derive(Serialize, Default)]
+struct Component {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(rename = "bom-ref", skip_serializing_if = "String::is_empty")]
+    reference: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    group: String,
+    name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    version: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hashes: Vec<Hash>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    licenses: Vec<LicenseChoice>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    purl: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<Evidence>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    properties: Vec<Property>,
+}
+
+#[derive(Serialize)]
+struct Hash {
+    alg: &'static str,
+    content: String,
+}
+
+#[derive(Serialize)]
+struct LicenseChoice {
+    license: License,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum License {
+    Id(String),
+    Name(String),
+}
+
+#[derive(Serialize)]
+struct Evidence {
+    occurrences: Vec<Occurrence>,
+}
+
+#[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "camelCase")]
+struct Occurrence {
+    location: String,
+    additional_context: String,
+}
+
+#[derive(Serialize)]
+struct Property {
+    name: &'static str,
+    value: String,
+}
+
+#[derive(Serialize)]
+struct Composition {
+    aggregate: &'static str,
+    assemblies: Vec<String>,
+}
+
+/// SPDX identifiers that CycloneDX wants in `id`; all others are valid in `name`. A short list of the common ones,
+/// because a wrong `id` makes the document invalid, and a `name` never does.
+const SPDX: [&str; 24] = [
+    "0BSD",
+    "AGPL-3.0-only",
+    "Apache-2.0",
+    "Artistic-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "GPL-2.0-only",
+    "GPL-2.0-or-later",
+    "GPL-3.0-only",
+    "GPL-3.0-or-later",
+    "ISC",
+    "LGPL-2.1-only",
+    "LGPL-2.1-or-later",
+    "LGPL-3.0-only",
+    "MIT",
+    "MPL-2.0",
+    "OpenSSL",
+    "PSF-2.0",
+    "Python-2.0",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+/// Writes the document. `complete` says whether every database of the image was read.
+///
+/// Packages of the distribution get its name from `release`; one component stands for all places with the same package URL.
+#[must_use]
+pub fn write(subject: &Subject<'_>, release: &Release, found: Vec<Located>, complete: bool) -> (Vec<u8>, usize) {
+    let packages = merge(release, found);
+    let count = packages.len();
+    let image = image(subject);
+    let root = image.reference.clone();
+    let mut components: Vec<Component> = distribution(release).into_iter().collect();
+    components.extend(packages.into_iter().map(|(purl, (package, places))| component(purl, package, places)));
+    let mut document = Document {
+        schema: "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        bom_format: "CycloneDX",
+        spec_version: "1.6",
+        serial_number: String::new(),
+        version: 1,
+        metadata: Metadata { timestamp: subject.epoch.to_string(), tools: Tools { components: [kiln()] }, component: image },
+        components,
+        compositions: if complete { Vec::new() } else { vec![Composition { aggregate: "incomplete", assemblies: vec![root] }] },
+    };
+    document.serial_number = serial(&serde_json::to_vec(&document).unwrap_or_default());
+    (serde_json::to_vec(&document).unwrap_or_default(), count)
+}
+
+type Merged = BTreeMap<String, (Package, BTreeSet<Occurrence>)>;
+
+fn merge(release: &Release, found: Vec<Located>) -> Merged {
+    let mut merged = Merged::new();
+    for Located { mut package, path, layer } in found {
+        let vendor = match package.purl.kind() {
+            "deb" => Some("debian"),
+            "apk" => Some("alpine"),
+            _ => None,
+        };
+        if let Some(fallback) = vendor {
+            let vendor = if release.id.is_empty() { fallback } else { &release.id };
+            package.purl = package.purl.of_vendor(vendor, &release.distro());
+        }
+        let place = Occurrence { location: path, additional_context: format!("layer {layer}") };
+        let (first, places) = merged.entry(package.purl.to_string()).or_insert_with(|| (package.clone(), BTreeSet::new()));
+        // What one place leaves out another may say; the smaller text wins, so that the order of the search does not matter.
+        if !package.licences.is_empty() && (first.licences.is_empty() || package.licences < first.licences) {
+            first.licences = package.licences;
+        }
+        first.upstream = first.upstream.take().into_iter().chain(package.upstream).min();
+        places.insert(place);
+    }
+    merged
+}
+
+fn component(purl: String, package: Package, places: BTreeSet<Occurrence>) -> Component {
+    let upstream = package.upstream.into_iter().map(|value| Property { name: "kiln:upstream", value });
+    Component {
+        kind: "library",
+        reference: purl.clone(),
+        group: if package.purl.kind() == "deb" || package.purl.kind() == "apk" { String::new() } else { package.purl.namespace() },
+        name: package.purl.name().to_owned(),
+        version: package.purl.version().unwrap_or_default().to_owned(),
+        licenses: package.licences.into_iter().map(|text| LicenseChoice { license: license(text) }).collect(),
+        purl,
+        evidence: Some(Evidence { occurrences: places.into_iter().collect() }),
+        properties: upstream.collect(),
+        ..Component::default()
+    }
+}
+
+fn license(text: String) -> License {
+    if SPDX.contains(&text.as_str()) { License::Id(text) } else { License::Name(text) }
+}
+
+fn distribution(release: &Release) -> Option<Component> {
+    (!release.id.is_empty()).then(|| Component {
+        kind: "operating-system",
+        reference: format!("os:{}", release.distro()),
+        name: release.id.clone(),
+        version: release.version.clone(),
+        ..Component::default()
+    })
+}
+
+fn image(subject: &Subject<'_>) -> Component {
+    let digest = subject.digest.to_string();
+    let purl = Purl::oci(subject.name, &digest).with("arch", &subject.config.architecture).to_string();
+    let platform = [Some(subject.config.os.as_str()), Some(subject.config.architecture.as_str()), subject.config.variant.as_deref()];
+    Component {
+        kind: "container",
+        reference: purl.clone(),
+        name: subject.name.to_owned(),
+        version: digest,
+        hashes: vec![Hash { alg: "SHA-256", content: subject.digest.0.hex() }],
+        purl,
+        properties: vec![Property { name: "kiln:platform", value: platform.into_iter().flatten().collect::<Vec<_>>().join("/") }],
+        ..Component::default()
+    }
+}
+
+fn kiln() -> Component {
+    Component { kind: "application", name: "kiln".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), ..Component::default() }
+}
+
+/// A UUID out of the rest of the document: version 8 of RFC 9562, whose bits are the maker's own, here SHA-256.
+/// CycloneDX wants a number of its own for every document; equal documents have equal ones here.
+fn serial(document: &[u8]) -> String {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&Digest::<Sha256>::of(document).as_bytes()[..16]);
+    bytes[6] = bytes[6] & 0x0f | 0x80;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let part = |range: std::ops::Range<usize>| hex[range].concat();
+    format!("urn:uuid:{}-{}-{}-{}-{}", part(0..4), part(4..6), part(6..8), part(8..10), part(10..16))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        serde_json::from_str(r#"{"architecture":"arm","variant":"v7","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#).unwrap()
+    }
+
+    fn located(purl: Purl, path: &str, licences: &[&str]) -> Located {
+        let licences = licences.iter().map(|text| (*text).to_owned()).collect();
+        Located { package: Package { purl, licences, upstream: None }, path: path.into(), layer: BlobDigest(Digest::of(b"layer")) }
+    }
+
+    fn write_with(found: Vec<Located>, complete: bool) -> String {
+        let (config, release) = (config(), Release { id: "debian".into(), version: "12".into() });
+        let subject =
+            Subject { name: "ghcr.io/acme/Api", digest: BlobDigest(Digest::of(b"image")), config: &config, epoch: Moment::from_seconds(0) };
+        String::from_utf8(write(&subject, &release, found, complete).0).unwrap()
+    }
+
+    #[test]
+    fn a_package_in_two_places_is_one_component() {
+        let found = || {
+            vec![
+                located(Purl::npm("@a/b", "1.0.0"), "/app/package-lock.json", &[]),
+                located(Purl::npm("@a/b", "1.0.0"), "/app/node_modules/@a/b/package.json", &["MIT", "Odd Licence"]),
+                located(Purl::deb("libc6", "2.36").with("arch", "arm"), "/var/lib/dpkg/status", &[]),
+            ]
+        };
+        let text = write_with(found(), true);
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let components = value["components"].as_array().unwrap();
+        let refs: Vec<&str> = components.iter().map(|component| component["bom-ref"].as_str().unwrap()).collect();
+        assert_eq!(refs, ["os:debian-12", "pkg:deb/debian/libc6@2.36?arch=arm&distro=debian-12", "pkg:npm/%40a/b@1.0.0"]);
+        assert_eq!(components[2]["group"], "@a");
+        assert_eq!(components[2]["licenses"].to_string(), r#"[{"license":{"id":"MIT"}},{"license":{"name":"Odd Licence"}}]"#);
+        assert_eq!(components[2]["evidence"]["occurrences"][0]["location"], "/app/node_modules/@a/b/package.json");
+        assert_eq!(components[2]["evidence"]["occurrences"].as_array().unwrap().len(), 2);
+        let mut turned = found();
+        turned.reverse();
+        assert_eq!(write_with(turned, true), text, "the order of the search shows");
+    }
+
+    #[test]
+    fn a_gap_is_declared_and_changes_the_serial_number() {
+        let (whole, gap) = (write_with(Vec::new(), true), write_with(Vec::new(), false));
+        assert!(!whole.contains("compositions") && gap.contains(r#""aggregate":"incomplete""#));
+        let serial = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["serialNumber"].to_string();
+        assert_ne!(serial(&whole), serial(&gap));
+        assert_eq!((serial(&whole).len(), &serial(&whole)[23..25]), (47, "-8"));
+    }
+}
