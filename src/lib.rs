@@ -17,3 +17,6 @@ pub mod store;
 pub mod graph;
 pub mod image;
 pub mod scan;
+
+pub mod engine;
+pub mod key;

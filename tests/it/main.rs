@@ -12,6 +12,7 @@ mod architecture;
 mod fake_registry;
 mod image;
 mod plan;
+mod registry;
 mod scan;
 mod schema;
 mod store;

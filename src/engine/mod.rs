@@ -1,0 +1,142 @@
+//! Who carries an action out: the embedded builder, child processes, Docker, registries.
+//! In: an action ready to run and its ingredients. Out: an outcome. Never: decides whether it should run.
+
+pub mod blobs;
+pub mod embedded;
+pub mod log;
+pub mod process;
+pub mod publish;
+pub mod redact;
+pub mod scan;
+pub mod task;
+
+#[cfg(feature = "docker")]
+pub mod docker;
+
+use std::sync::Arc;
+
+use crate::base::digest::ContentDigest;
+use crate::base::id::{RunId, StepName};
+use crate::base::path::AbsPath;
+use crate::event::{Event, FailureClass, Listener};
+use crate::graph::action::{Action, ActionKind};
+use crate::graph::ingredients::Ingredients;
+use crate::registry::session::Session;
+use crate::store::local::Store;
+use crate::store::result::ImageResult;
+use crate::store::stat_cache::StatCache;
+use crate::sys::cancel::Cancel;
+
+/// What every engine works with. One per run.
+pub struct Machine {
+    /// The project.
+    pub root: AbsPath,
+    /// Where blobs and results are.
+    pub store: Store,
+    /// What is known of files that did not change.
+    pub stats: StatCache,
+    /// Who is told.
+    pub listener: Arc<dyn Listener>,
+    /// The wish that everything stops.
+    pub cancel: Cancel,
+    /// The run.
+    pub run: RunId,
+    /// Connections to registries.
+    pub registries: Session,
+    /// Leaves the screen to a program (`true`), or takes it back.
+    pub screen: Box<dyn Fn(bool) + Send + Sync>,
+}
+
+/// One action to carry out.
+pub struct Job<'a> {
+    /// What.
+    pub action: &'a Action,
+    /// With what.
+    pub taken: &'a Ingredients,
+}
+
+impl Job<'_> {
+    /// Tells everyone something about this step.
+    pub fn notice(&self, machine: &Machine, text: String) {
+        machine.listener.event(Event::Notice { step: Some(self.action.name.clone()), text });
+    }
+}
+
+/// What an engine made, outputs of tasks apart: those are captured by whoever asked.
+#[derive(Debug, Default)]
+pub struct Made {
+    /// An image or an index.
+    pub image: Option<ImageResult>,
+    /// Documents by name.
+    pub documents: Vec<(String, ContentDigest)>,
+    /// The log, in the store.
+    pub log: Option<ContentDigest>,
+    /// A few words for the screen.
+    pub detail: Option<String>,
+    /// Whether everything stood in place already and nothing was written or sent.
+    pub unchanged: bool,
+}
+
+/// How it went.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one per step, handed on once")]
+pub enum Outcome {
+    /// Well.
+    Done(Made),
+    /// Not well.
+    Failed(Failure),
+    /// It was stopped.
+    Cancelled {
+        /// What it said until then.
+        log: Option<ContentDigest>,
+    },
+}
+
+/// Why a step failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// Who must act.
+    pub class: FailureClass,
+    /// One sentence.
+    pub reason: String,
+    /// The next act.
+    pub help: Option<String>,
+    /// What it said, in the store.
+    pub log: Option<ContentDigest>,
+}
+
+impl Failure {
+    /// A failure without a log.
+    #[must_use]
+    pub fn new(class: FailureClass, reason: impl std::fmt::Display, help: Option<String>) -> Self {
+        Self { class, reason: reason.to_string(), help, log: None }
+    }
+    /// The disk or the store.
+    #[must_use]
+    pub fn disk(reason: impl std::fmt::Display) -> Self {
+        Self::new(FailureClass::Environment, reason, None)
+    }
+}
+
+/// Carries an action out.
+pub async fn carry_out(machine: &Arc<Machine>, job: Job<'_>) -> Outcome {
+    let made = match &job.action.kind {
+        ActionKind::Run(cell) => return task::run(machine, &job, cell).await,
+        ActionKind::Base(recipe) => embedded::base(machine, recipe).await,
+        ActionKind::Build(build) => embedded::build(machine, &job, build).await,
+        ActionKind::Index(image) => embedded::index(machine, &job, image),
+        ActionKind::Scan(scan) => scan::scan(machine, &job, scan).await,
+        ActionKind::Push(publish) => publish::push(machine, &job, publish).await,
+        ActionKind::Tag(publish) => publish::tag(machine, &job, publish).await,
+        ActionKind::Group => Ok(Made::default()),
+    };
+    made.map_or_else(Outcome::Failed, Outcome::Done)
+}
+
+/// The image that comes from the only need that has one.
+fn root_image<'a>(job: &'a Job<'_>) -> Result<&'a (StepName, ImageResult), Failure> {
+    job.taken
+        .images
+        .first()
+        .ok_or_else(|| Failure::new(FailureClass::Internal, format!("`{}` has no image to work on", job.action.name), None))
+}

@@ -1,0 +1,75 @@
+//! Run steps: commands as child processes, or in a container.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::digest::{Blake3, ContentDigest};
+use crate::plan::target::TaskCell;
+use crate::sys::{file, process};
+
+use super::log::{Log, LogLimits};
+use super::process::{self as commands, Ran, TaskJob, TaskOutcome};
+use super::redact::Needles;
+use super::{Failure, Job, Machine, Made, Outcome};
+
+/// The time between `SIGTERM` and `SIGKILL`.
+pub const GRACE: Duration = Duration::from_secs(5);
+
+/// Carries a task out.
+pub async fn run(machine: &Arc<Machine>, job: &Job<'_>, cell: &TaskCell) -> Outcome {
+    if cell.container.is_some() {
+        return contained(machine, job, cell).await;
+    }
+    let folder = machine.store.scratch();
+    let needles = Needles::new([]);
+    let task = TaskJob {
+        step: &job.action.name,
+        cell,
+        root: &machine.root,
+        extra_env: &[],
+        needles: &needles,
+        log_folder: folder.as_path(),
+        log_limits: LogLimits::default(),
+        listener: machine.listener.as_ref(),
+        cancel: &machine.cancel,
+        grace: GRACE,
+        shim: process::own_program(),
+    };
+    if cell.interactive {
+        (machine.screen)(true);
+    }
+    let outcome = commands::run_task(&task).await;
+    if cell.interactive {
+        (machine.screen)(false);
+    }
+    match outcome {
+        TaskOutcome::Done(ran) => match keep(machine, ran.log) {
+            Ok(log) => Outcome::Done(Made { log, ..Made::default() }),
+            Err(failure) => Outcome::Failed(failure),
+        },
+        TaskOutcome::Failed { class, reason, help, ran: Ran { log, .. } } => {
+            let log = keep(machine, log).ok().flatten();
+            Outcome::Failed(Failure { class, reason, help, log })
+        }
+        TaskOutcome::Cancelled(ran) => Outcome::Cancelled { log: keep(machine, ran.log).ok().flatten() },
+    }
+}
+
+/// Moves a log into the store; an empty one is none.
+pub(super) fn keep(machine: &Machine, log: Option<Log>) -> Result<Option<ContentDigest>, Failure> {
+    let Some(log) = log.filter(|log| log.size > 0) else { return Ok(None) };
+    let mut reader = file::open(&log.file).map_err(Failure::disk)?;
+    let mut writer = machine.store.writer::<Blake3>().map_err(Failure::disk)?;
+    std::io::copy(&mut reader, &mut writer).map_err(Failure::disk)?;
+    let (digest, _) = writer.commit().map_err(Failure::disk)?;
+    Ok(Some(ContentDigest(digest)))
+}
+
+#[cfg(feature = "docker")]
+use super::docker::task::run as contained;
+
+#[cfg(not(feature = "docker"))]
+async fn contained(_machine: &Arc<Machine>, job: &Job<'_>, _cell: &TaskCell) -> Outcome {
+    let reason = format!("`{}` runs in a container, and this kiln was built without Docker", job.action.name);
+    Outcome::Failed(Failure::new(crate::event::FailureClass::Environment, reason, Some("build kiln with the feature `docker`".to_owned())))
+}

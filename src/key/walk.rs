@@ -1,0 +1,241 @@
+//! The one walk over an action that both sinks hear. Whoever changes it moves [`DOMAIN`], so that no old key is met.
+
+use crate::base::canon::Sink;
+use crate::graph::action::{Action, ActionKind, PublishAction, ScanAction};
+use crate::graph::ingredients::Ingredients;
+use crate::plan::RegistryPlace;
+use crate::plan::image::{Base, Copy, Health, HealthCommand, Recipe, Settings};
+use crate::plan::policy::{Level, Rule};
+use crate::plan::target::{Command, Container, ContainerImage, FileSet, TaskCell};
+use crate::store::result::{OutputEntry, OutputFile};
+
+/// The version of the encoding.
+pub const DOMAIN: &str = "kiln action 1";
+
+pub fn action<S: Sink>(action: &Action, taken: &Ingredients, sink: &mut S) {
+    sink.text("kind", action.name.kind.word());
+    match &action.kind {
+        ActionKind::Run(cell) => task(cell, taken, sink),
+        ActionKind::Base(recipe) => base(recipe, taken, sink),
+        ActionKind::Build(build) => {
+            sink.text("created", &build.epoch.to_string());
+            image(&build.recipe, taken, sink);
+        }
+        ActionKind::Index(image) => {
+            for recipe in &image.platforms {
+                sink.open(&recipe.platform.to_string());
+                pairs("annotations", &recipe.settings.annotations, sink);
+                sink.close();
+            }
+        }
+        ActionKind::Scan(scan) => policy(scan, sink),
+        ActionKind::Push(publish) => place(publish, sink),
+        ActionKind::Tag(publish) => {
+            place(publish, sink);
+            sink.list("tags", &publish.tags::<&str>(&[]).iter().map(ToString::to_string).collect::<Vec<_>>());
+        }
+        ActionKind::Group => {}
+    }
+    sink.open("images");
+    for (name, image) in &taken.images {
+        sink.text(&name.to_string(), &image.descriptor.digest.to_string());
+    }
+    sink.close();
+    sink.open("needs");
+    for (name, digest) in &taken.needs {
+        sink.text(&name.to_string(), digest);
+    }
+    sink.close();
+}
+
+/// What a key says of a file: its kind, whether it may be executed, its content. The size follows from the content.
+pub fn entry<S: Sink>(entry: &OutputEntry, sink: &mut S) {
+    match entry {
+        OutputEntry::File { digest, executable, .. } => {
+            sink.text("mode", if *executable { "755" } else { "644" });
+            sink.text("content", &digest.to_string());
+        }
+        OutputEntry::Link { target } => sink.field("link", target),
+        OutputEntry::Folder => sink.text("kind", "folder"),
+    }
+}
+
+/// A list of files, each under its path.
+pub fn files<S: Sink>(name: &str, files: &[OutputFile], sink: &mut S) {
+    sink.open(name);
+    for file in files {
+        sink.open(&file.path.escaped());
+        entry(&file.entry, sink);
+        sink.close();
+    }
+    sink.close();
+}
+
+fn patterns<S: Sink>(set: &FileSet, sink: &mut S) {
+    sink.open("patterns");
+    for (pattern, _) in &set.include {
+        sink.text("", pattern.as_str());
+    }
+    for (pattern, _) in &set.exclude {
+        sink.text("", &format!("!{pattern}"));
+    }
+    sink.close();
+}
+
+fn pairs<S: Sink>(name: &str, values: &[(String, String)], sink: &mut S) {
+    sink.open(name);
+    for (key, value) in values {
+        sink.text(key, value);
+    }
+    sink.close();
+}
+
+fn task<S: Sink>(cell: &TaskCell, taken: &Ingredients, sink: &mut S) {
+    sink.list("shell", &cell.shell);
+    sink.open("commands");
+    for command in &cell.commands {
+        match command {
+            Command::Script(text) => sink.text("run", text),
+            Command::Exec(words) => sink.list("exec", words),
+        }
+    }
+    sink.close();
+    sink.field("dir", cell.dir.as_bytes());
+    sink.maybe("platform", cell.platform.as_ref().map(ToString::to_string).as_deref());
+    pairs("env", &cell.env, sink);
+    sink.open("pass-env");
+    for name in &cell.pass_env {
+        let value = taken.pass_env.iter().find(|(own, _)| own == name).and_then(|(_, value)| value.as_deref());
+        sink.open(name);
+        sink.maybe("", value);
+        sink.close();
+    }
+    sink.close();
+    sink.list("tools", &cell.tools);
+    sink.open("tool");
+    for (name, digest) in &taken.tools {
+        sink.text(name, &digest.to_string());
+    }
+    sink.close();
+    sink.list("outputs", &cell.outputs.iter().map(|output| output.pattern.as_str()).collect::<Vec<_>>());
+    if let Some(inside) = &cell.container {
+        container(inside, sink);
+    }
+    sink.flag("interactive", cell.interactive);
+    if let Some(inputs) = &cell.inputs {
+        patterns(inputs, sink);
+    }
+    for list in &taken.files {
+        files("inputs", list, sink);
+    }
+}
+
+fn container<S: Sink>(inside: &Container, sink: &mut S) {
+    sink.open("container");
+    match &inside.image {
+        ContainerImage::Target(name) => sink.text("target", name.as_str()),
+        ContainerImage::Reference(reference) => sink.text("image", &reference.to_string()),
+    }
+    sink.maybe("user", inside.user.as_deref());
+    sink.flag("read-only", inside.read_only);
+    sink.flag("network", inside.network);
+    sink.flag("mount", inside.mount);
+    sink.maybe("memory", inside.memory.map(|bytes| bytes.to_string()).as_deref());
+    sink.maybe("cpus", inside.cpus.map(|cpus| cpus.to_string()).as_deref());
+    sink.list("cap-drop", &inside.cap_drop);
+    sink.close();
+}
+
+fn base<S: Sink>(recipe: &Recipe, taken: &Ingredients, sink: &mut S) {
+    sink.text("platform", &recipe.platform.to_string());
+    match &recipe.base {
+        Base::Scratch | Base::Target { .. } => {}
+        Base::Registry { reference, insecure, .. } => {
+            sink.text("reference", &reference.to_string());
+            sink.flag("insecure", *insecure);
+        }
+        Base::Layout { path, tag, .. } => {
+            sink.field("layout", path.as_bytes());
+            sink.maybe("tag", tag.as_deref());
+        }
+    }
+    for list in &taken.files {
+        files("files", list, sink);
+    }
+}
+
+fn image<S: Sink>(recipe: &Recipe, taken: &Ingredients, sink: &mut S) {
+    sink.text("platform", &recipe.platform.to_string());
+    sink.flag("scratch", recipe.base == Base::Scratch);
+    for (at, copy) in recipe.copies.iter().enumerate() {
+        sink.open("copy");
+        layer(copy, taken.files.get(at).map_or(&[], Vec::as_slice), sink);
+        sink.close();
+    }
+    settings(&recipe.settings, sink);
+}
+
+fn layer<S: Sink>(copy: &Copy, list: &[OutputFile], sink: &mut S) {
+    sink.text("to", &copy.to);
+    sink.text("owner", &format!("{}:{}", copy.owner.0, copy.owner.1));
+    sink.maybe("mode", copy.mode.map(|mode| format!("{mode:o}")).as_deref());
+    patterns(&copy.from, sink);
+    files("files", list, sink);
+}
+
+fn settings<S: Sink>(settings: &Settings, sink: &mut S) {
+    pairs("env", &settings.env, sink);
+    sink.maybe("user", settings.user.as_deref());
+    sink.maybe("workdir", settings.workdir.as_deref());
+    sink.list("expose", &settings.expose);
+    sink.list("volumes", &settings.volumes);
+    pairs("labels", &settings.labels, sink);
+    pairs("annotations", &settings.annotations, sink);
+    sink.maybe("stop-signal", settings.stop_signal.as_deref());
+    for (name, words) in [("entrypoint", &settings.entrypoint), ("cmd", &settings.cmd)] {
+        if let Some(words) = words {
+            sink.list(name, words);
+        }
+    }
+    let millis = |span: &Option<std::time::Duration>| span.map(|span| span.as_millis().to_string());
+    match &settings.healthcheck {
+        None => {}
+        Some(Health::None) => sink.text("healthcheck", "none"),
+        Some(Health::Check { command, interval, timeout, start_period, retries }) => {
+            sink.open("healthcheck");
+            match command {
+                HealthCommand::Exec(words) => sink.list("exec", words),
+                HealthCommand::Shell(text) => sink.text("run", text),
+            }
+            sink.maybe("interval", millis(interval).as_deref());
+            sink.maybe("timeout", millis(timeout).as_deref());
+            sink.maybe("start-period", millis(start_period).as_deref());
+            sink.maybe("retries", retries.map(|count| count.to_string()).as_deref());
+            sink.close();
+        }
+    }
+}
+
+fn policy<S: Sink>(scan: &ScanAction, sink: &mut S) {
+    sink.text("scanner", crate::scan::VERSION);
+    sink.text("image", &scan.repository);
+    sink.text("created", &scan.epoch.to_string());
+    sink.flag("mutable-base", scan.mutable_base);
+    for (rule, level, _) in &scan.policy.rules {
+        let limit = if let Rule::MaxSize(bytes) = rule { format!(" {bytes}") } else { String::new() };
+        sink.text(rule.word(), &format!("{}{limit}", if *level == Level::Deny { "deny" } else { "warn" }));
+    }
+    for allowance in &scan.policy.allow {
+        sink.open("allow");
+        sink.text(allowance.pattern.as_str(), &allowance.reason);
+        sink.close();
+    }
+}
+
+fn place<S: Sink>(publish: &PublishAction, sink: &mut S) {
+    match &publish.registry.place {
+        RegistryPlace::Remote { host, prefix } => sink.text("registry", &format!("{host}/{prefix}")),
+        RegistryPlace::Layout(path) => sink.field("layout", path.as_bytes()),
+    }
+    sink.text("repository", &publish.repository);
+}
