@@ -20,3 +20,6 @@ pub mod scan;
 
 pub mod engine;
 pub mod key;
+
+pub mod exec;
+pub mod report;

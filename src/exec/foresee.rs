@@ -1,0 +1,104 @@
+//! What a run would do, as far as it can be known before anything runs.
+
+use std::sync::OnceLock;
+
+use crate::base::digest::{Blake3, Digest, PlanDigest};
+use crate::base::id::StepId;
+use crate::engine::Machine;
+use crate::event::Origin;
+use crate::graph::ingredients::Ingredients;
+use crate::graph::{ActionGraph, select};
+use crate::key;
+use crate::record::history::StepHistory;
+use crate::store::result::ActionResult;
+
+use super::gather::{self, GatherError, Product};
+use super::look::{self, Look, Verdict};
+
+/// What is foreseen of one step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Foreseen {
+    /// Everything stands in place.
+    InPlace,
+    /// Its outputs are in the store and would be written back.
+    Restorable,
+    /// It would run, for this reason.
+    Runs(String),
+    /// That is known when this step has run.
+    Depends(StepId),
+}
+
+/// Looks at the steps in their order. Nothing is run and nothing but the stat cache is written.
+#[must_use]
+pub fn foresee(machine: &Machine, graph: &ActionGraph, history: &StepHistory, steps: &[StepId]) -> Vec<(StepId, Foreseen)> {
+    let mut products: Vec<OnceLock<Product>> = (0..graph.len()).map(|_| OnceLock::new()).collect();
+    let mut seen = Vec::new();
+    for id in steps {
+        let unknown = graph.needs(*id).into_iter().find(|(need, edge)| edge.requires() && products[need.index()].get().is_none());
+        let foreseen = match unknown {
+            Some((need, _)) => Foreseen::Depends(need),
+            None => match look::look(machine, graph, history, *id, false, |need| products[need.index()].get()) {
+                Ok(look) => match look.verdict {
+                    Verdict::Runs { why } => Foreseen::Runs(why),
+                    Verdict::Known { result, origin } => {
+                        keep(&mut products, graph, *id, &look.taken, *result);
+                        if origin == Origin::InPlace { Foreseen::InPlace } else { Foreseen::Restorable }
+                    }
+                },
+                Err(error) => Foreseen::Runs(error.to_string()),
+            },
+        };
+        seen.push((*id, foreseen));
+    }
+    seen
+}
+
+/// Looks at one step after those that it needs; `Err` inside names the step that must run before that can be said.
+///
+/// # Errors
+/// [`GatherError`].
+pub fn look_at(machine: &Machine, graph: &ActionGraph, history: &StepHistory, id: StepId) -> Result<Result<Look, StepId>, GatherError> {
+    let steps = select::closure(graph, &[id]);
+    let mut products: Vec<OnceLock<Product>> = (0..graph.len()).map(|_| OnceLock::new()).collect();
+    for need in steps {
+        let look = look::look(machine, graph, history, need, false, |other| products[other.index()].get())?;
+        if need == id {
+            return Ok(Ok(look));
+        }
+        match look.verdict {
+            Verdict::Runs { .. } => return Ok(Err(need)),
+            Verdict::Known { result, .. } => keep(&mut products, graph, need, &look.taken, *result),
+        }
+    }
+    Ok(Err(id))
+}
+
+fn keep(products: &mut [OnceLock<Product>], graph: &ActionGraph, id: StepId, taken: &Ingredients, result: ActionResult) {
+    let digest = gather::product_digest(graph.action(id), taken, &result);
+    products[id.index()] = OnceLock::from(Product { result, digest });
+}
+
+/// The digest of the whole plan from its definitions and sources: equal on every machine that has the same.
+///
+/// # Errors
+/// [`GatherError`]: a source that is missing or cannot be read.
+pub fn digest(machine: &Machine, graph: &ActionGraph) -> Result<PlanDigest, GatherError> {
+    let mut digests: Vec<Option<Digest<Blake3>>> = vec![None; graph.len()];
+    let mut named = Vec::new();
+    for id in graph.order() {
+        let action = graph.action(*id);
+        let mut taken = gather::sources(machine, graph, *id)?;
+        for (need, _) in graph.needs(*id) {
+            if let Some(digest) = &digests[need.index()] {
+                taken.needs.push((graph.action(need).name.clone(), digest.to_string()));
+            }
+        }
+        // The order of declaration is no part of what a plan says.
+        taken.needs.sort();
+        let digest = key::key(action, &taken).0;
+        digests[id.index()] = Some(digest);
+        named.push((action.name.to_string(), digest));
+    }
+    named.sort();
+    Ok(key::plan_digest(&named))
+}

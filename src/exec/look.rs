@@ -1,0 +1,169 @@
+//! The question before every step: does it have to run, and why.
+
+use crate::base::digest::ActionKey;
+use crate::base::id::StepId;
+use crate::base::pattern::Pattern;
+use crate::engine::Machine;
+use crate::engine::publish::{self, Standing};
+use crate::event::Origin;
+use crate::graph::ActionGraph;
+use crate::graph::action::{Action, ActionKind};
+use crate::graph::ingredients::Ingredients;
+use crate::key::explain;
+use crate::key::{self, KeyManifest};
+use crate::record::history::StepHistory;
+use crate::store::outputs::{self, State};
+use crate::store::result::{ActionResult, OutputEntry};
+
+use super::gather::{self, GatherError, Gathered, Product};
+
+/// What is known of a step before it runs.
+#[derive(Debug)]
+pub struct Look {
+    /// All that it takes in.
+    pub taken: Ingredients,
+    /// Its key.
+    pub key: ActionKey,
+    /// Whether its result may be kept and found again.
+    pub cacheable: bool,
+    /// What follows.
+    pub verdict: Verdict,
+}
+
+/// What follows from the key.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Its result is known; where it stands.
+    Known {
+        /// The result.
+        result: Box<ActionResult>,
+        /// Whether something must be written back.
+        origin: Origin,
+    },
+    /// It must run.
+    Runs {
+        /// Why, in one clause.
+        why: String,
+    },
+}
+
+/// Looks at one step whose needs ended well.
+///
+/// # Errors
+/// [`GatherError`].
+pub fn look<'p>(
+    machine: &Machine,
+    graph: &ActionGraph,
+    history: &StepHistory,
+    id: StepId,
+    force: bool,
+    products: impl Fn(StepId) -> Option<&'p Product>,
+) -> Result<Look, GatherError> {
+    let action = graph.action(id);
+    let Gathered { taken, failed_need } = gather::gather(machine, graph, id, products)?;
+    let key = key::key(action, &taken);
+    let verdict = match failed_need {
+        Some(need) => Verdict::Runs { why: format!("`{}`, which may fail, failed", graph.action(need).name) },
+        None => judge(machine, history, action, &taken, key, force),
+    };
+    Ok(Look { taken, key, cacheable: is_cacheable(action) && failed_need.is_none(), verdict })
+}
+
+/// Whether the result of this action may be taken from an earlier run at all.
+#[must_use]
+pub fn is_cacheable(action: &Action) -> bool {
+    match &action.kind {
+        ActionKind::Run(cell) => cell.inputs.is_some() && !cell.interactive,
+        ActionKind::Base(recipe) => match &recipe.base {
+            crate::plan::image::Base::Registry { reference, .. } => reference.digest.is_some(),
+            _ => true,
+        },
+        ActionKind::Build(_) | ActionKind::Index(_) | ActionKind::Scan(_) => true,
+        ActionKind::Push(_) | ActionKind::Tag(_) | ActionKind::Group => false,
+    }
+}
+
+fn judge(machine: &Machine, history: &StepHistory, action: &Action, taken: &Ingredients, key: ActionKey, force: bool) -> Verdict {
+    let runs = |why: &str| Verdict::Runs { why: why.to_owned() };
+    if force {
+        return runs("asked with --force");
+    }
+    if matches!(action.kind, ActionKind::Group) {
+        return Verdict::Known { result: Box::new(empty(machine)), origin: Origin::InPlace };
+    }
+    if let ActionKind::Push(publication) | ActionKind::Tag(publication) = &action.kind {
+        let tags = matches!(action.kind, ActionKind::Tag(_));
+        return match publish::standing(machine, taken, publication, tags) {
+            Standing::Complete(detail) => {
+                let result = ActionResult { detail: Some(detail), ..empty(machine) };
+                Verdict::Known { result: Box::new(result), origin: Origin::InPlace }
+            }
+            Standing::Incomplete => runs("it is not there yet"),
+            Standing::Unknown => runs("the registry is asked each time"),
+        };
+    }
+    if !is_cacheable(action) {
+        return runs(match &action.kind {
+            ActionKind::Base(_) => "its base is named by a tag, which can move",
+            ActionKind::Run(cell) if cell.interactive => "it is interactive",
+            _ => "it declares no inputs",
+        });
+    }
+    let Ok(Some(result)) = machine.store.result(key) else { return runs(&reason(machine, history, action, taken)) };
+    if let Some(image) = &result.image
+        && let Some(gone) = image.blobs.iter().find(|blob| machine.store.size_of(blob.0).is_none())
+    {
+        return Verdict::Runs { why: format!("its result is no longer in the store ({})", gone.0.short()) };
+    }
+    match outputs::verify(&machine.stats, &machine.root, &result.outputs, &declared(action)) {
+        Ok(State::InPlace) => Verdict::Known { result: Box::new(result), origin: Origin::InPlace },
+        Ok(State::Damaged(_)) => {
+            if let Some(gone) = result.outputs.iter().find(|output| !is_kept(machine, &output.entry)) {
+                return Verdict::Runs { why: format!("`{}` is gone and no longer in the store", gone.path) };
+            }
+            Verdict::Known { result: Box::new(result), origin: Origin::Restored }
+        }
+        Err(faults) => {
+            Verdict::Runs { why: faults.first().map_or_else(String::new, |fault| format!("its outputs cannot be read: {fault}")) }
+        }
+    }
+}
+
+/// What a step declares to make.
+#[must_use]
+pub fn declared(action: &Action) -> Vec<Pattern> {
+    match &action.kind {
+        ActionKind::Run(cell) => cell.outputs.iter().map(|output| output.pattern.clone()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn is_kept(machine: &Machine, entry: &OutputEntry) -> bool {
+    match entry {
+        OutputEntry::File { digest, size, .. } => machine.store.size_of(digest.0) == Some(*size),
+        OutputEntry::Link { .. } | OutputEntry::Folder => true,
+    }
+}
+
+/// Why there is no result for this key: what changed since the step last ran well here.
+fn reason(machine: &Machine, history: &StepHistory, action: &Action, taken: &Ingredients) -> String {
+    match last_manifest(machine, history, action) {
+        Some(old) => {
+            let changes = explain::changes(&old, &key::manifest(action, taken));
+            if changes.is_empty() { "its last run left no result".to_owned() } else { explain::reason(&changes) }
+        }
+        None => "it has not run here before".to_owned(),
+    }
+}
+
+/// What went into the key when the step last ran, as far as this machine remembers.
+#[must_use]
+pub fn last_manifest(machine: &Machine, history: &StepHistory, action: &Action) -> Option<KeyManifest> {
+    let last = history.get(&action.name)?;
+    let bytes = machine.store.read(last.manifest?.0, 256 << 20).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+fn empty(machine: &Machine) -> ActionResult {
+    ActionResult { run: machine.run.clone(), took_ms: 0, outputs: Vec::new(), image: None, documents: Vec::new(), log: None, detail: None }
+}

@@ -1,0 +1,11 @@
+//! The executor: a pure schedule and the shell around it.
+//! In: a graph and the steps that take part. Out: a stream of events and how the run ended.
+//! Never: words for screens, colours, a decision that the schedule could make.
+
+pub mod foresee;
+pub mod gather;
+pub mod look;
+pub mod preflight;
+pub mod run;
+pub mod schedule;
+pub mod step;

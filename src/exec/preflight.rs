@@ -1,0 +1,66 @@
+//! What can be known to be missing before anything runs.
+//! In: a graph and the steps that take part. Out: every file that is named, is not there, and that no step makes.
+//! Never: reads a file, looks for what a wildcard could select.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use crate::base::diagnostic::{Diagnostic, Diagnostics, Span};
+use crate::base::id::StepId;
+use crate::base::path::{AbsPath, RelPath};
+use crate::base::pattern::Pattern;
+use crate::base::words;
+use crate::graph::ActionGraph;
+use crate::graph::action::ActionKind;
+use crate::plan::image::Base;
+use crate::sys::file;
+
+/// Finds sources of `steps` that are named without wildcards and are not there: inputs of tasks, sources of copies, base
+/// layouts. One fault per place in the plan.
+#[must_use]
+pub fn missing(root: &AbsPath, graph: &ActionGraph, steps: &[StepId]) -> Diagnostics {
+    let mut faults = Diagnostics::default();
+    let mut known: HashMap<RelPath, bool> = HashMap::new();
+    for id in steps {
+        for (pattern, span) in sources(graph, *id) {
+            let Some(path) = pattern.literal() else { continue };
+            let there = *known.entry(path.clone()).or_insert_with(|| file::status(root.at(path)).is_ok() || graph.may_make(&pattern));
+            if !there {
+                faults.push(fault(root, path, span));
+            }
+        }
+    }
+    faults
+}
+
+fn sources(graph: &ActionGraph, id: StepId) -> Vec<(Cow<'_, Pattern>, &Span)> {
+    let borrowed = |(pattern, span)| (Cow::Borrowed(pattern), span);
+    match &graph.action(id).kind {
+        ActionKind::Run(cell) => cell.inputs.iter().flat_map(|set| &set.include).map(|(pattern, span)| borrowed((pattern, span))).collect(),
+        ActionKind::Build(build) => {
+            build.recipe.copies.iter().flat_map(|copy| &copy.from.include).map(|(pattern, span)| borrowed((pattern, span))).collect()
+        }
+        ActionKind::Base(recipe) => match &recipe.base {
+            Base::Layout { path, span, .. } => vec![(Cow::Owned(Pattern::of(path)), span)],
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+fn fault(root: &AbsPath, path: &RelPath, span: &Span) -> Diagnostic {
+    let message = format!("`{path}` does not exist, and no task has it as an output");
+    let help = match near(root, path) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "write the file, mend the path, or name it in `outputs` of the task that makes it".to_owned(),
+    };
+    Diagnostic::plan("plan::missing-source", message, span, "needed here").help(help)
+}
+
+/// A name in the same folder that is almost the one that was written.
+fn near(root: &AbsPath, path: &RelPath) -> Option<RelPath> {
+    let folder = path.parent()?;
+    let wanted = std::str::from_utf8(path.name()?).ok()?;
+    let names: Vec<String> = file::names(root.at(&folder)).ok()?.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
+    folder.join(words::closest(wanted, names.iter().map(String::as_str))?).ok()
+}

@@ -1,0 +1,327 @@
+//! The shell around the schedule: starts what it hands out, tells what happened, and stops when asked.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
+
+use rayon::prelude::*;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
+
+use crate::base::digest::ContentDigest;
+use crate::base::id::{StepId, StepName};
+use crate::engine::Machine;
+use crate::event::{Ended, Event, FailureClass, Stream};
+use crate::graph::ActionGraph;
+use crate::graph::Edge;
+use crate::graph::action::ActionKind;
+use crate::graph::select::Selection;
+use crate::record::history::StepHistory;
+use crate::store::blob::StoreError;
+use crate::sys::cancel::Urgency;
+use crate::sys::clock::{self, Stopwatch};
+
+use super::schedule::{End, Entry, OnFailure, Schedule, ScheduleFault, State};
+use super::step::{self, Shared, StepEnd};
+
+/// What to run, and how.
+pub struct Request {
+    /// The graph.
+    pub graph: Arc<ActionGraph>,
+    /// The steps that take part.
+    pub selection: Selection,
+    /// What earlier runs left.
+    pub history: Arc<StepHistory>,
+    /// What was typed.
+    pub targets: Vec<String>,
+    /// The plan, for the record.
+    pub plan: String,
+    /// Steps at the same time.
+    pub jobs: u32,
+    /// Whether what does not depend on a failure still runs.
+    pub keep_going: bool,
+    /// Whether the asked steps run even if their results are known.
+    pub force: bool,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct RunEnd {
+    /// Every step with its end, in order of ending.
+    pub ended: Vec<(StepId, Ended)>,
+    /// Whether someone asked to stop.
+    pub interrupted: bool,
+}
+
+/// Runs the steps to their end. `exit` gives the exit code for the last event.
+///
+/// # Errors
+/// [`ScheduleFault`], which only a bug can cause.
+pub async fn run(machine: Arc<Machine>, request: Request, exit: impl Fn(&RunEnd) -> u8) -> Result<RunEnd, ScheduleFault> {
+    let clock = Stopwatch::start();
+    let steps = &request.selection.steps;
+    let started = Event::RunStarted {
+        run: machine.run.clone(),
+        at: clock::now(),
+        targets: request.targets.clone(),
+        steps: steps.len(),
+        plan: request.plan.clone(),
+    };
+    machine.listener.event(started);
+    let on_failure = if request.keep_going { OnFailure::KeepGoing } else { OnFailure::Stop };
+    let schedule = Schedule::new(entries(&request), request.jobs, on_failure)?;
+    let shared = Arc::new(Shared {
+        machine: Arc::clone(&machine),
+        graph: Arc::clone(&request.graph),
+        history: Arc::clone(&request.history),
+        forced: if request.force { members(&request.graph, &request.selection.asked) } else { HashSet::new() },
+        products: (0..request.graph.len()).map(|_| OnceLock::new()).collect(),
+        clock,
+    });
+    let (sender, answers) = unbounded_channel();
+    let asked = request.selection.asked.iter().copied().collect();
+    let mut shell = Shell {
+        shared,
+        schedule,
+        steps,
+        asked,
+        sender,
+        answers,
+        checking: 0,
+        end: RunEnd { ended: Vec::new(), interrupted: false },
+        saved_ms: 0,
+        clock,
+    };
+    shell.work().await?;
+    let (end, saved_ms) = (shell.end, shell.saved_ms);
+    machine.listener.event(Event::RunEnded { at: clock::now(), took_ms: clock.millis(), exit: exit(&end), saved_ms });
+    Ok(end)
+}
+
+/// The steps that are meant: a group stands for its members.
+fn members(graph: &ActionGraph, asked: &[StepId]) -> HashSet<StepId> {
+    let mut open = asked.to_vec();
+    let mut found = HashSet::new();
+    while let Some(id) = open.pop() {
+        if found.insert(id) && matches!(graph.action(id).kind, ActionKind::Group) {
+            open.extend(graph.needs(id).into_iter().filter(|(_, edge)| edge.is_need()).map(|(member, _)| member));
+        }
+    }
+    found
+}
+
+/// The schedule knows the steps of this run only, numbered in their order.
+fn entries(request: &Request) -> Vec<Entry> {
+    let place: HashMap<StepId, StepId> = request.selection.steps.iter().copied().zip((0..).map(StepId)).collect();
+    let entry = |id: &StepId| {
+        let action = request.graph.action(*id);
+        let mut entry = Entry { weight: 1, expected_ms: request.history.expected_ms(&action.name).unwrap_or(0), ..Entry::default() };
+        for (need, edge) in request.graph.needs(*id) {
+            let Some(need) = place.get(&need) else { continue };
+            if edge.requires() { entry.needs.push(*need) } else { entry.after.push(*need) }
+        }
+        if let ActionKind::Run(cell) = &action.kind {
+            entry.locks.clone_from(&cell.locks);
+            entry.exclusive = cell.interactive;
+            entry.allow_failure = cell.allow_failure;
+        }
+        entry
+    };
+    request.selection.steps.iter().map(entry).collect()
+}
+
+struct Shell<'a> {
+    shared: Arc<Shared>,
+    schedule: Schedule,
+    steps: &'a [StepId],
+    asked: HashSet<StepId>,
+    sender: UnboundedSender<Answer>,
+    answers: UnboundedReceiver<Answer>,
+    /// Checks whose answers have not come.
+    checking: usize,
+    end: RunEnd,
+    saved_ms: u64,
+    clock: Stopwatch,
+}
+
+/// What a check found: the end of a step that is in place, or nothing for one that may have to run.
+type Answer = (StepId, Option<Box<StepEnd>>);
+
+/// A check that answers in any case: also when it was dropped because another one panicked.
+struct Check {
+    place: StepId,
+    id: StepId,
+    found: Option<Box<StepEnd>>,
+    sender: UnboundedSender<Answer>,
+}
+
+impl Drop for Check {
+    fn drop(&mut self) {
+        // Nobody listens once the run has ended.
+        let _ = self.sender.send((self.place, self.found.take()));
+    }
+}
+
+/// The most answers that are taken in at once.
+const ANSWERS: usize = 1_024;
+
+impl Shell<'_> {
+    async fn work(&mut self) -> Result<(), ScheduleFault> {
+        let mut running: JoinSet<(StepId, StepEnd)> = JoinSet::new();
+        let mut names: BTreeMap<tokio::task::Id, StepId> = BTreeMap::new();
+        let mut answers = Vec::new();
+        let cancel = self.shared.machine.cancel.clone();
+        loop {
+            self.check();
+            for place in self.schedule.start() {
+                let (shared, id) = (Arc::clone(&self.shared), self.steps[place.index()]);
+                let task = running.spawn(async move { (place, step::take(&shared, id).await) });
+                names.insert(task.id(), place);
+            }
+            // A check that still reads large files when the run was stopped is not waited for.
+            if running.is_empty() && (self.checking == 0 || self.schedule.is_stopped()) {
+                return Ok(());
+            }
+            tokio::select! {
+                _ = self.answers.recv_many(&mut answers, ANSWERS), if self.checking > 0 => {
+                    for (place, found) in answers.drain(..) {
+                        self.checked(place, found)?;
+                    }
+                }
+                Some(joined) = running.join_next_with_id() => match joined {
+                    Ok((task, (place, end))) => {
+                        names.remove(&task);
+                        self.finish(place, end)?;
+                    }
+                    Err(error) => {
+                        // A panic in a step is a bug in kiln; the step has failed, the run goes on to its end.
+                        if let Some(place) = names.remove(&error.id()) {
+                            self.finish(place, panicked(&error.to_string()))?;
+                        }
+                    }
+                },
+                () = cancel.requested(Urgency::Gentle), if !self.schedule.is_stopped() => {
+                    self.end.interrupted = true;
+                    let unstarted = self.schedule.stop()?;
+                    self.never_started(unstarted);
+                }
+            }
+        }
+    }
+
+    /// Finds out, many at once, which of the steps that became ready need not run. Those end here, so that a run in which
+    /// nothing changed starts no task and takes no slot.
+    fn check(&mut self) {
+        let fresh = self.schedule.check();
+        if fresh.is_empty() {
+            return;
+        }
+        self.checking += fresh.len();
+        let check = |place: StepId| Check { place, id: self.steps[place.index()], found: None, sender: self.sender.clone() };
+        let checks: Vec<Check> = fresh.into_iter().map(check).collect();
+        let shared = Arc::clone(&self.shared);
+        tokio::task::spawn_blocking(move || {
+            checks.into_par_iter().for_each(|mut check| check.found = step::in_place(&shared, check.id).map(Box::new));
+        });
+    }
+
+    fn checked(&mut self, place: StepId, found: Option<Box<StepEnd>>) -> Result<(), ScheduleFault> {
+        self.checking -= 1;
+        if self.schedule.checked(place, found.is_some())?
+            && let Some(end) = found
+        {
+            self.saved_ms += end.took_ms;
+            self.tell(place, *end);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, place: StepId, end: StepEnd) -> Result<(), ScheduleFault> {
+        let verdict = match &end.ended {
+            Ended::Done => End::Done,
+            Ended::Cached { .. } => End::Cached,
+            Ended::Failed { .. } => End::Failed,
+            Ended::Skipped { .. } | Ended::Cancelled => End::Cancelled,
+        };
+        if verdict == End::Cached {
+            self.saved_ms += end.took_ms;
+        }
+        self.tell(place, end);
+        let was_stopped = self.schedule.is_stopped();
+        let unstarted = self.schedule.finish(place, verdict)?;
+        if self.schedule.is_stopped() && !was_stopped {
+            // Fail fast: what still runs is asked to end, so that the answer comes at once.
+            self.shared.machine.cancel.request(Urgency::Gentle);
+        }
+        self.never_started(unstarted);
+        Ok(())
+    }
+
+    fn never_started(&mut self, steps: Vec<(StepId, State)>) {
+        for (place, state) in steps {
+            let ended = match state {
+                State::Skipped { because } => {
+                    Ended::Skipped { because: self.shared.graph.action(self.steps[because.index()]).name.clone() }
+                }
+                _ => Ended::Cancelled,
+            };
+            self.tell(place, StepEnd { ended, took_ms: 0, key: None, manifest: None, log: None, detail: None });
+        }
+    }
+
+    /// Whether the user named this step, or a target whose last word it is: `web` asks for its tags, not for each of its layers.
+    fn is_asked(&self, id: StepId) -> bool {
+        let graph = &self.shared.graph;
+        let target = &graph.action(id).name.target;
+        let goes_on = |(waiting, _): &(StepId, Edge)| graph.action(*waiting).name.target == *target && self.asked.contains(waiting);
+        self.asked.contains(&id) && !graph.waiting(id).iter().any(goes_on)
+    }
+
+    /// What a step said when it ran is told again when it need not: whoever asks for a test sees what it found.
+    fn replay(&self, step: &StepName, log: ContentDigest) {
+        let machine = &self.shared.machine;
+        let event = match machine.store.read(log.0, REPLAYED) {
+            Ok(bytes) => Event::Output { step: step.clone(), stream: Stream::Out, bytes },
+            Err(StoreError::TooLarge { .. }) => {
+                Event::Notice { step: Some(step.clone()), text: format!("its log is long: `kiln log {step}` prints it") }
+            }
+            // A log that is gone is worth no words; the result stands.
+            Err(_) => return,
+        };
+        machine.listener.event(event);
+    }
+
+    fn tell(&mut self, place: StepId, end: StepEnd) {
+        let id = self.steps[place.index()];
+        let StepEnd { ended, took_ms, key, manifest, log, detail } = end;
+        self.end.ended.push((id, ended.clone()));
+        let step = self.shared.graph.action(id).name.clone();
+        let asked = self.is_asked(id);
+        if let (true, Ended::Cached { .. }, Some(log)) = (asked, &ended, log) {
+            self.replay(&step, log);
+        }
+        self.shared.machine.listener.event(Event::StepEnded {
+            step,
+            at_ms: self.clock.millis(),
+            took_ms,
+            ended,
+            key,
+            manifest,
+            log,
+            detail,
+            asked,
+        });
+    }
+}
+
+/// The longest log that is told again, in bytes; a longer one is a `kiln log` away.
+const REPLAYED: u64 = 256 << 10;
+
+fn panicked(reason: &str) -> StepEnd {
+    let ended = Ended::Failed {
+        class: FailureClass::Internal,
+        reason: format!("kiln itself failed: {reason}"),
+        help: Some("this is a bug in kiln; please report it with the plan that shows it".to_owned()),
+        allowed: false,
+    };
+    StepEnd { ended, took_ms: 0, key: None, manifest: None, log: None, detail: None }
+}

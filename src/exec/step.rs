@@ -1,0 +1,285 @@
+//! One step, from the question whether it must run to what it leaves behind.
+
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
+
+use crate::base::digest::{ActionKey, ContentDigest};
+use crate::base::id::StepId;
+use crate::engine::{self, Failure, Job, Machine, Made, Outcome};
+use crate::event::{Ended, Event, FailureClass, Origin};
+use crate::graph::ActionGraph;
+use crate::graph::action::{Action, ActionKind};
+use crate::graph::ingredients::Ingredients;
+use crate::key;
+use crate::record::history::StepHistory;
+use crate::store::claim::Claim;
+use crate::store::outputs::{self, OutputError};
+use crate::store::restore::{self, RestoreError};
+use crate::store::result::{ActionResult, OutputFile};
+use crate::sys::cancel::Urgency;
+use crate::sys::clock::Stopwatch;
+
+use super::gather::{self, Product};
+use super::look::{self, Look, Verdict};
+
+/// What all steps of a run share.
+pub struct Shared {
+    /// The machine.
+    pub machine: Arc<Machine>,
+    /// The graph.
+    pub graph: Arc<ActionGraph>,
+    /// What this machine remembers of earlier runs.
+    pub history: Arc<StepHistory>,
+    /// Steps that run even if their results are known.
+    pub forced: HashSet<StepId>,
+    /// The products of steps that ended well, by step.
+    pub products: Vec<OnceLock<Product>>,
+    /// Since the run began.
+    pub clock: Stopwatch,
+}
+
+impl Shared {
+    fn product(&self, id: StepId) -> Option<&Product> {
+        self.products.get(id.index()).and_then(OnceLock::get)
+    }
+    fn action(&self, id: StepId) -> &Action {
+        self.graph.action(id)
+    }
+}
+
+/// How one step ended, with all that records and screens want to know.
+#[derive(Debug)]
+pub struct StepEnd {
+    /// How.
+    pub ended: Ended,
+    /// How long it took, or took when it last ran, in milliseconds.
+    pub took_ms: u64,
+    /// Its key, where one was made.
+    pub key: Option<ActionKey>,
+    /// What went into the key, in the store.
+    pub manifest: Option<ContentDigest>,
+    /// Its log, in the store.
+    pub log: Option<ContentDigest>,
+    /// A few words for the screen.
+    pub detail: Option<String>,
+}
+
+impl StepEnd {
+    fn failed(failure: Failure, action: &Action, took_ms: u64) -> Self {
+        let allowed = matches!(&action.kind, ActionKind::Run(cell) if cell.allow_failure);
+        let ended = Ended::Failed { class: failure.class, reason: failure.reason, help: failure.help, allowed };
+        Self { ended, took_ms, key: None, manifest: None, log: failure.log, detail: None }
+    }
+}
+
+/// Works on disks run on threads of their own, so that no other step waits for them.
+async fn aside<T: Send + 'static>(shared: &Arc<Shared>, work: impl FnOnce(&Shared) -> T + Send + 'static) -> Result<T, Failure> {
+    let shared = Arc::clone(shared);
+    tokio::task::spawn_blocking(move || work(&shared))
+        .await
+        .map_err(|error| Failure::new(FailureClass::Internal, format!("a thread of kiln ended early: {error}"), None))
+}
+
+/// The end of a step whose result is known and in place; `None` when it may have to run, and when that cannot be told: then
+/// [`take`] says why. Its product is in `shared`.
+pub fn in_place(shared: &Shared, id: StepId) -> Option<StepEnd> {
+    if shared.forced.contains(&id) {
+        return None;
+    }
+    let look = look::look(&shared.machine, &shared.graph, &shared.history, id, false, |need| shared.product(need)).ok()?;
+    match look.verdict {
+        Verdict::Known { result, origin: Origin::InPlace } => known(shared, id, look.key, &look.taken, *result, Origin::InPlace).ok(),
+        _ => None,
+    }
+}
+
+/// Takes one step, whose needs all ended well, to its end. Its product is in `shared` when it ended well.
+pub async fn take(shared: &Arc<Shared>, id: StepId) -> StepEnd {
+    let watch = Stopwatch::start();
+    match attempt(shared, id).await {
+        Ok(end) => end,
+        Err(Stop::Cancelled) => {
+            StepEnd { ended: Ended::Cancelled, took_ms: watch.millis(), key: None, manifest: None, log: None, detail: None }
+        }
+        Err(Stop::Failed(failure)) => StepEnd::failed(failure, shared.action(id), watch.millis()),
+    }
+}
+
+/// Why a step did not come to its commands.
+enum Stop {
+    Cancelled,
+    Failed(Failure),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+async fn attempt(shared: &Arc<Shared>, id: StepId) -> Result<StepEnd, Stop> {
+    let force = shared.forced.contains(&id);
+    let mut look = glance(shared, id, force).await?;
+    // Only one kiln works on an action at a time; whoever waited looks again and finds the result.
+    let mut claim = None;
+    if matches!(look.verdict, Verdict::Runs { .. }) && look.cacheable {
+        let (taken, waited) = claim_of(shared, id, look.key).await?;
+        claim = Some(taken);
+        if waited && !force {
+            look = glance(shared, id, false).await?;
+        }
+    }
+    let end = follow(shared, id, look).await;
+    drop(claim);
+    Ok(end?)
+}
+
+/// The claim, and whether somebody else had it first: another kiln, or a step of this run with the same key. A wish to stop ends the wait.
+async fn claim_of(shared: &Arc<Shared>, id: StepId, key: ActionKey) -> Result<(Claim, bool), Stop> {
+    if let Some(claim) = aside(shared, move |shared| shared.machine.store.try_claim(key)).await? {
+        return Ok((claim, false));
+    }
+    let machine = &shared.machine;
+    let text = "the same work is already being done; its result will be taken".to_owned();
+    machine.listener.event(Event::Notice { step: Some(shared.action(id).name.clone()), text });
+    tokio::select! {
+        claim = aside(shared, move |shared| shared.machine.store.claim(key)) => Ok((claim?, true)),
+        () = machine.cancel.requested(Urgency::Gentle) => Err(Stop::Cancelled),
+    }
+}
+
+async fn glance(shared: &Arc<Shared>, id: StepId, force: bool) -> Result<Look, Failure> {
+    aside(shared, move |shared| look::look(&shared.machine, &shared.graph, &shared.history, id, force, |need| shared.product(need)))
+        .await?
+        .map_err(|error| Failure::new(FailureClass::Step, &error, error.help.clone()))
+}
+
+async fn follow(shared: &Arc<Shared>, id: StepId, look: Look) -> Result<StepEnd, Failure> {
+    let why = match look.verdict {
+        Verdict::Known { result, origin: Origin::InPlace } => return known(shared, id, look.key, &look.taken, *result, Origin::InPlace),
+        Verdict::Known { ref result, origin: Origin::Restored } => {
+            let recorded = result.clone();
+            let restored = aside(shared, move |shared| restore(shared, id, &recorded)).await?;
+            match restored {
+                Ok(()) => {
+                    let result = result.as_ref().clone();
+                    return known(shared, id, look.key, &look.taken, result, Origin::Restored);
+                }
+                Err(RestoreError::Missing(_)) => "its outputs are no longer in the store".to_owned(),
+                Err(error) => return Err(Failure::disk(error)),
+            }
+        }
+        Verdict::Runs { ref why } => why.clone(),
+    };
+    carry_out(shared, id, look, why).await
+}
+
+/// The manifest of the key goes to the store, so that the next run can tell what changed.
+fn manifest(shared: &Shared, id: StepId, taken: &Ingredients) -> Result<Option<ContentDigest>, Failure> {
+    if matches!(shared.action(id).kind, ActionKind::Group) {
+        return Ok(None);
+    }
+    let bytes = serde_json::to_vec(&key::manifest(shared.action(id), taken)).unwrap_or_default();
+    shared.machine.store.put(&bytes).map(|digest| Some(ContentDigest(digest))).map_err(Failure::disk)
+}
+
+fn restore(shared: &Shared, id: StepId, result: &ActionResult) -> Result<(), RestoreError> {
+    let machine = &shared.machine;
+    restore::restore(&machine.store, &machine.stats, &machine.root, &result.outputs, &look::declared(shared.action(id))).map(drop)
+}
+
+fn known(
+    shared: &Shared,
+    id: StepId,
+    key: ActionKey,
+    taken: &Ingredients,
+    result: ActionResult,
+    origin: Origin,
+) -> Result<StepEnd, Failure> {
+    let last = shared.history.get(&shared.action(id).name).filter(|last| last.key == Some(key));
+    let manifest = match last.and_then(|last| last.manifest) {
+        Some(manifest) => Some(manifest),
+        None => manifest(shared, id, taken)?,
+    };
+    let end = StepEnd {
+        ended: Ended::Cached { from: origin },
+        took_ms: result.took_ms,
+        key: Some(key),
+        manifest,
+        log: result.log,
+        detail: result.detail.clone(),
+    };
+    leave(shared, id, taken, result);
+    Ok(end)
+}
+
+/// Puts the product where the steps that wait will look for it.
+fn leave(shared: &Shared, id: StepId, taken: &Ingredients, result: ActionResult) {
+    let digest = gather::product_digest(shared.action(id), taken, &result);
+    let _ = shared.products[id.index()].set(Product { result, digest });
+}
+
+async fn carry_out(shared: &Arc<Shared>, id: StepId, look: Look, why: String) -> Result<StepEnd, Failure> {
+    let Look { taken, key, cacheable, .. } = look;
+    let action = shared.action(id);
+    let machine = &shared.machine;
+    let manifest = manifest(shared, id, &taken)?;
+    machine.listener.event(Event::StepStarted { step: action.name.clone(), at_ms: shared.clock.millis(), why });
+    for pattern in gather::idle_patterns(action, &taken) {
+        let text = format!("no file matches its input `{pattern}`");
+        machine.listener.event(Event::Notice { step: Some(action.name.clone()), text });
+    }
+    let watch = Stopwatch::start();
+    let outcome = engine::carry_out(machine, Job { action, taken: &taken }).await;
+    let took_ms = watch.millis();
+    let made = match outcome {
+        Outcome::Done(made) => made,
+        Outcome::Failed(failure) => {
+            return Ok(StepEnd { key: Some(key), manifest, ..StepEnd::failed(failure, action, took_ms) });
+        }
+        Outcome::Cancelled { log } => return Ok(StepEnd { ended: Ended::Cancelled, took_ms, key: Some(key), manifest, log, detail: None }),
+    };
+    let Made { image, documents, log, detail, unchanged } = made;
+    // What a step leaves undone is its own failure, and its log tells more about it.
+    let outputs = match aside(shared, move |shared| capture(shared, id)).await? {
+        Ok(outputs) => outputs,
+        Err(failure) => return Ok(StepEnd { key: Some(key), manifest, ..StepEnd::failed(Failure { log, ..failure }, action, took_ms) }),
+    };
+    let result = ActionResult { run: machine.run.clone(), took_ms, outputs, image, documents, log, detail: detail.clone() };
+    if cacheable {
+        let recorded = result.clone();
+        aside(shared, move |shared| record(shared, id, key, &recorded)).await??;
+    }
+    leave(shared, id, &taken, result);
+    let ended = if unchanged { Ended::Cached { from: Origin::InPlace } } else { Ended::Done };
+    Ok(StepEnd { ended, took_ms, key: Some(key), manifest, log, detail })
+}
+
+fn capture(shared: &Shared, id: StepId) -> Result<Vec<OutputFile>, Failure> {
+    let patterns = look::declared(shared.action(id));
+    if patterns.is_empty() {
+        return Ok(Vec::new());
+    }
+    outputs::capture(&shared.machine.store, &shared.machine.stats, &shared.machine.root, &patterns).map_err(|faults| {
+        // What a step did or left undone is its own failure; a full disk is the machine's.
+        let machine = faults.iter().any(|fault| matches!(fault, OutputError::Store(_)));
+        let not_made = faults.iter().any(|fault| matches!(fault, OutputError::NotMade(_)));
+        let class = if machine { FailureClass::Environment } else { FailureClass::Step };
+        let reason = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        Failure::new(class, reason, not_made.then(|| "let the commands make it, or mend `outputs`".to_owned()))
+    })
+}
+
+/// Records the result, unless an input changed while the step ran: then nobody knows which content it saw.
+fn record(shared: &Shared, id: StepId, key: ActionKey, result: &ActionResult) -> Result<(), Failure> {
+    let machine = &shared.machine;
+    if matches!(shared.action(id).kind, ActionKind::Run(_)) {
+        let again = gather::gather(machine, &shared.graph, id, |need| shared.product(need));
+        if again.ok().map(|gathered| key::key(shared.action(id), &gathered.taken)) != Some(key) {
+            let text = "an input changed while it ran, so its result is not kept and the next run makes it again".to_owned();
+            machine.listener.event(Event::Notice { step: Some(shared.action(id).name.clone()), text });
+            return Ok(());
+        }
+    }
+    machine.store.record(key, result).map_err(Failure::disk)
+}
