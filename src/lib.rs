@@ -23,3 +23,5 @@ pub mod key;
 
 pub mod exec;
 pub mod report;
+
+pub mod cli;

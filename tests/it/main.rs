@@ -9,15 +9,28 @@
 )]
 
 mod architecture;
+mod crash;
+mod docker;
+mod explain;
 mod fake_registry;
 mod image;
+mod parts;
 mod plan;
+mod process;
+mod project;
+mod publish;
+mod real_registry;
 mod record;
 mod registry;
 mod report;
+mod reproduce;
+mod run;
+mod scale;
 mod scan;
 mod schedule;
 mod schema;
 mod store;
 mod syntax;
+mod systems;
+mod task;
 mod vt;

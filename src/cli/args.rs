@@ -1,0 +1,155 @@
+//! The command line, as clap reads it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// What was typed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kiln",
+    version,
+    about = "Builds, tests, scans and publishes what build.kdl says, and never does the same work twice",
+    long_about = "Builds, tests, scans and publishes what build.kdl says, and never does the same work twice.\n\n`kiln` alone lists the targets of the plan. `kiln TARGET…` is short for `kiln run TARGET…`.",
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 ok, 1 a step failed, 2 command line, 3 fault in the plan, 4 a policy refused, 5 registry, daemon, disk or network, 70 a bug, 130 interrupted."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// The plan [default: build.kdl here or in the nearest folder above]
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The project's root [default: the folder of the plan]
+    #[arg(short = 'C', long, global = true, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// Sets a `param` of the plan
+    #[arg(long = "set", global = true, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    pub color: Colour,
+    /// Prints one JSON value per line instead of text for people
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Where results are kept [default: the user's cache folder]
+    #[arg(long, global = true, env = "KILN_CACHE_DIR", value_name = "DIR", hide_env_values = true)]
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal that has it, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs targets, or the plan's default
+    Run(Run),
+    /// Shows what `run` would do and why; executes no step
+    Plan(Plan),
+    /// Says what changed in what a step takes in since it last ran
+    Why {
+        /// The step, as `plan` prints it
+        step: String,
+    },
+    /// Draws the graph of steps
+    Graph {
+        /// Only these targets and what they need
+        targets: Vec<String>,
+        /// The language of the drawing
+        #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
+        format: GraphFormat,
+    },
+    /// Reports every fault of the plan; executes nothing, connects to nothing
+    Check,
+    /// Lists the targets
+    List,
+    /// Puts an image of the plan into the local Docker daemon
+    Load {
+        /// The image
+        image: String,
+        /// The name in the daemon [default: NAME:kiln]
+        #[arg(long, value_name = "NAME:TAG")]
+        name: Option<String>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Prints the log of a step's last run
+    Log {
+        /// The step, as the run printed it
+        step: String,
+    },
+    /// Explains the code of a fault
+    Explain {
+        /// For instance `plan::circle`
+        code: String,
+    },
+    /// Prints the language as data (JSON), as the reader knows it
+    Schema,
+    /// A target
+    #[command(external_subcommand)]
+    Targets(Vec<String>),
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Targets or steps: `web`, `web/scan`, `web/build@arm64`, `compile[bin=api]`
+    pub targets: Vec<String>,
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// How steps are carried out.
+#[derive(Debug, Clone, Args)]
+pub struct How {
+    /// Steps at the same time [default: the number of processors]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub jobs: Option<u16>,
+    /// After a failure, goes on with what does not depend on it
+    #[arg(short, long)]
+    pub keep_going: bool,
+    /// Runs the named steps even if their results are known
+    #[arg(long)]
+    pub force: bool,
+    /// Also lists cached steps and prints every log
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// Options of `plan`.
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// Targets or steps [default: the plan's default]
+    pub targets: Vec<String>,
+    /// Prints only the digest of the whole plan
+    #[arg(long, conflicts_with = "targets")]
+    pub digest: bool,
+}
+
+/// The languages of `graph`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// Graphviz
+    Dot,
+    /// Mermaid, for Markdown
+    Mermaid,
+    /// Nodes and edges
+    Json,
+}

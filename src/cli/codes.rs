@@ -1,0 +1,110 @@
+//! What `kiln explain` says about the faults of the stages after the plan's own.
+
+/// Every code outside `syntax` and `plan`'s reader, with its explanation, in alphabetical order.
+pub const CODES: &[(&str, &str)] = &[
+    ("cli::arguments", "The command line cannot be read. `kiln --help` lists the commands, `kiln COMMAND --help` their options."),
+    (
+        "cli::no-cache",
+        "kiln keeps results below XDG_CACHE_HOME or HOME/.cache. When neither is set, name a folder with KILN_CACHE_DIR or --cache-dir.",
+    ),
+    ("cli::no-directory", "The folder that kiln was started in, or the one named with -C, is not there."),
+    (
+        "cli::no-plan",
+        "kiln looks for build.kdl in the working directory and in the folders above it. `-f FILE` names any other plan. A plan begins with `kiln 1`.",
+    ),
+    (
+        "cli::no-runtime",
+        "The system refused threads or file handles that kiln needs to start; a limit (`ulimit -u`, `ulimit -n`) is too low.",
+    ),
+    ("cli::no-target", "Nothing was named and the plan has no default. Write `default \"name\"` in `project`, or name a target."),
+    ("cli::no-thread", "The system refused a thread that kiln needs to start; a limit (`ulimit -u`) is too low."),
+    ("cli::set", "`--set` takes NAME=VALUE, where NAME is a `param` of the plan."),
+    ("cli::unknown-code", "The code of a fault stands in front of it, for instance `plan::circle`."),
+    (
+        "cli::unknown-target",
+        "What was typed names no target and no step. `kiln` alone lists the targets, `kiln plan` the steps: `web`, `web/scan`, `web@arm64`, `compile[bin=api]`.",
+    ),
+    ("cli::unreadable-plan", "The plan is not a regular file, is larger than 4 MiB, or may not be read by this user."),
+    (
+        "docker::daemon",
+        "A container task or `kiln load` needs a Docker daemon. kiln looks where DOCKER_HOST says, else at /var/run/docker.sock. Images are built, scanned and pushed without one.",
+    ),
+    ("exec::schedule", "kiln's own schedule contradicted itself. This is a bug; please report it with the plan that shows it."),
+    (
+        "image::base",
+        "The base image's manifest, config or layers are not what they should be, or do not fit the image that stands on them.",
+    ),
+    (
+        "image::copy",
+        "What a `copy` selects cannot be laid out in the image: a file onto a folder, a path that leads through something that is no folder, a name that images reserve.",
+    ),
+    ("image::layer", "kiln wrote a layer out of order. This is a bug; please report it with the plan that shows it."),
+    ("image::source", "A file changed or vanished while its layer was written. Run it again when nothing writes to it."),
+    (
+        "image::store",
+        "The store could not take or give a blob of an image: a full disk, missing rights, or a damaged blob that was set aside.",
+    ),
+    ("load::gone", "The image was built, but its result is not in the store any more. Run it again."),
+    ("load::name", "An image in the daemon is named like `web:dev`: lower-case letters and digits, and a tag."),
+    ("load::no-docker", "This kiln was built without the feature `docker`."),
+    ("load::no-image", "`kiln load` takes an image of the plan, not a task or a group."),
+    ("load::several", "The image has a matrix: name one cell, `kiln load 'web[variant=slim]'`."),
+    ("log::none", "A step has a log when it has run on this machine and printed something."),
+    ("log::store", "The log is recorded, but the store could not give it."),
+    (
+        "plan::circle",
+        "Steps wait for each other, so none could ever start. An edge comes from `needs`, and from an input or a `copy` that another target's output matches: leave that output out with `!pattern`, or name inputs more narrowly.",
+    ),
+    (
+        "plan::missing-source",
+        "A path without wildcards is named in `inputs`, `copy` or `from`, is not there, and no task has it as an output.",
+    ),
+    (
+        "plan::no-such-platform",
+        "An image, or a task that runs in one, needs another image of the plan for a platform or a matrix cell that it has no build for. Add the platform there, or leave it out here.",
+    ),
+    (
+        "plan::unreadable-source",
+        "A file that the plan names cannot be read: rights, a special file, or a link that leads out of the project.",
+    ),
+    (
+        "registry::credentials",
+        "The Docker config, or the credential helper that it names for this host, failed. kiln does not fall back to another host's credentials.",
+    ),
+    ("registry::cut", "The connection broke in the middle, several times. What has arrived is kept; run it again."),
+    ("registry::denied", "The registry knows the account, or its absence, and refuses. Log in with an account that may do this."),
+    (
+        "registry::digest",
+        "The registry sent other bytes than the digest says. Nothing of it was kept. A proxy or a mirror on the way may change content.",
+    ),
+    ("registry::missing", "The registry has no such repository, tag or digest, or hides it from strangers."),
+    ("registry::platform", "The image has no build for the platform that was asked for; the message lists those it has."),
+    ("registry::protocol", "The registry answered with something that the distribution specification does not allow."),
+    (
+        "registry::realm",
+        "The registry sends its clients to a token server that kiln does not trust with a password: not https, or another address than the registry's own.",
+    ),
+    ("registry::refused", "The registry refused the request; the message holds its own words."),
+    ("registry::store", "The local store could not take or give a blob on its way: a full disk, missing rights, a damaged blob."),
+    (
+        "registry::tag-immutable",
+        "The tag exists, names another image, and the registry lets no one move it. Choose a new tag; a push of the same image would succeed.",
+    ),
+    ("registry::timeout", "The registry was silent for too long. What has arrived is kept; run it again."),
+    ("registry::token-server", "The server that gives tokens for this registry failed."),
+    ("registry::too-large", "An answer was larger than kiln accepts for its kind, so it was not read to its end."),
+    ("registry::too-many-requests", "The registry limits how often it may be asked. Wait, or log in: that usually raises the limit."),
+    ("registry::unreachable", "Nobody answers at the registry's address. Check the name, the network and the proxy settings."),
+    (
+        "registry::untrusted",
+        "The registry's certificate is not signed by an authority that this machine trusts. SSL_CERT_FILE names more; a registry without TLS must be marked `insecure`.",
+    ),
+    ("scan::document", "The image's manifest or config is unsound, so it was not judged and nothing was pushed."),
+    (
+        "scan::incomplete",
+        "Something that the scan rests on could not be read (a layer, a package database). An image that cannot be read to its end is no clean image.",
+    ),
+    ("scan::store", "The store could not give a blob of the image. Run the step again: the image is built or pulled anew."),
+    ("store::open", "The folder for results cannot be used: missing rights, another owner, a link in its place, or a full disk."),
+    ("why::inputs", "What the step takes in cannot be read, so it cannot be compared."),
+];

@@ -1,0 +1,35 @@
+//! `kiln explain CODE`: what a fault means, with an example that is wrong and one that is right.
+
+use crate::base::diagnostic::{Class, Diagnostic};
+use crate::base::words;
+use crate::plan;
+use crate::syntax;
+
+use super::codes;
+use super::output::Output;
+
+/// Prints the explanation of a code, and gives the exit code.
+pub fn explain(output: &Output, code: &str) -> u8 {
+    if let Some(known) = syntax::explain::explanation(code) {
+        let right = if known.right.is_empty() { String::new() } else { format!("\nright:\n    {}\n", known.right.replace('\n', "\n    ")) };
+        output.answer(&format!("{code}\n\n{}\n\nwrong:\n    {}\n{right}", known.text, known.wrong.replace('\n', "\n    ")));
+        return 0;
+    }
+    if let Some((code, text)) = later().find(|(known, _)| *known == code) {
+        output.answer(&format!("{code}\n\n{}\n", text.trim()));
+        return 0;
+    }
+    let known = syntax::explain::EXPLANATIONS.iter().map(|known| known.code).chain(later().map(|(code, _)| *code));
+    let fault =
+        Diagnostic::new(Class::Usage, "cli::unknown-code", format!("there is no fault `{}`", words::shorten(&words::visible(code), 80)));
+    let fault = match words::closest(code, known) {
+        Some(near) => fault.help(format!("did you mean `{near}`?")),
+        None => fault.help("a fault's code stands in front of it, for instance `plan::circle`"),
+    };
+    output.faults(fault.into())
+}
+
+/// The codes that have a paragraph alone.
+fn later() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    plan::explain::CODES.iter().chain(codes::CODES)
+}

@@ -1,0 +1,34 @@
+//! `kiln` alone: the targets of the plan.
+
+use crate::base::diagnostic::Diagnostics;
+use crate::plan::target::TargetKind;
+use crate::report::list::{self, ListView, ListedKind, ListedTarget};
+
+use super::open::{self, World};
+use super::output::Output;
+use super::settings::Settings;
+
+/// # Errors
+/// The faults of the plan.
+pub fn list(settings: &Settings, output: &Output) -> Result<u8, Diagnostics> {
+    let opened = open::open(settings, World::Unasked)?;
+    let project = &opened.plan.project;
+    let targets = opened.plan.targets.values().map(|target| {
+        let (kind, members) = match &target.kind {
+            TargetKind::Task(_) => (ListedKind::Task, Vec::new()),
+            TargetKind::Image(_) => (ListedKind::Image, Vec::new()),
+            TargetKind::Group(members) => (ListedKind::Group, members.iter().map(|(name, _)| name.to_string()).collect()),
+        };
+        ListedTarget {
+            name: target.name.to_string(),
+            kind,
+            doc: target.doc.clone(),
+            members,
+            default: project.default.contains(&target.name),
+        }
+    });
+    let view =
+        ListView { project: project.name.clone(), version: project.version.clone(), doc: project.doc.clone(), targets: targets.collect() };
+    output.answer(&if output.json { list::json(&view) } else { list::screen(&view, output.out) });
+    Ok(0)
+}

@@ -1,0 +1,79 @@
+//! The machine of a run: store, stat cache, journal, connections.
+
+use std::sync::Arc;
+
+use crate::base::diagnostic::{Class, Diagnostic};
+use crate::base::id::RunId;
+use crate::base::path::AbsPath;
+use crate::engine::Machine;
+use crate::engine::blobs::StoreBlobs;
+use crate::event::{Event, Listener};
+use crate::plan::image::Base;
+use crate::plan::target::TargetKind;
+use crate::plan::{Plan, RegistryPlace};
+use crate::registry::auth::credentials::ConfigFiles;
+use crate::registry::client::Options;
+use crate::registry::session::Session;
+use crate::store::local::Store;
+use crate::store::stat_cache::StatCache;
+use crate::sys::cancel::Cancel;
+
+use super::settings::Settings;
+
+/// Tells several listeners, in order.
+pub struct All(pub Vec<Arc<dyn Listener>>);
+
+impl Listener for All {
+    fn event(&self, event: Event) {
+        if let Some((last, first)) = self.0.split_last() {
+            for listener in first {
+                listener.event(event.clone());
+            }
+            last.event(event);
+        }
+    }
+}
+
+/// Opens everything that a run needs.
+///
+/// # Errors
+/// A [`Diagnostic`] of class `Environment`.
+pub fn machine(
+    settings: &Settings,
+    plan: &Plan,
+    run: RunId,
+    listener: Arc<dyn Listener>,
+    cancel: Cancel,
+    screen: Box<dyn Fn(bool) + Send + Sync>,
+) -> Result<Machine, Diagnostic> {
+    let store = Store::open(settings.store()).map_err(|error| {
+        Diagnostic::new(Class::Environment, "store::open", error.to_string())
+            .help("KILN_CACHE_DIR, or --cache-dir, names another folder for results")
+    })?;
+    let mut options = Options::new(Arc::new(ConfigFiles::of_machine()));
+    options.insecure_hosts = insecure(plan);
+    let registries = Session::new(options, Arc::new(StoreBlobs(store.clone())));
+    let stats = StatCache::open(stat_file(settings));
+    Ok(Machine { root: settings.root.clone(), store, stats, listener, cancel, run, registries, screen })
+}
+
+fn stat_file(settings: &Settings) -> AbsPath {
+    settings.project().join("files")
+}
+
+/// Hosts that the plan allows to speak without TLS.
+fn insecure(plan: &Plan) -> Vec<String> {
+    let registries = plan.registries.values().filter(|registry| registry.insecure).filter_map(|registry| match &registry.place {
+        RegistryPlace::Remote { host, .. } => Some(host.clone()),
+        RegistryPlace::Layout(_) => None,
+    });
+    let images = plan.targets.values().filter_map(|target| if let TargetKind::Image(images) = &target.kind { Some(images) } else { None });
+    let bases = images.flatten().flat_map(|image| &image.platforms).filter_map(|recipe| match &recipe.base {
+        Base::Registry { reference, insecure: true, .. } => Some(reference.repository.host().to_owned()),
+        _ => None,
+    });
+    let mut hosts: Vec<String> = registries.chain(bases).collect();
+    hosts.sort();
+    hosts.dedup();
+    hosts
+}

@@ -1,0 +1,123 @@
+//! Arguments, settings (resolved once), one file per command, exit codes.
+
+mod args;
+mod check;
+mod codes;
+#[cfg(feature = "docker")]
+mod docker;
+mod explain;
+mod facts;
+mod graph;
+mod list;
+mod load;
+mod log;
+mod machine;
+mod open;
+mod output;
+mod plan;
+mod run;
+mod settings;
+mod why;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use crate::base::diagnostic::{Class, Diagnostic};
+use crate::sys::shim;
+
+use self::args::{Cli, Command};
+use self::output::Output;
+
+/// Runs kiln as the command line asks and gives the process its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    if words.get(1).is_some_and(|word| word == shim::WORD) {
+        return shim::shim_main(words.into_iter().skip(2));
+    }
+    let cli = match read(&words) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            // A closed pipe is no fault of the person who typed the command.
+            let _ = error.print();
+            return ExitCode::from(if asked { 0 } else { Class::Usage.exit_code() });
+        }
+    };
+    let output = Output::new(&cli.global);
+    ExitCode::from(command(cli, &output))
+}
+
+/// Reads the command line; `kiln web -j2` is `kiln run web -j2`.
+fn read(words: &[OsString]) -> Result<Cli, clap::Error> {
+    let cli = Cli::try_parse_from(words)?;
+    let Some(Command::Targets(targets)) = &cli.command else { return Ok(cli) };
+    // What follows the first target came along with it; what stands before are options of every command.
+    let mut at = words.len().saturating_sub(targets.len());
+    if at > 0 && words[at - 1] == "--" {
+        at -= 1;
+    }
+    let (before, after) = words.split_at(at);
+    Cli::try_parse_from(before.iter().chain([&OsString::from("run")]).chain(after))
+}
+
+fn command(cli: Cli, output: &Output) -> u8 {
+    let Cli { global, command } = cli;
+    // These two need no plan.
+    match &command {
+        Some(Command::Explain { code }) => return explain::explain(output, code),
+        Some(Command::Schema) => {
+            output.answer(&crate::plan::spec::schema_json());
+            return 0;
+        }
+        _ => {}
+    }
+    let settings = match settings::resolve(&global) {
+        Ok(settings) => settings,
+        Err(fault) => return output.faults(fault.into()),
+    };
+    let result = match command {
+        None | Some(Command::List) => list::list(&settings, output),
+        Some(Command::Check) => check::check(&settings, output),
+        Some(Command::Run(run)) => run::run(&settings, output, &run),
+        Some(Command::Plan(asked)) => plan::plan(&settings, output, &asked),
+        Some(Command::Why { step }) => why::why(&settings, output, &step),
+        Some(Command::Graph { targets, format }) => graph::graph(&settings, output, &targets, format),
+        Some(Command::Load { image, name, how }) => load::load(&settings, output, &image, name, &how),
+        Some(Command::Log { step }) => log::log(&settings, output, &step),
+        Some(Command::Explain { .. } | Command::Schema) => Ok(0),
+        // `read` has made it a `run`.
+        Some(Command::Targets(words)) => {
+            Err(Diagnostic::new(Class::Usage, "cli::arguments", format!("`{}` is no command", words.join(" "))).into())
+        }
+    };
+    result.unwrap_or_else(|faults| output.faults(faults))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_without_run_takes_the_options_of_run_and_of_every_command() {
+        for words in [
+            &["kiln", "web", "-j2", "--set", "a=b", "api"][..],
+            &["kiln", "--set", "a=b", "web", "api", "-j", "2"],
+            &["kiln", "--set=a=b", "run", "-j2", "web", "api"],
+            &["kiln", "-f", "x.kdl", "--set", "a=b", "web", "-j", "2", "api"],
+        ] {
+            let cli = read(&words.iter().map(OsString::from).collect::<Vec<_>>()).unwrap();
+            let Some(Command::Run(run)) = cli.command else { panic!("{words:?} is no run") };
+            assert_eq!(
+                (run.targets, run.how.jobs, cli.global.set),
+                (vec!["web".to_owned(), "api".to_owned()], Some(2), vec!["a=b".to_owned()])
+            );
+        }
+        for words in [&["kiln", "web", "--no-such-option"][..], &["kiln", "web", "-j0"], &["kiln", "web", "--set"]] {
+            assert!(read(&words.iter().map(OsString::from).collect::<Vec<_>>()).is_err(), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! From the plan's file to the graph: one way for all commands.
+
+use std::sync::Arc;
+
+use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Source};
+use crate::base::id::StepId;
+use crate::exec::preflight;
+use crate::graph::{ActionGraph, lower};
+use crate::plan::{self, Loaded, Overrides, Plan};
+use crate::record::documents;
+use crate::syntax;
+use crate::syntax::document::Document;
+use crate::sys::file;
+
+use super::facts::Here;
+use super::settings::Settings;
+
+/// A plan that has no fault.
+pub struct Opened {
+    /// The plan.
+    pub plan: Plan,
+    /// Its steps.
+    pub graph: Arc<ActionGraph>,
+    /// Worth knowing.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Whether the world may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum World {
+    /// git may be asked where a value needs it.
+    Asked,
+    /// Nothing is executed: facts of the repository have stand-ins.
+    Unasked,
+}
+
+/// Reads, parses, resolves and lowers the plan.
+///
+/// # Errors
+/// Every fault of the first stage that has one.
+pub fn open(settings: &Settings, world: World) -> Result<Opened, Diagnostics> {
+    let bytes = file::read(&settings.plan, syntax::LIMIT as u64 + 1).map_err(|error| {
+        let class = if error.is_missing() { Class::Usage } else { Class::Plan };
+        Diagnostics::from(Diagnostic::new(class, "cli::unreadable-plan", error.to_string()).help("`-f FILE` names another plan"))
+    })?;
+    let source = syntax::check_file_bytes(&settings.plan_name, &bytes)?;
+    let main = document(settings, source, world)?;
+    let here = Here { repository: (world == World::Asked).then(|| settings.root.clone()) };
+    let resolved = plan::resolve(&Loaded { main }, &here, &Overrides { set: settings.set.clone() })?;
+    let graph = lower::lower(&resolved.plan)?;
+    Ok(Opened { plan: resolved.plan, graph: Arc::new(graph), warnings: resolved.warnings })
+}
+
+/// The parsed text: as the last command kept it, when the text is still the same.
+fn document(settings: &Settings, source: Arc<Source>, world: World) -> Result<Document, Diagnostics> {
+    let folder = settings.project();
+    if let Some(document) = documents::load(folder.as_path(), &source) {
+        return Ok(document);
+    }
+    let document = syntax::parse(source)?;
+    // Commands that execute nothing write nothing either. A memory that cannot be written costs the next command some time.
+    if world == World::Asked {
+        let _ = documents::save(folder.as_path(), &document);
+    }
+    Ok(document)
+}
+
+impl Opened {
+    /// Looks for files that the steps name and that nobody makes.
+    ///
+    /// # Errors
+    /// One fault for each place that names such a file.
+    pub fn preflight(&self, settings: &Settings, steps: &[StepId]) -> Result<(), Diagnostics> {
+        let faults = preflight::missing(&settings.root, &self.graph, steps);
+        if faults.has_errors() { Err(faults) } else { Ok(()) }
+    }
+
+    /// What was typed, or the plan's default.
+    ///
+    /// # Errors
+    /// When nothing was typed and the plan has no default.
+    pub fn targets(&self, typed: &[String]) -> Result<Vec<String>, Diagnostics> {
+        if !typed.is_empty() {
+            return Ok(typed.to_vec());
+        }
+        let default: Vec<String> = self.plan.project.default.iter().map(ToString::to_string).collect();
+        if default.is_empty() {
+            let fault = Diagnostic::new(Class::Usage, "cli::no-target", "no target was named, and the plan has no default");
+            return Err(fault.help("name one (`kiln` alone lists them), or write `default \"…\"` in the plan's `project`").into());
+        }
+        Ok(default)
+    }
+}

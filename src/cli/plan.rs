@@ -1,0 +1,77 @@
+//! `kiln plan`: what a run would do, and why; executes no step.
+
+use std::sync::Arc;
+
+use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
+use crate::engine::Machine;
+use crate::event::Nobody;
+use crate::exec::foresee::{self, Foreseen};
+use crate::exec::gather::GatherError;
+use crate::graph::select;
+use crate::record;
+use crate::record::history::StepHistory;
+use crate::report::plan_table::{self, PlanRow, PlanStatus, PlanView};
+use crate::sys::cancel::Cancel;
+use crate::sys::clock;
+
+use super::args::Plan;
+use super::machine;
+use super::open::{self, Opened, World};
+use super::output::Output;
+use super::settings::Settings;
+
+/// # Errors
+/// The faults of the plan; unknown targets; files that cannot be read.
+pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Diagnostics> {
+    let opened = open::open(settings, World::Asked)?;
+    if asked.digest {
+        return digest(settings, output, &opened);
+    }
+    let selection = select::select(&opened.graph, &opened.targets(&asked.targets)?)?;
+    opened.preflight(settings, &selection.steps)?;
+    let machine = still(settings, &opened)?;
+    let digest = foresee::digest(&machine, &opened.graph).map_err(unreadable)?;
+    output.show(&opened.warnings);
+    let history = StepHistory::load(settings.project().as_path());
+    let mut steps = Vec::new();
+    for (id, foreseen) in foresee::foresee(&machine, &opened.graph, &history, &selection.steps) {
+        let name = &opened.graph.action(id).name;
+        let (status, why) = match foreseen {
+            Foreseen::InPlace => (PlanStatus::Cached, String::new()),
+            Foreseen::Restorable => (PlanStatus::Restore("the store".to_owned()), String::new()),
+            Foreseen::Runs(why) => (PlanStatus::Run, why),
+            Foreseen::Depends(on) => (PlanStatus::DependsOn(opened.graph.action(on).name.to_string()), String::new()),
+        };
+        steps.push(PlanRow { step: name.to_string(), status, why, expected_ms: history.expected_ms(name) });
+    }
+    let runs = |row: &&PlanRow| matches!(row.status, PlanStatus::Run | PlanStatus::DependsOn(_));
+    let expected_ms = steps.iter().filter(runs).map(|row| row.expected_ms).sum::<Option<u64>>();
+    let values = opened.plan.params.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let view = PlanView { digest: digest.to_string(), values, steps, expected_ms };
+    output.answer(&if output.json { plan_table::json(&view) } else { plan_table::screen(&view, output.out) });
+    // What was learnt about files helps the next command; failing to keep it costs only time.
+    let _ = machine.stats.save();
+    Ok(0)
+}
+
+fn digest(settings: &Settings, output: &Output, opened: &Opened) -> Result<u8, Diagnostics> {
+    opened.preflight(settings, opened.graph.order())?;
+    let machine = still(settings, opened)?;
+    let digest = foresee::digest(&machine, &opened.graph).map_err(unreadable)?;
+    output.answer(&format!("{digest}\n"));
+    let _ = machine.stats.save();
+    Ok(0)
+}
+
+/// A machine that tells nobody anything and is never stopped.
+fn still(settings: &Settings, opened: &Opened) -> Result<Machine, Diagnostic> {
+    machine::machine(settings, &opened.plan, record::run_id(clock::now(), 0), Arc::new(Nobody), Cancel::new(), Box::new(|_| {}))
+}
+
+fn unreadable(error: GatherError) -> Diagnostics {
+    let fault = Diagnostic::new(Class::Plan, "plan::unreadable-source", error.reason);
+    Diagnostics::from(match error.help {
+        Some(help) => fault.help(help),
+        None => fault,
+    })
+}

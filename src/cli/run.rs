@@ -1,0 +1,169 @@
+//! `kiln run`: the main job.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
+use crate::event::{Event, Listener};
+use crate::exec::run::{self, Request, RunEnd};
+use crate::graph::select::{self, Selection};
+use crate::record;
+use crate::record::history::StepHistory;
+use crate::record::journal::Journal;
+use crate::record::recorder::Recorder;
+use crate::report::exit::{INTERRUPTED, exit_code};
+use crate::report::json::Json;
+use crate::report::plain::Plain;
+use crate::report::reporter::Reporter;
+use crate::report::terminal::Terminal;
+use crate::report::{Options, Renderer};
+use crate::sys::cancel::{Cancel, Urgency};
+use crate::sys::signal::{Interrupt, Interrupts};
+use crate::sys::terminal::Screen;
+use crate::sys::{clock, random};
+
+use super::args::{How, Run};
+use super::machine::{self, All};
+use super::open::{self, Opened, World};
+use super::output::Output;
+use super::settings::Settings;
+
+/// # Errors
+/// Faults of the plan, of the command line and of the machine; failures of steps are an exit code.
+pub fn run(settings: &Settings, output: &Output, asked: &Run) -> Result<u8, Diagnostics> {
+    let opened = open::open(settings, World::Asked)?;
+    output.show(&opened.warnings);
+    let targets = opened.targets(&asked.targets)?;
+    let selection = select::select(&opened.graph, &targets)?;
+    opened.preflight(settings, &selection.steps)?;
+    let code = carry_out(settings, output, &opened, selection, targets, &asked.how, |_| {}).map(|(code, _)| code);
+    // The process ends here: its memory goes back in one piece, not plan node by plan node.
+    std::mem::forget(opened);
+    code
+}
+
+/// Runs a selection with screen, journal and signals; `then` sees how it ended before the last event is told.
+pub fn carry_out(
+    settings: &Settings,
+    output: &Output,
+    opened: &Opened,
+    selection: Selection,
+    targets: Vec<String>,
+    how: &How,
+    then: impl Fn(&RunEnd),
+) -> Result<(u8, Arc<crate::engine::Machine>), Diagnostics> {
+    let project = settings.project();
+    let history = Arc::new(StepHistory::load(project.as_path()));
+    let jobs = how.jobs.map_or_else(|| std::thread::available_parallelism().map_or(2, |n| u32::try_from(n.get()).unwrap_or(2)), u32::from);
+    let run = record::run_id(clock::now(), random::bits());
+    let reporter = Arc::new(Reporter::start(renderer(output, opened, &selection, &history, how, jobs)).map_err(system("cli::no-thread"))?);
+    let mut listeners: Vec<Arc<dyn Listener>> = Vec::new();
+    let recorder = begin(&project, &run, &history)
+        .map_err(|fault| reporter.event(Event::Notice { step: None, text: format!("this run is not recorded: {fault}") }))
+        .ok();
+    listeners.extend(recorder.iter().map(|recorder| Arc::clone(recorder) as Arc<dyn Listener>));
+    listeners.push(Arc::clone(&reporter) as Arc<dyn Listener>);
+    let cancel = Cancel::new();
+    let wishes = Arc::new(Wishes::default());
+    let (screen, terminal) = (Arc::clone(&reporter), Arc::clone(&wishes));
+    let pause = Box::new(move |lent| {
+        terminal.lent.store(lent, Ordering::Relaxed);
+        if lent { screen.pause() } else { screen.resume() }
+    });
+    let machine = Arc::new(machine::machine(settings, &opened.plan, run, Arc::new(All(listeners)), cancel.clone(), pause)?);
+    let request = Request {
+        graph: Arc::clone(&opened.graph),
+        selection,
+        history,
+        targets,
+        plan: settings.plan_name.clone(),
+        jobs,
+        keep_going: how.keep_going,
+        force: how.force,
+    };
+    let runtime = runtime()?;
+    let (shared, heard) = (Arc::clone(&machine), Arc::clone(&wishes));
+    let ended = runtime.block_on(async move {
+        tokio::spawn(listen(cancel, Arc::clone(&heard)));
+        run::run(shared, request, |end| {
+            then(end);
+            code(end, &heard)
+        })
+        .await
+    });
+    let end = ended.map_err(|fault| {
+        Diagnostic::new(Class::Internal, "exec::schedule", format!("the schedule is broken: {fault}"))
+            .help("this is a bug in kiln; please report it")
+    });
+    if let Err(fault) = machine.stats.save() {
+        reporter.event(Event::Notice { step: None, text: format!("what is known of files could not be kept: {fault}") });
+    }
+    if let Some(Err(fault)) = recorder.map(|recorder| recorder.finish()) {
+        reporter.event(Event::Notice { step: None, text: format!("the record of this run has a gap: {fault}") });
+    }
+    reporter.finish();
+    // Threads that only wait (a slow disk, a dead server) do not keep kiln from ending.
+    runtime.shutdown_background();
+    Ok((code(&end?, &wishes), machine))
+}
+
+/// The runtime of a command; its threads live as long as it does, and kiln's helpers die with them.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Diagnostic> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(system("cli::no-runtime"))
+}
+
+/// What the user wishes while a run goes on.
+#[derive(Debug, Default)]
+struct Wishes {
+    /// Whether a step has the terminal.
+    lent: AtomicBool,
+    /// The first signal that asked kiln to end.
+    signal: OnceLock<Interrupt>,
+}
+
+fn code(end: &RunEnd, wishes: &Wishes) -> u8 {
+    if end.interrupted {
+        wishes.signal.get().map_or(INTERRUPTED, |signal| signal.exit_code())
+    } else {
+        exit_code(end.ended.iter().map(|(_, ended)| ended))
+    }
+}
+
+fn system(code: &'static str) -> impl FnOnce(io::Error) -> Diagnostic {
+    move |error| Diagnostic::new(Class::Environment, code, format!("the system refused what kiln needs to start: {error}"))
+}
+
+fn begin(project: &crate::base::path::AbsPath, run: &crate::base::id::RunId, history: &StepHistory) -> Result<Arc<Recorder>, String> {
+    let journal = Journal::open(project.as_path()).map_err(|error| error.to_string())?;
+    Recorder::begin(&journal, run, clock::now(), history.clone()).map(Arc::new).map_err(|error| error.to_string())
+}
+
+fn renderer(output: &Output, opened: &Opened, selection: &Selection, history: &StepHistory, how: &How, jobs: u32) -> Box<dyn Renderer> {
+    let expected = selection.steps.iter().filter_map(|id| {
+        let name = &opened.graph.action(*id).name;
+        Some((name.clone(), history.expected_ms(name)?))
+    });
+    let options = Options { verbose: how.verbose, expected: expected.collect(), jobs: jobs as usize };
+    if output.json {
+        return Box::new(Json::new(io::stdout()));
+    }
+    if Screen::Out.is_terminal() && output.out.unicode {
+        return Box::new(Terminal::new(io::stdout(), output.out, Box::new(|| Screen::Out.size()), options));
+    }
+    Box::new(Plain::new(io::stdout(), output.out, options))
+}
+
+/// The first signal asks running steps to end; the second one ends them. Ctrl-C while a step has the terminal is for that
+/// step, which gets it too.
+async fn listen(cancel: Cancel, wishes: Arc<Wishes>) {
+    let Ok(mut interrupts) = Interrupts::listen() else { return };
+    for urgency in [Urgency::Gentle, Urgency::Now] {
+        let mut signal = interrupts.next().await;
+        while signal == Interrupt::Keyboard && wishes.lent.load(Ordering::Relaxed) {
+            signal = interrupts.next().await;
+        }
+        wishes.signal.get_or_init(|| signal);
+        cancel.request(urgency);
+    }
+}

@@ -1,0 +1,98 @@
+//! Everything that the environment and the command line decide, resolved once.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::diagnostic::{Class, Diagnostic};
+use crate::base::path::AbsPath;
+use crate::sys::{env, file};
+
+use super::args::Global;
+
+/// The name of a plan.
+pub const PLAN: &str = "build.kdl";
+
+/// Where things are.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The plan.
+    pub plan: AbsPath,
+    /// Its name on screens.
+    pub plan_name: String,
+    /// The project's root.
+    pub root: AbsPath,
+    /// The user's cache directory: the store, and one folder per project.
+    pub cache: AbsPath,
+    /// `--set` as pairs.
+    pub set: Vec<(String, String)>,
+}
+
+/// Finds plan, root and cache.
+///
+/// # Errors
+/// [`Diagnostic`] of class `Usage` or `Environment`.
+pub fn resolve(global: &Global) -> Result<Settings, Diagnostic> {
+    let here = env::current_dir().map_err(|error| {
+        Diagnostic::new(Class::Environment, "cli::no-directory", format!("the working directory cannot be found: {error}"))
+    })?;
+    let start = global.directory.as_ref().map_or_else(|| here.clone(), |dir| here.join(dir));
+    let plan = match &global.file {
+        Some(path) => here.join(path),
+        None => find(&start)?,
+    };
+    let root = if global.directory.is_some() { start } else { plan.parent().unwrap_or(here.clone()) };
+    let root = file::canonical(&root).ok().and_then(AbsPath::new).ok_or_else(|| {
+        Diagnostic::new(Class::Usage, "cli::no-directory", format!("`{root}` is not a folder")).help("-C names the project's root")
+    })?;
+    let plan_name =
+        plan.as_path().strip_prefix(here.as_path()).map_or_else(|_| plan.to_string(), |path| path.to_string_lossy().into_owned());
+    let mut set = Vec::new();
+    for pair in &global.set {
+        let (name, value) = pair.split_once('=').ok_or_else(|| {
+            Diagnostic::new(Class::Usage, "cli::set", format!("`--set {}` has no `=`", crate::base::words::visible(pair)))
+                .help("write it like `--set version=1.2.3`")
+        })?;
+        set.push((name.to_owned(), value.to_owned()));
+    }
+    Ok(Settings { plan, plan_name, root, cache: cache(global, &here)?, set })
+}
+
+fn find(start: &AbsPath) -> Result<AbsPath, Diagnostic> {
+    let mut at = Some(start.clone());
+    while let Some(folder) = at {
+        let candidate = folder.join(PLAN);
+        if file::status(&candidate).is_ok() {
+            return Ok(candidate);
+        }
+        at = folder.parent();
+    }
+    Err(Diagnostic::new(Class::Usage, "cli::no-plan", format!("there is no {PLAN} in `{start}` or in a folder above it"))
+        .help("write one (the first line is `kiln 1`), or name a plan with `-f FILE`"))
+}
+
+fn cache(global: &Global, here: &AbsPath) -> Result<AbsPath, Diagnostic> {
+    if let Some(path) = &global.cache_dir {
+        return Ok(here.join(path));
+    }
+    let absolute =
+        |name: &str, below: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute()).map(|path| path.join(below));
+    absolute("XDG_CACHE_HOME", "kiln").or_else(|| absolute("HOME", ".cache/kiln")).and_then(AbsPath::new).ok_or_else(|| {
+        Diagnostic::new(Class::Environment, "cli::no-cache", "neither HOME nor XDG_CACHE_HOME says where results can be kept")
+            .help("set one of them, or KILN_CACHE_DIR")
+    })
+}
+
+impl Settings {
+    /// The store that all projects of the user share.
+    #[must_use]
+    pub fn store(&self) -> AbsPath {
+        self.cache.join("store")
+    }
+
+    /// What kiln remembers of this project on this machine: the journal and the stat cache.
+    #[must_use]
+    pub fn project(&self) -> AbsPath {
+        use std::os::unix::ffi::OsStrExt as _;
+        let name = crate::base::digest::Digest::<crate::base::digest::Blake3>::of(Path::new(self.root.as_path()).as_os_str().as_bytes());
+        self.cache.join("projects").join(&name.hex()[..24])
+    }
+}

@@ -1,0 +1,172 @@
+//! kiln killed at any moment, and several kilns at once: what stands there afterwards.
+
+use std::time::{Duration, Instant};
+
+use crate::project::{Project, Snapshot};
+
+/// Some twenty steps: files, folders, links, a chain of images for two platforms, and a layout that they are pushed to.
+const PLAN: &str = r##"
+kiln 1
+project "crash" { default "all" }
+registry "dist" "oci:dist"
+each n a b c d e f {
+    task "gen-${n}" {
+        inputs "src/${n}.txt"
+        outputs "out/${n}/"
+        env N="${n}"
+        run #"""
+            echo "gen-$N" >> ../ran
+            rm -rf "out/$N"
+            mkdir -p "out/$N/deep"
+            for i in 1 2 3 4 5 6 7 8; do cat "src/$N.txt" > "out/$N/deep/$i"; done
+            ln -s deep/1 "out/$N/link"
+            """#
+    }
+}
+task "join" {
+    inputs "out/*/deep/1"
+    outputs "joined"
+    run "echo join >> ../ran; cat out/*/deep/1 > joined"
+}
+image "base" {
+    platforms amd64 arm64
+    copy "out/a/" "/a"
+    copy "out/b/" "out/c/" "/bc"
+    user "1:1"
+    scan
+    tag "1"
+    push dist
+}
+image "web" {
+    platforms amd64 arm64
+    from "base"
+    copy "joined" "/joined"
+    scan
+    tag "1" "latest"
+    push dist
+}
+group "all" "base" "web" "gen-d" "gen-e" "gen-f"
+"##;
+
+/// The numbers of a linear congruence: the same delays in every run of this test.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u128) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        u64::try_from((u128::from(self.0 >> 33) * limit) >> 31).unwrap()
+    }
+}
+
+fn project() -> Project {
+    let project = Project::new(PLAN);
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        project.write(&format!("src/{name}.txt"), name.repeat(40_000));
+    }
+    project
+}
+
+fn results(project: &Project) -> [Snapshot; 3] {
+    ["out", "joined", "dist"].map(|name| project.snapshot(name))
+}
+
+/// The paths that only one of two results has, or that are not the same in both.
+fn differences(found: &[Snapshot; 3], wanted: &[Snapshot; 3]) -> Vec<String> {
+    let pairs = || found.iter().zip(wanted);
+    let gone = pairs().flat_map(|(a, b)| b.keys().filter(|path| !a.contains_key(*path))).map(|path| format!("{} is gone", path.display()));
+    let other = pairs().flat_map(|(a, b)| a.iter().filter(|(path, entry)| b.get(*path) != Some(entry)));
+    gone.chain(other.map(|(path, (mode, content))| format!("{} is another: {mode:o}, {} bytes", path.display(), content.len()))).collect()
+}
+
+#[test]
+fn after_a_kill_at_any_moment_the_next_run_is_right_and_nothing_lives_on() {
+    let reference = project();
+    let began = Instant::now();
+    reference.kiln(&["run"]).ends(0);
+    let whole = began.elapsed();
+    let wanted = results(&reference);
+    let project = project();
+    let mut dice = Dice(1);
+    for round in 0..50 {
+        // From nothing; from results alone; from outputs alone; over damage; from wherever the last round ended.
+        let gone: &[&str] = match round % 5 {
+            0 => &["../cache", "out", "joined", "dist"],
+            1 => &["out", "joined", "dist"],
+            2 => &["../cache"],
+            3 => &["out/a/deep/1", "dist/web/index.json", "../cache/projects"],
+            _ => &[],
+        };
+        for name in gone.iter().filter(|name| project.has(name)) {
+            project.remove(name);
+        }
+        let mut kiln = project.start(&["run"]);
+        std::thread::sleep(Duration::from_micros(dice.below(whole.as_micros())));
+        kiln.kill().unwrap();
+        kiln.wait().unwrap();
+        if round % 2 == 0 {
+            project.is_left_alone();
+        }
+        project.kiln(&["run"]).ends(0);
+        assert_eq!(differences(&results(&project), &wanted), [""; 0], "round {round}");
+        project.ran();
+        project.kiln(&["run"]).ends(0);
+        assert_eq!(project.ran(), [""; 0], "round {round}: everything was in place");
+    }
+    project.is_left_alone();
+}
+
+#[test]
+fn kilns_at_the_same_time_share_the_work() {
+    let project = project();
+    let kilns: Vec<_> = (0..4).map(|_| project.start(&["run"])).collect();
+    for mut kiln in kilns {
+        assert_eq!(kiln.wait().unwrap().code(), Some(0));
+    }
+    assert_eq!(project.ran(), ["gen-a", "gen-b", "gen-c", "gen-d", "gen-e", "gen-f", "join"]);
+    let alone = self::project();
+    alone.kiln(&["run"]).ends(0);
+    assert!(results(&project) == results(&alone));
+}
+
+const HELD: &str = r##"
+kiln 1
+task "t" {
+    inputs "in"
+    outputs "out"
+    run "if test ! -e again; then touch again; sleep 60; fi; echo t >> ../ran; cp in out"
+}
+"##;
+
+#[test]
+fn who_waits_for_a_killed_kiln_does_the_work() {
+    let project = Project::new(HELD);
+    project.write("in", "x");
+    let mut first = project.start(&["run", "t"]);
+    project.wait_for("again");
+    let mut second = project.start(&["run", "t"]);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!((project.ran(), second.try_wait().unwrap()), (vec![], None), "the second one waits");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert_eq!(second.wait().unwrap().code(), Some(0));
+    assert_eq!(project.ran(), ["t"]);
+    project.is_left_alone();
+}
+
+#[test]
+fn who_waits_for_another_kiln_can_be_interrupted() {
+    let project = Project::new(HELD);
+    project.write("in", "x");
+    let mut first = project.start(&["run", "t"]);
+    project.wait_for("again");
+    let mut second = project.start(&["run", "t"]);
+    std::thread::sleep(Duration::from_millis(200));
+    for kiln in [&mut second, &mut first] {
+        let began = Instant::now();
+        let sent = std::process::Command::new("kill").args(["-s", "INT", &kiln.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        assert_eq!(kiln.wait().unwrap().code(), Some(130));
+        assert!(began.elapsed() < Duration::from_secs(4), "it waited for the other one");
+    }
+    project.is_left_alone();
+}
