@@ -19,6 +19,7 @@ mod plan;
 mod process;
 mod project;
 mod publish;
+mod readme;
 mod real_registry;
 mod record;
 mod registry;
