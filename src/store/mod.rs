@@ -6,6 +6,7 @@ pub mod claim;
 pub mod health;
 pub mod layer_reader;
 mod layout;
+mod left;
 pub mod local;
 pub mod outputs;
 mod record;

@@ -19,6 +19,7 @@ use crate::sys::tree::Tree;
 use crate::sys::walk::{self, Entry, Folders, WalkError};
 
 use super::blob::StoreError;
+use super::left;
 use super::local::Store;
 use super::result::{OutputEntry, OutputFile};
 use super::stat_cache::{HashError, StatCache};
@@ -116,6 +117,7 @@ pub fn capture(store: &Store, cache: &StatCache, root: &AbsPath, outputs: &[Patt
         return Err(vec![OutputError::NotMade(names)]);
     }
     let tree = Tree::open(root).map_err(one)?;
+    left::sweep(&tree, selection.entries.iter().map(|entry| &entry.path));
     let keep = |entry: &Entry| {
         let kept = match entry.kind {
             Kind::File { executable } => {

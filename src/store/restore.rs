@@ -5,7 +5,7 @@
 //! All that is needed is written and verified under temporary names first. So a blob that turns out to be missing or
 //! damaged leaves the project as it was.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
@@ -14,17 +14,15 @@ use crate::base::path::{AbsPath, RelPath};
 use crate::base::pattern::Pattern;
 use crate::sys::file::{self, FileError};
 use crate::sys::stat::{Kind, Stat};
-use crate::sys::tree::{TEMPORARY, Tree};
+use crate::sys::tree::Tree;
 use crate::sys::{clock, walk};
 
 use super::blob::StoreError;
+use super::left;
 use super::local::Store;
 use super::outputs::{Difference, OutputError};
 use super::result::{OutputEntry, OutputFile};
 use super::stat_cache::StatCache;
-
-/// Temporary files that are older than this were left by a process that died, in milliseconds.
-const LEFT_AFTER_MS: i64 = 3_600_000;
 
 /// What a restore did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -90,7 +88,7 @@ pub fn restore(
         }
     }
     let folders = restore.staging_folders(&difference)?;
-    folders.values().collect::<BTreeSet<_>>().into_iter().for_each(|folder| restore.sweep(folder));
+    left::sweep(&tree, recorded.iter().map(|output| &output.path));
     let staged: Vec<Option<Staged>> =
         difference.wanted.par_iter().map(|(output, _)| restore.stage(output, &folders)).collect::<Result<_, _>>()?;
     let removed = restore.clear(&difference)?;
@@ -150,20 +148,6 @@ impl<'a> Restore<'a> {
             nearest.insert(parent, folder);
         }
         Ok(nearest)
-    }
-
-    /// Removes the temporary files that a killed process left in a folder. A fault here is not worth a word.
-    fn sweep(&self, folder: &RelPath) {
-        for name in file::names(self.tree.root().at(folder)).unwrap_or_default() {
-            if !name.starts_with(TEMPORARY.as_bytes()) {
-                continue;
-            }
-            let Ok(path) = folder.join(&name) else { continue };
-            let left = i128::from(clock::now().0 - LEFT_AFTER_MS) * 1_000_000;
-            if matches!(self.tree.plain_status(&path), Ok((Kind::File { .. } | Kind::Link, stat)) if stat.changed < left) {
-                let _ = self.tree.remove(&path);
-            }
-        }
     }
 
     fn stage(&self, output: &OutputFile, folders: &BTreeMap<RelPath, RelPath>) -> Result<Option<Staged<'a>>, RestoreError> {
