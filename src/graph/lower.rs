@@ -276,7 +276,7 @@ impl<'a> Lowering<'a> {
             return Err(self.faults);
         }
         let order = declared_order(&self.dag);
-        Ok(ActionGraph { dag: self.dag, targets: self.targets, order, producers: self.producers })
+        Ok(ActionGraph { dag: self.dag, order, producers: self.producers })
     }
 }
 

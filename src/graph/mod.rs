@@ -8,12 +8,10 @@ pub mod ingredients;
 pub mod lower;
 pub mod select;
 
-use std::collections::HashMap;
-
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef as _;
 
-use crate::base::id::{StepId, TargetName};
+use crate::base::id::StepId;
 use crate::base::path::RelPath;
 use crate::base::pattern::Pattern;
 
@@ -62,7 +60,6 @@ impl Edge {
 #[derive(Debug)]
 pub struct ActionGraph {
     dag: DiGraph<Action, Edge>,
-    targets: HashMap<TargetName, Vec<StepId>>,
     order: Vec<StepId>,
     producers: infer::Producers,
 }
@@ -121,10 +118,5 @@ impl ActionGraph {
     #[must_use]
     pub fn may_make(&self, pattern: &Pattern) -> bool {
         self.producers.meet(pattern)
-    }
-    /// The steps of a target, in order.
-    #[must_use]
-    pub fn steps_of(&self, target: &TargetName) -> &[StepId] {
-        self.targets.get(target).map_or(&[], Vec::as_slice)
     }
 }

@@ -59,13 +59,14 @@ impl Layout {
         self.0.join("locks").join(key.0.hex())
     }
 
-    /// A new file that nobody sees yet, for the owner alone.
+    /// The folder of files that nobody sees yet.
     pub(super) fn scratch(&self) -> AbsPath {
         self.0.join("tmp")
     }
 
+    /// A new file that nobody sees yet, for the owner alone.
     pub(super) fn temporary(&self) -> Result<tempfile::NamedTempFile, FileError> {
-        let folder = self.0.join("tmp");
+        let folder = self.scratch();
         at("create", &folder, tempfile::Builder::new().prefix("t-").tempfile_in(&folder))
     }
 

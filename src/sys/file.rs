@@ -96,15 +96,6 @@ pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
-/// Creates a file that must not exist yet, readable by everyone as far as the umask allows.
-///
-/// # Errors
-/// [`FileError`].
-pub fn create_new(path: impl AsRef<Path>) -> Result<File, FileError> {
-    let path = path.as_ref();
-    at("create", path, OpenOptions::new().write(true).read(true).create_new(true).open(path))
-}
-
 /// Opens a file to append whole records to it; creates it for the owner alone.
 ///
 /// # Errors
@@ -205,31 +196,6 @@ pub fn read_link(path: impl AsRef<Path>) -> Result<Vec<u8>, FileError> {
     at("read link", path.as_ref(), fs::read_link(path.as_ref())).map(|target| target.into_os_string().into_vec())
 }
 
-/// Makes a symbolic link.
-///
-/// # Errors
-/// [`FileError`].
-pub fn symlink(target: &[u8], path: impl AsRef<Path>) -> Result<(), FileError> {
-    let target = std::ffi::OsString::from_vec(target.to_vec());
-    at("link", path.as_ref(), std::os::unix::fs::symlink(target, path.as_ref()))
-}
-
-/// Gives a file a second name.
-///
-/// # Errors
-/// [`FileError`].
-pub fn hard_link(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<(), FileError> {
-    at("link", to.as_ref(), fs::hard_link(from.as_ref(), to.as_ref()))
-}
-
-/// Copies the bytes of a file (in the kernel where it can), with the mode.
-///
-/// # Errors
-/// [`FileError`].
-pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<u64, FileError> {
-    at("write", to.as_ref(), fs::copy(from.as_ref(), to.as_ref()))
-}
-
 /// Renames; replaces what stands at `to`.
 ///
 /// # Errors
@@ -244,22 +210,6 @@ pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<(), FileEr
 /// [`FileError`].
 pub fn remove(path: impl AsRef<Path>) -> Result<(), FileError> {
     at("remove", path.as_ref(), fs::remove_file(path.as_ref()))
-}
-
-/// Removes an empty directory.
-///
-/// # Errors
-/// [`FileError`].
-pub fn remove_dir(path: impl AsRef<Path>) -> Result<(), FileError> {
-    at("remove folder", path.as_ref(), fs::remove_dir(path.as_ref()))
-}
-
-/// Removes a directory with all that is in it; follows no link.
-///
-/// # Errors
-/// [`FileError`].
-pub fn remove_tree(path: impl AsRef<Path>) -> Result<(), FileError> {
-    at("remove folder", path.as_ref(), fs::remove_dir_all(path.as_ref()))
 }
 
 /// Sets the permission bits.

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use super::parts::{missing, output, part, there};
+use super::parts::{missing, output, part, there, wait};
 use super::project::Project;
 use super::real_registry::{Mode, Real};
 
@@ -28,19 +28,6 @@ const OUTSIDE: &str = r#"exec 3<&0; unshare -n -m -p --fork --kill-child --mount
 echo $! >"$0/inside"; wait; rm -rf "$0""#;
 const INSIDE: &str = r#"ip link set lo up; mkdir -p /var/run/docker; mount -t tmpfs t /var/run/docker
 dockerd -H "unix://$0/d.sock" --data-root "$0/data" --exec-root "$0/exec" --pidfile "$0/d.pid" & cat >/dev/null"#;
-
-/// Waits for a condition; a minute is far more than any of them takes.
-#[track_caller]
-fn wait<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
-    let limit = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(found) = check() {
-            return found;
-        }
-        assert!(Instant::now() < limit, "{what}: not within a minute");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 impl Engine {
     /// The engine; `None` where it cannot be had, which is reported.

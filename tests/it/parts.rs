@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 /// Where a program is, in the parts folder first. `None` is reported.
 pub fn part(program: &str) -> Option<PathBuf> {
@@ -46,4 +47,17 @@ pub fn output(command: &mut Command) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
     out.into_owned()
+}
+
+/// Waits for a condition; a minute is far more than any of them takes.
+#[track_caller]
+pub fn wait<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    let limit = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = check() {
+            return found;
+        }
+        assert!(Instant::now() < limit, "{what}: not within a minute");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

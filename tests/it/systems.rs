@@ -7,14 +7,13 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use kiln::base::path::AbsPath;
 use kiln::image::layout;
 
-use super::parts::{output, part};
+use super::parts::{output, part, wait};
 use super::project::Project;
 
 mod dockerutilities;
@@ -84,19 +83,6 @@ impl Registry {
             (name, digest)
         };
         names.iter().map(digest).collect()
-    }
-}
-
-/// Waits for a condition; a minute is far more than any of them takes.
-#[track_caller]
-fn wait<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
-    let limit = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(found) = check() {
-            return found;
-        }
-        assert!(Instant::now() < limit, "{what}: not within a minute");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
