@@ -5,7 +5,7 @@
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -66,7 +66,21 @@ pub fn open(path: impl AsRef<Path>) -> Result<File, FileError> {
     let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let file = at("read", path, OpenOptions::new().read(true).custom_flags(flags).open(path))?;
     let metadata = at("read", path, file.metadata())?;
-    if metadata.is_file() { Ok(file) } else { at("read", path, Err(io::Error::other("it is not a regular file"))) }
+    if metadata.is_file() { Ok(file) } else { at("read", path, Err(io::Error::other(format!("it is {}, not a file", kind(&metadata))))) }
+}
+
+/// What stands where a regular file was expected.
+fn kind(metadata: &Metadata) -> &'static str {
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        "a folder"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
 }
 
 /// As [`open`], but refuses a link in place of the file.
@@ -78,7 +92,7 @@ pub fn open_unfollowed(path: impl AsRef<Path>) -> Result<File, FileError> {
     let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW).bits() as i32;
     let file = at("read", path, OpenOptions::new().read(true).custom_flags(flags).open(path))?;
     let metadata = at("read", path, file.metadata())?;
-    if metadata.is_file() { Ok(file) } else { at("read", path, Err(io::Error::other("it is not a regular file"))) }
+    if metadata.is_file() { Ok(file) } else { at("read", path, Err(io::Error::other(format!("it is {}, not a file", kind(&metadata))))) }
 }
 
 /// Reads a whole regular file of at most `limit` bytes.

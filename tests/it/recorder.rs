@@ -1,0 +1,113 @@
+//! Commands that only look execute nothing and connect to nothing, whatever the project holds: a system call recorder watches.
+
+use std::process::Command;
+
+use crate::parts::part;
+use crate::project::{Project, Ran};
+
+/// A plan that gives every planner a reason to start something: facts of a repository, bases in registries, tools, platforms.
+const TEMPTING: &str = r##"
+kiln 1
+project "t" version="${git.version}" { default "web" }
+param "word" default="$(touch ../ran)"
+let branch "${git.branch|slug}"
+registry "far" "registry.invalid/acme"
+task "make" {
+    inputs "in.txt"
+    outputs "out/"
+    tools "sh" "nosuchtool"
+    env COMMIT="${git.sha}" WORD="${word}" BRANCH="${branch}"
+    run "touch ../ran; mkdir -p out; cp in.txt out/a"
+}
+task "loud" {
+    exec "sh" "-c" "touch ../ran"
+}
+image "web" {
+    from "registry.invalid/base:1"
+    copy "out/a" "/app"
+    scan
+    tag "${git.short}" "${branch}"
+    push far
+}
+"##;
+
+/// A repository whose own configuration starts programs, before a `PATH` on which every program is hostile.
+fn hostile() -> Project {
+    let mut project = Project::new(TEMPTING);
+    project.write("in.txt", "x").commit();
+    let evil = project.beside("evil");
+    std::fs::create_dir_all(&evil).unwrap();
+    for program in ["git", "sh", "docker", "nosuchtool", "docker-credential-evil"] {
+        project.script("evil", "#!/bin/sh\ntouch \"$KILN_CACHE_DIR/../ran\"\nexit 1\n");
+        std::fs::rename(project.path("evil"), evil.join(program)).unwrap();
+    }
+    let config =
+        "[core]\n\tfsmonitor = touch ../ran\n\tsshCommand = touch ../ran\n\thooksPath = hooks\n[alias]\n\trev-parse = !touch ../ran\n";
+    std::fs::write(project.path(".git/config"), config).unwrap();
+    std::fs::create_dir_all(project.docker_config()).unwrap();
+    std::fs::write(project.docker_config().join("config.json"), r#"{"credsStore":"evil"}"#).unwrap();
+    let path = format!("{}:{}", evil.display(), std::env::var("PATH").unwrap());
+    project.env("PATH", &path).env("DOCKER_HOST", "tcp://127.0.0.1:9");
+    project
+}
+
+/// Runs kiln below the recorder. Gives how it ended, and the calls that start a program or open a way out.
+fn recorded(project: &mut Project, strace: &str, args: &[&str]) -> (Ran, Vec<String>) {
+    let record = project.beside("calls");
+    let words = [strace, "-f", "-qq", "-e", "trace=execve,execveat,socket,connect,bind,sendto,sendmsg", "-e", "signal=none", "-o"];
+    let mut words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    words.push(record.to_str().unwrap().to_owned());
+    project.prefix(&words);
+    let ran = project.kiln(args);
+    project.prefix(&[]);
+    let calls = std::fs::read_to_string(record).unwrap();
+    // Each line begins with the number of the process.
+    let calls = calls.lines().filter_map(|line| line.split_once(' ')).map(|(_, call)| call.trim().to_owned());
+    (ran, calls.collect())
+}
+
+fn recorder() -> Option<String> {
+    let strace = part("strace")?.to_str().unwrap().to_owned();
+    let works = Command::new(&strace).args(["-qq", "-o", "/dev/null", "true"]).status().is_ok_and(|status| status.success());
+    if !works {
+        crate::parts::missing("strace", "this system lets no process be traced");
+    }
+    works.then_some(strace)
+}
+
+#[test]
+fn commands_that_only_look_start_no_program_and_open_no_connection() {
+    let Some(strace) = recorder() else { return };
+    for args in LOOKING {
+        let mut project = hostile();
+        let before = project.snapshot("");
+        let (ran, calls) = recorded(&mut project, &strace, args);
+        ran.ends(0);
+        assert!(calls[0].starts_with("execve(") && calls[0].contains("/kiln\""), "{args:?}: {calls:?}");
+        assert!(calls.len() == 1, "{args:?}: {calls:?}");
+        assert!(!project.cache().exists() && project.ran().is_empty(), "{args:?} left something");
+        assert_eq!(project.snapshot(""), before, "{args:?} changed the project");
+    }
+}
+
+/// Every command that promises to execute nothing.
+const LOOKING: &[&[&str]] = &[
+    &[],
+    &["check"],
+    &["check", "--json"],
+    &["list"],
+    &["graph"],
+    &["graph", "web", "--format", "mermaid"],
+    &["graph", "--format", "json"],
+    &["explain", "plan::circle"],
+    &["schema"],
+];
+
+#[test]
+fn the_recorder_sees_what_a_run_starts() {
+    let Some(strace) = recorder() else { return };
+    let mut project = Project::new("kiln 1\ntask \"t\" { run \"true\" }\n");
+    let (ran, calls) = recorded(&mut project, &strace, &["run", "t"]);
+    ran.ends(0);
+    assert!(calls[1..].iter().any(|call| call.starts_with("execve(")), "{calls:?}");
+}
