@@ -17,6 +17,7 @@ mod output;
 mod plan;
 mod run;
 mod settings;
+mod sources;
 mod why;
 
 use std::ffi::OsString;

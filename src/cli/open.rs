@@ -6,7 +6,7 @@ use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Source};
 use crate::base::id::StepId;
 use crate::exec::preflight;
 use crate::graph::{ActionGraph, lower};
-use crate::plan::{self, Loaded, Overrides, Plan};
+use crate::plan::{self, Overrides, Plan, include};
 use crate::record::documents;
 use crate::syntax;
 use crate::syntax::document::Document;
@@ -14,6 +14,7 @@ use crate::sys::file;
 
 use super::facts::Here;
 use super::settings::Settings;
+use super::sources::Files;
 
 /// A plan that has no fault.
 pub struct Opened {
@@ -46,7 +47,8 @@ pub fn open(settings: &Settings, world: World) -> Result<Opened, Diagnostics> {
     let source = syntax::check_file_bytes(&settings.plan_name, &bytes)?;
     let main = document(settings, source, world)?;
     let here = Here { repository: (world == World::Asked).then(|| settings.root.clone()) };
-    let resolved = plan::resolve(&Loaded { main }, &here, &Overrides { set: settings.set.clone() })?;
+    let loaded = include::load(main, settings.plan_place(), &Files { root: &settings.root, here: &settings.here });
+    let resolved = plan::resolve(&loaded, &here, &Overrides { set: settings.set.clone() })?;
     let graph = lower::lower(&resolved.plan)?;
     Ok(Opened { plan: resolved.plan, graph: Arc::new(graph), warnings: resolved.warnings })
 }

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::diagnostic::{Class, Diagnostic};
-use crate::base::path::AbsPath;
+use crate::base::path::{AbsPath, RelPath};
 use crate::sys::{env, file};
 
 use super::args::Global;
+use super::sources;
 
 /// The name of a plan.
 pub const PLAN: &str = "build.kdl";
@@ -18,6 +19,8 @@ pub struct Settings {
     pub plan: AbsPath,
     /// Its name on screens.
     pub plan_name: String,
+    /// The working directory.
+    pub here: AbsPath,
     /// The project's root.
     pub root: AbsPath,
     /// The user's cache directory: the store, and one folder per project.
@@ -43,8 +46,7 @@ pub fn resolve(global: &Global) -> Result<Settings, Diagnostic> {
     let root = file::canonical(&root).ok().and_then(AbsPath::new).ok_or_else(|| {
         Diagnostic::new(Class::Usage, "cli::no-directory", format!("`{root}` is not a folder")).help("-C names the project's root")
     })?;
-    let plan_name =
-        plan.as_path().strip_prefix(here.as_path()).map_or_else(|_| plan.to_string(), |path| path.to_string_lossy().into_owned());
+    let plan_name = sources::shown(&plan, &here);
     let mut set = Vec::new();
     for pair in &global.set {
         let (name, value) = pair.split_once('=').ok_or_else(|| {
@@ -53,7 +55,7 @@ pub fn resolve(global: &Global) -> Result<Settings, Diagnostic> {
         })?;
         set.push((name.to_owned(), value.to_owned()));
     }
-    Ok(Settings { plan, plan_name, root, cache: cache(global, &here)?, set })
+    Ok(Settings { plan, plan_name, cache: cache(global, &here)?, here, root, set })
 }
 
 fn find(start: &AbsPath) -> Result<AbsPath, Diagnostic> {
@@ -82,6 +84,14 @@ fn cache(global: &Global, here: &AbsPath) -> Result<AbsPath, Diagnostic> {
 }
 
 impl Settings {
+    /// The place of the plan in the project; `None` when it lies elsewhere.
+    #[must_use]
+    pub fn plan_place(&self) -> Option<RelPath> {
+        use std::os::unix::ffi::OsStrExt as _;
+        let real = file::canonical(&self.plan).ok()?;
+        RelPath::new(real.strip_prefix(self.root.as_path()).ok()?.as_os_str().as_bytes()).ok()
+    }
+
     /// The store that all projects of the user share.
     #[must_use]
     pub fn store(&self) -> AbsPath {

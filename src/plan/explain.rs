@@ -32,6 +32,12 @@ pub const CODES: &[(&str, &str)] = &[
          never searched for expressions.",
     ),
     (
+        "plan::bad-include",
+        "`include` names a file of the project (relative to the folder of the file that it stands in), an address (`https://…`) or \
+         an artifact (`oci:host/path:tag`), as it is written: which files make up a plan cannot be a value. The file is there, can \
+         be read, and lies below the project's root, also when links on the way are followed.",
+    ),
+    (
         "plan::bad-name",
         "A name has characters that mean something else. Targets, registries and policies have letters, digits, `_`, `-`, `.` \
          and `:`, because they are typed on command lines and printed in step names. Values, matrix variables and environment \
@@ -104,6 +110,11 @@ pub const CODES: &[(&str, &str)] = &[
         "plan::fact",
         "A value needs something about the repository that cannot be read, although the repository is there. The message ends with \
          what git said. Where a fact may be missing, `|default('…')` says what holds then.",
+    ),
+    (
+        "plan::include-circle",
+        "A file includes itself, directly or through others, so the plan would never end. The marks show each `include` of the \
+         circle. Including one file under two names is fine.",
     ),
     (
         "plan::lookalike",

@@ -5,6 +5,7 @@
 pub mod explain;
 pub mod facts;
 pub mod image;
+pub mod include;
 pub mod policy;
 pub mod spec;
 pub mod target;
@@ -23,14 +24,6 @@ use indexmap::IndexMap;
 
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::id::TargetName;
-use crate::syntax::document::Document;
-
-/// The documents of one plan, loaded and free of syntax faults.
-#[derive(Debug, Clone)]
-pub struct Loaded {
-    /// `build.kdl`.
-    pub main: Document,
-}
 
 /// Values set from the command line.
 #[derive(Debug, Clone, Default)]

@@ -9,13 +9,14 @@ use crate::syntax::document::{Document, Node, Scalar, Value};
 use super::cx::Cx;
 use super::expand::{Instance, bad_name, instances};
 use super::facts::{Facts, GitFact};
+use super::include::Loaded;
 use super::names::{Names, Sort};
 use super::policy::PolicyDef;
 use super::read::view::{View, children};
 use super::read::{image, policy, project, shape, task};
 use super::target::{Target, TargetKind};
 use super::value::{bindings, engine};
-use super::{Loaded, Overrides, Plan, RegistryDef, Resolved, check, spec};
+use super::{Overrides, Plan, RegistryDef, Resolved, check, spec};
 
 /// Resolves a plan: checks the form of every node, gives every name its value, writes out every repetition, and holds the
 /// targets against each other.
@@ -27,6 +28,7 @@ pub fn resolve(documents: &Loaded, facts: &dyn Facts, overrides: &Overrides) -> 
     let engine = engine::engine();
     let cx = Cx::new(facts, &engine);
     let document = &documents.main;
+    documents.faults.as_slice().iter().for_each(|fault| cx.fault(fault.clone()));
     let plan = if edition(&cx, document) { Some(whole(&cx, &document.nodes, overrides)) } else { None };
     let finished = cx.finish();
     match (plan, finished.faults) {

@@ -15,6 +15,7 @@ mod explain;
 mod fake_registry;
 mod hostile;
 mod image;
+mod include;
 mod parts;
 mod plan;
 mod process;

@@ -9,9 +9,10 @@ use kiln::base::diagnostic::{Diagnostic, Diagnostics, Severity, Source, Span};
 use kiln::base::id::TargetName;
 use kiln::plan::facts::{CiFact, FactError, Facts, GitFact};
 use kiln::plan::image::{Base, Health, ImageDef};
+use kiln::plan::include::Loaded;
 use kiln::plan::policy::Level;
 use kiln::plan::target::{FileSet, TargetKind, TaskCell};
-use kiln::plan::{Loaded, Overrides, Resolved, explain, resolve};
+use kiln::plan::{Overrides, Resolved, explain, resolve};
 use kiln::syntax;
 use kiln::syntax::document::Document;
 
@@ -22,7 +23,7 @@ fn parse(source: Arc<Source>) -> Document {
 }
 
 /// Answers from a list, and counts what is asked.
-struct Fake {
+pub struct Fake {
     answers: BTreeMap<&'static str, &'static str>,
     asked: RefCell<Vec<String>>,
 }
@@ -32,7 +33,7 @@ impl Fake {
         Self { answers: answers.iter().copied().collect(), asked: RefCell::default() }
     }
 
-    fn repository() -> Self {
+    pub fn repository() -> Self {
         Self::new(&[
             ("git.sha", "1a2b3c4d5e6f708192a3b4c5d6e7f80911223344"),
             ("git.short", "1a2b3c4d5e6f"),
@@ -74,7 +75,7 @@ impl Facts for Fake {
 }
 
 fn load(name: &str, text: &str) -> Loaded {
-    Loaded { main: parse(Arc::new(Source { name: name.to_owned(), text: text.to_owned() })) }
+    Loaded::alone(parse(Arc::new(Source { name: name.to_owned(), text: text.to_owned() })))
 }
 
 fn run(text: &str, facts: &Fake, set: &[(&str, &str)]) -> Result<Resolved, Diagnostics> {
@@ -106,12 +107,16 @@ fn fixtures() -> Vec<(PathBuf, String)> {
     found
 }
 
-/// Compares the faults of one fixture with those marked in it, as `//! CODE LINE:COLUMN..END "part" "part"`.
 fn compare(name: &str, text: &str) -> Result<(), String> {
     let found = match resolve(&load(name, text), &Fake::repository(), &Overrides::default()) {
         Ok(resolved) => resolved.warnings,
         Err(faults) => faults.sorted(),
     };
+    compare_found(name, text, &found)
+}
+
+/// Compares the faults of one file with those marked in it, as `//! CODE LINE:COLUMN..END "part" "part"`.
+pub fn compare_found(name: &str, text: &str, found: &[Diagnostic]) -> Result<(), String> {
     let mut found: Vec<(String, String)> = found.iter().map(|fault| (marked(fault), said(fault))).collect();
     let mut wrong = Vec::new();
     for line in text.lines().filter_map(|line| line.trim_start().strip_prefix("//! ")) {
@@ -164,8 +169,12 @@ fn every_code_that_the_planner_gives_is_explained_and_every_explained_code_is_sh
     let explained: std::collections::BTreeSet<String> = explain::CODES.iter().map(|(code, _)| (*code).to_owned()).collect();
     assert_eq!(given, explained);
     let this = include_str!("plan.rs");
-    let shown =
-        |code: &str| fixtures().iter().any(|(_, text)| text.contains(&format!("//! {code} "))) || this.contains(&format!("{code} -"));
+    let texts: Vec<String> = fixtures()
+        .into_iter()
+        .map(|(_, text)| text)
+        .chain(crate::include::fixtures().into_iter().flat_map(|(_, files)| files.0.into_values()))
+        .collect();
+    let shown = |code: &str| texts.iter().any(|text| text.contains(&format!("//! {code} "))) || this.contains(&format!("{code} -"));
     let never: Vec<&String> = explained.iter().filter(|code| !shown(code)).collect();
     assert_eq!(never, Vec::<&String>::new());
 }
