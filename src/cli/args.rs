@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::why::Why;
+
 /// What was typed.
 #[derive(Debug, Parser)]
 #[command(
@@ -63,11 +65,8 @@ pub enum Command {
     Run(Run),
     /// Shows what `run` would do and why; executes no step
     Plan(Plan),
-    /// Says what changed in what a step takes in since it last ran
-    Why {
-        /// The step, as `plan` prints it
-        step: String,
-    },
+    /// Says whether a step would run, and what changed in what it takes in since it last ran
+    Why(Why),
     /// Draws the graph of steps
     Graph {
         /// Only these targets and what they need

@@ -106,5 +106,14 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("scan::store", "The store could not give a blob of the image. Run the step again: the image is built or pulled anew."),
     ("store::open", "The folder for results cannot be used: missing rights, another owner, a link in its place, or a full disk."),
+    (
+        "why::against",
+        "`--against` takes a run of this project on this machine (its name, or how the name begins) or a file that `kiln why STEP --export` or `kiln plan --json --keys` printed, also on another machine.",
+    ),
     ("why::inputs", "What the step takes in cannot be read, so it cannot be compared."),
+    (
+        "why::not-known",
+        "A step is keyed by what its needs made. When one of them must run first, the key is known after that: `kiln why` says what is known until then.",
+    ),
+    ("why::not-recorded", "The run or the file that was named says nothing of this step, so there is nothing to compare it with."),
 ];

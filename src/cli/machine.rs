@@ -7,16 +7,18 @@ use crate::base::id::RunId;
 use crate::base::path::AbsPath;
 use crate::engine::Machine;
 use crate::engine::blobs::StoreBlobs;
-use crate::event::{Event, Listener};
+use crate::event::{Event, Listener, Nobody};
 use crate::plan::image::Base;
 use crate::plan::target::TargetKind;
 use crate::plan::{Plan, RegistryPlace};
+use crate::record;
 use crate::registry::auth::credentials::ConfigFiles;
 use crate::registry::client::Options;
 use crate::registry::session::Session;
 use crate::store::local::Store;
 use crate::store::stat_cache::StatCache;
 use crate::sys::cancel::Cancel;
+use crate::sys::clock;
 
 use super::settings::Settings;
 
@@ -55,6 +57,14 @@ pub fn machine(
     let registries = Session::new(options, Arc::new(StoreBlobs(store.clone())));
     let stats = StatCache::open(stat_file(settings));
     Ok(Machine { root: settings.root.clone(), store, stats, listener, cancel, run, registries, screen })
+}
+
+/// A machine that tells nobody anything and is never stopped: for questions.
+///
+/// # Errors
+/// As [`machine`].
+pub fn still(settings: &Settings, plan: &Plan) -> Result<Machine, Diagnostic> {
+    machine(settings, plan, record::run_id(clock::now(), 0), Arc::new(Nobody), Cancel::new(), Box::new(|_| {}))
 }
 
 fn stat_file(settings: &Settings) -> AbsPath {

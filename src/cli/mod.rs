@@ -1,11 +1,13 @@
 //! Arguments, settings (resolved once), one file per command, exit codes.
 
+mod against;
 mod args;
 mod check;
 mod codes;
 #[cfg(feature = "docker")]
 mod docker;
 mod explain;
+mod export;
 mod facts;
 mod graph;
 mod list;
@@ -85,7 +87,7 @@ fn command(cli: Cli, output: &Output) -> u8 {
         Some(Command::Check) => check::check(&settings, output),
         Some(Command::Run(run)) => run::run(&settings, output, &run),
         Some(Command::Plan(asked)) => plan::plan(&settings, output, &asked),
-        Some(Command::Why { step }) => why::why(&settings, output, &step),
+        Some(Command::Why(asked)) => why::why(&settings, output, &asked),
         Some(Command::Graph { targets, format }) => graph::graph(&settings, output, &targets, format),
         Some(Command::Load { image, name, how }) => load::load(&settings, output, &image, name, &how),
         Some(Command::Log { step }) => log::log(&settings, output, &step),

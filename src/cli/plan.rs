@@ -1,18 +1,11 @@
 //! `kiln plan`: what a run would do, and why; executes no step.
 
-use std::sync::Arc;
-
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
-use crate::engine::Machine;
-use crate::event::Nobody;
 use crate::exec::foresee::{self, Foreseen};
 use crate::exec::gather::GatherError;
 use crate::graph::select;
-use crate::record;
 use crate::record::history::StepHistory;
 use crate::report::plan_table::{self, PlanRow, PlanStatus, PlanView};
-use crate::sys::cancel::Cancel;
-use crate::sys::clock;
 
 use super::args::Plan;
 use super::machine;
@@ -29,7 +22,7 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
     }
     let selection = select::select(&opened.graph, &opened.targets(&asked.targets)?)?;
     opened.preflight(settings, &selection.steps)?;
-    let machine = still(settings, &opened)?;
+    let machine = machine::still(settings, &opened.plan)?;
     let digest = foresee::digest(&machine, &opened.graph).map_err(unreadable)?;
     output.show(&opened.warnings);
     let history = StepHistory::load(settings.project().as_path());
@@ -56,16 +49,11 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
 
 fn digest(settings: &Settings, output: &Output, opened: &Opened) -> Result<u8, Diagnostics> {
     opened.preflight(settings, opened.graph.order())?;
-    let machine = still(settings, opened)?;
+    let machine = machine::still(settings, &opened.plan)?;
     let digest = foresee::digest(&machine, &opened.graph).map_err(unreadable)?;
     output.answer(&format!("{digest}\n"));
     let _ = machine.stats.save();
     Ok(0)
-}
-
-/// A machine that tells nobody anything and is never stopped.
-fn still(settings: &Settings, opened: &Opened) -> Result<Machine, Diagnostic> {
-    machine::machine(settings, &opened.plan, record::run_id(clock::now(), 0), Arc::new(Nobody), Cancel::new(), Box::new(|_| {}))
 }
 
 fn unreadable(error: GatherError) -> Diagnostics {

@@ -1,54 +1,139 @@
-//! `kiln why STEP`: what changed in what a step takes in since it last ran here.
-
-use std::sync::Arc;
+//! `kiln why STEP`: whether a step would run, and what changed in what it takes in since it last ran, or since another record.
 
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
-use crate::event::Nobody;
-use crate::exec::{foresee, look};
+use crate::base::id::StepId;
+use crate::base::path::RelPath;
+use crate::engine::Machine;
+use crate::event::{Ended, Origin};
+use crate::exec::foresee::{self, Insight};
+use crate::exec::look::{self, Look, Verdict};
 use crate::graph::select;
-use crate::key;
-use crate::record;
+use crate::graph::{ActionGraph, ingredients::Ingredients};
+use crate::key::explain::{self, Change, Difference, Sort};
+use crate::key::{self, KeyManifest};
 use crate::record::history::StepHistory;
-use crate::report::why;
-use crate::sys::cancel::Cancel;
-use crate::sys::clock;
+use crate::report::told::Told;
+use crate::report::why::{self, Answer, Cause, WhyView};
 
+use super::against::{self, Against, Record};
+use super::export;
 use super::machine;
-use super::open::{self, World};
+use super::open::{self, Opened, World};
 use super::output::Output;
 use super::settings::Settings;
 
+/// What was asked.
+#[derive(Debug, clap::Args)]
+pub struct Why {
+    /// The step, as `plan` prints it
+    pub step: String,
+    /// Compares with another record: a run (or how its name begins), or a FILE.json from `why --export` or `plan --json --keys`
+    #[arg(long, value_name = "RUN|FILE.json", conflicts_with = "export")]
+    pub against: Option<String>,
+    /// Prints all that goes into the key, as JSON for `--against` elsewhere
+    #[arg(long)]
+    pub export: bool,
+}
+
+/// What all answers of one command are made from.
+struct Asking<'a> {
+    machine: &'a Machine,
+    opened: &'a Opened,
+    history: &'a StepHistory,
+    against: Against,
+}
+
 /// # Errors
-/// The faults of the plan; an unknown step; files that cannot be read.
-pub fn why(settings: &Settings, output: &Output, step: &str) -> Result<u8, Diagnostics> {
+/// The faults of the plan; an unknown step; files that cannot be read; a record that is not there.
+pub fn why(settings: &Settings, output: &Output, asked: &Why) -> Result<u8, Diagnostics> {
     let opened = open::open(settings, World::Asked)?;
-    let machine =
-        machine::machine(settings, &opened.plan, record::run_id(clock::now(), 0), Arc::new(Nobody), Cancel::new(), Box::new(|_| {}))?;
-    let selection = select::select(&opened.graph, &[step.to_owned()])?;
+    let selection = select::select(&opened.graph, std::slice::from_ref(&asked.step))?;
+    let machine = machine::still(settings, &opened.plan)?;
     let history = StepHistory::load(settings.project().as_path());
-    for id in &selection.asked {
-        let action = opened.graph.action(*id);
-        let name = action.name.to_string();
-        let look = foresee::look_at(&machine, &opened.graph, &history, *id)
-            .map_err(|error| Diagnostics::from(Diagnostic::new(Class::Step, "why::inputs", error.to_string())))?;
-        let text = match (look, look::last_manifest(&machine, &history, action)) {
-            (Err(on), _) => say(output, &name, &format!("that is known when `{}` has run", opened.graph.action(on).name)),
-            (Ok(_), None) => say(output, &name, "it has not run here before"),
-            (Ok(look), Some(old)) => {
-                let when = history.get(&action.name).map(|last| last.at.to_string());
-                let differences = why::differences(&old.0, &key::manifest(action, &look.taken).0);
-                if output.json {
-                    why::json(&name, when.as_deref(), &differences)
-                } else {
-                    why::screen(&name, when.as_deref(), &differences, output.out)
-                }
-            }
-        };
-        output.answer(&text);
+    if asked.export {
+        output.answer(&export::steps(&machine, &opened.graph, &history, &selection.asked)?);
+        return Ok(0);
+    }
+    let against = against::find(settings, asked.against.as_deref())?;
+    let asking = Asking { machine: &machine, opened: &opened, history: &history, against };
+    for id in selection.asked {
+        let view = asking.view(id)?;
+        output.answer(&if output.json { why::json(&view) } else { why::screen(&view, output.out) });
     }
     Ok(0)
 }
 
-fn say(output: &Output, step: &str, what: &str) -> String {
-    if output.json { format!("{}\n", serde_json::json!({ "step": step, "answer": what })) } else { format!("{step}: {what}\n") }
+impl Asking<'_> {
+    fn graph(&self) -> &ActionGraph {
+        &self.opened.graph
+    }
+
+    fn view(&self, id: StepId) -> Result<WhyView, Diagnostics> {
+        let action = self.graph().action(id);
+        let insight = foresee::look_into(self.machine, self.graph(), self.history, id).map_err(|error| {
+            let fault = Diagnostic::new(Class::Step, "why::inputs", error.to_string());
+            Diagnostics::from(match error.help {
+                Some(help) => fault.help(help),
+                None => fault,
+            })
+        })?;
+        let record = against::record(&self.against, self.machine, self.history, &action.name)?;
+        let (taken, open) = match &insight {
+            Insight::Known(look) => (&look.taken, &[][..]),
+            Insight::Waits { taken, open, .. } => (taken, open.as_slice()),
+        };
+        let differences = record.manifest.as_ref().map_or_else(Vec::new, |old| self.differences(id, old, taken, open));
+        let answer = match insight {
+            Insight::Waits { roots, .. } => Answer::Waits { on: roots.into_iter().map(|(root, look)| self.cause(root, look)).collect() },
+            Insight::Known(look) => self.answer(id, look, &record),
+        };
+        Ok(WhyView { step: action.name.to_string(), answer, since: record.name, failed: record.failed, differences })
+    }
+
+    /// What differs, without what the steps that must run first have yet to make.
+    fn differences(&self, id: StepId, old: &KeyManifest, taken: &Ingredients, open: &[StepId]) -> Vec<Told> {
+        let graph = self.graph();
+        let names: Vec<String> = open.iter().map(|id| graph.action(*id).name.to_string()).collect();
+        let makers = |difference: &Difference| match difference.thing.sort {
+            Sort::File => RelPath::from_escaped(&difference.thing.name).map(|path| graph.makers(&path)).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let unknown = |difference: &Difference| match difference.thing.sort {
+            Sort::Image | Sort::Need => names.contains(&difference.thing.name) && matches!(difference.change, Change::Removed(_)),
+            Sort::File => makers(difference).iter().any(|maker| open.contains(maker)),
+            _ => false,
+        };
+        explain::differences(old, &key::manifest(graph.action(id), taken))
+            .iter()
+            .filter(|difference| !unknown(difference))
+            .map(|difference| {
+                let maker = makers(difference).first().map(|maker| graph.action(*maker).name.to_string());
+                Told::new(difference, maker)
+            })
+            .collect()
+    }
+
+    fn answer(&self, id: StepId, look: Look, record: &Record) -> Answer {
+        match look.verdict {
+            Verdict::Known { result, origin: Origin::InPlace } => Answer::InPlace { made_by: result.run.to_string() },
+            Verdict::Known { result, origin: Origin::Restored } => Answer::Restore { made_by: result.run.to_string() },
+            Verdict::Runs { .. } if record.name.is_none() && look.cacheable => {
+                Answer::Runs { because: against::never(self.history, &self.graph().action(id).name) }
+            }
+            Verdict::Runs { why } => Answer::Runs { because: why },
+        }
+    }
+
+    /// Why a step that must run first would run.
+    fn cause(&self, root: StepId, look: Look) -> Cause {
+        let action = self.graph().action(root);
+        let differences = look::last_manifest(self.machine, self.history, action)
+            .map_or_else(Vec::new, |old| self.differences(root, &old, &look.taken, &[]));
+        let failed = matches!(self.history.get(&action.name).map(|last| &last.ended), Some(Ended::Failed { .. }));
+        let because = match look.verdict {
+            Verdict::Runs { why } if !failed || differences.is_empty() => why,
+            _ => "it failed last time".to_owned(),
+        };
+        Cause { step: action.name.to_string(), because, differences }
+    }
 }

@@ -53,24 +53,52 @@ pub fn foresee(machine: &Machine, graph: &ActionGraph, history: &StepHistory, st
     seen
 }
 
-/// Looks at one step after those that it needs; `Err` inside names the step that must run before that can be said.
+/// What can be known of one step before anything runs.
+#[derive(Debug)]
+pub enum Insight {
+    /// All that it takes in is there.
+    Known(Look),
+    /// Some of what it takes in is not made yet.
+    Waits {
+        /// What is there.
+        taken: Ingredients,
+        /// The needs that must run first, directly or not.
+        open: Vec<StepId>,
+        /// Those among them that wait for nothing.
+        roots: Vec<(StepId, Look)>,
+    },
+}
+
+/// Looks at one step, after all that it needs.
 ///
 /// # Errors
 /// [`GatherError`].
-pub fn look_at(machine: &Machine, graph: &ActionGraph, history: &StepHistory, id: StepId) -> Result<Result<Look, StepId>, GatherError> {
-    let steps = select::closure(graph, &[id]);
+pub fn look_into(machine: &Machine, graph: &ActionGraph, history: &StepHistory, id: StepId) -> Result<Insight, GatherError> {
     let mut products: Vec<OnceLock<Product>> = (0..graph.len()).map(|_| OnceLock::new()).collect();
-    for need in steps {
-        let look = look::look(machine, graph, history, need, false, |other| products[other.index()].get())?;
-        if need == id {
-            return Ok(Ok(look));
+    let (mut open, mut roots) = (Vec::new(), Vec::new());
+    for step in select::closure(graph, &[id]) {
+        let waits = graph.needs(step).iter().any(|(need, edge)| edge.requires() && products[need.index()].get().is_none());
+        if waits && step == id {
+            let taken = gather::gather(machine, graph, id, |need| products[need.index()].get())?.taken;
+            return Ok(Insight::Waits { taken, open, roots });
+        }
+        if waits {
+            open.push(step);
+            continue;
+        }
+        let look = look::look(machine, graph, history, step, false, |need| products[need.index()].get())?;
+        if step == id {
+            return Ok(Insight::Known(look));
         }
         match look.verdict {
-            Verdict::Runs { .. } => return Ok(Err(need)),
-            Verdict::Known { result, .. } => keep(&mut products, graph, need, &look.taken, *result),
+            Verdict::Runs { .. } => {
+                open.push(step);
+                roots.push((step, look));
+            }
+            Verdict::Known { result, .. } => keep(&mut products, graph, step, &look.taken, *result),
         }
     }
-    Ok(Err(id))
+    Ok(Insight::Waits { taken: Ingredients::default(), open, roots })
 }
 
 fn keep(products: &mut [OnceLock<Product>], graph: &ActionGraph, id: StepId, taken: &Ingredients, result: ActionResult) {

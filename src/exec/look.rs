@@ -5,7 +5,7 @@ use crate::base::id::StepId;
 use crate::base::pattern::Pattern;
 use crate::engine::Machine;
 use crate::engine::publish::{self, Standing};
-use crate::event::Origin;
+use crate::event::{Ended, Origin};
 use crate::graph::ActionGraph;
 use crate::graph::action::{Action, ActionKind};
 use crate::graph::ingredients::Ingredients;
@@ -149,8 +149,12 @@ fn is_kept(machine: &Machine, entry: &OutputEntry) -> bool {
 fn reason(machine: &Machine, history: &StepHistory, action: &Action, taken: &Ingredients) -> String {
     match last_manifest(machine, history, action) {
         Some(old) => {
-            let changes = explain::changes(&old, &key::manifest(action, taken));
-            if changes.is_empty() { "its last run left no result".to_owned() } else { explain::reason(&changes) }
+            let changes = explain::differences(&old, &key::manifest(action, taken));
+            match history.get(&action.name).map(|last| &last.ended) {
+                _ if !changes.is_empty() => explain::reason(&changes),
+                Some(Ended::Failed { .. }) => "it failed last time".to_owned(),
+                _ => "its last run left no result".to_owned(),
+            }
         }
         None => "it has not run here before".to_owned(),
     }

@@ -45,14 +45,16 @@ impl Producers {
     /// Whether some output names this path.
     #[must_use]
     pub fn make(&self, path: &RelPath) -> bool {
-        let mut at = Some(path.clone());
-        while let Some(folder) = at {
-            if self.by_base.get(&folder).is_some_and(|outputs| outputs.iter().any(|(_, pattern)| pattern.selects(path))) {
-                return true;
-            }
-            at = folder.parent();
-        }
-        false
+        self.makers(path).next().is_some()
+    }
+
+    /// The steps whose outputs name this path; a step comes once for each output that does.
+    pub fn makers(&self, path: &RelPath) -> impl Iterator<Item = StepId> {
+        std::iter::successors(Some(path.clone()), RelPath::parent)
+            .filter_map(|folder| self.by_base.get(&folder))
+            .flatten()
+            .filter(|(_, pattern)| pattern.selects(path))
+            .map(|(step, _)| *step)
     }
 
     /// Outputs whose literal beginning is `base`, above it, or below it: all that could meet a pattern from there.

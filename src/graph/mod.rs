@@ -114,6 +114,14 @@ impl ActionGraph {
     pub fn is_output(&self, path: &RelPath) -> bool {
         self.producers.make(path)
     }
+    /// The steps that make this path, in order.
+    #[must_use]
+    pub fn makers(&self, path: &RelPath) -> Vec<StepId> {
+        let mut found: Vec<StepId> = self.producers.makers(path).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
     /// Whether some step of the plan could make something that this pattern selects.
     #[must_use]
     pub fn may_make(&self, pattern: &Pattern) -> bool {

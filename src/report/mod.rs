@@ -22,6 +22,7 @@ pub mod summary;
 pub mod table;
 pub mod tail;
 pub mod terminal;
+pub mod told;
 pub mod why;
 
 use std::collections::BTreeMap;

@@ -38,3 +38,4 @@ mod syntax;
 mod systems;
 mod task;
 mod vt;
+mod why;

@@ -13,6 +13,8 @@ use kiln::base::digest::{ContentDigest, Digest};
 use kiln::base::id::{Cell, RunId, StepKind, StepName};
 use kiln::base::time::Moment;
 use kiln::event::{Ended, Event, FailureClass, Listener as _, Origin, Stream};
+use kiln::key::KeyManifest;
+use kiln::key::explain::differences;
 use kiln::report::graph::{Edge, GraphView, Node};
 use kiln::report::json::Json;
 use kiln::report::list::{ListView, ListedKind, ListedTarget};
@@ -21,6 +23,8 @@ use kiln::report::plan_table::{PlanRow, PlanStatus, PlanView};
 use kiln::report::reporter::Reporter;
 use kiln::report::style::Style;
 use kiln::report::terminal::Terminal;
+use kiln::report::told::Told;
+use kiln::report::why::{Answer, Cause, WhyView};
 use kiln::report::{Options, Renderer, diagnostic, graph, list, plan_table, why};
 
 use super::vt::Vt;
@@ -434,26 +438,48 @@ fn the_targets_are_listed_by_kind() {
 fn why_a_step_runs_is_told_in_words() {
     let digest = |digit: &str| format!("blake3:{}", digit.repeat(64));
     let script = |target: &str| format!("set -e\ncd src\nmake {target}\necho done\ntrue\n");
-    let manifest = |n: usize| -> Vec<(String, String)> {
-        let (digit, level, target, go) = [("a", "-O1", "all", "go1.24.1"), ("b", "-O2", "release", "go1.25.0")][n];
-        let mut lines = vec![
+    let manifest = |n: usize| {
+        let (digit, level, target) = [("a", "-O1", "all"), ("b", "-O2", "release")][n];
+        KeyManifest(vec![
             ("kind".to_owned(), "run".to_owned()),
-            ("run".to_owned(), script(target)),
+            ("commands › run".to_owned(), script(target)),
             ("env › CFLAGS".to_owned(), level.to_owned()),
-            ("tools › go".to_owned(), go.to_owned()),
+            ("tool › go".to_owned(), digest(digit)),
             ("inputs › src/main.rs › content".to_owned(), digest(digit)),
+            ("inputs › run.sh › mode".to_owned(), ["644", "755"][n].to_owned()),
             ("inputs › run.sh › content".to_owned(), digest("c")),
-            ("inputs › run.sh › executable".to_owned(), ["no", "yes"][n].to_owned()),
-            ("needs › generate › gen/api.rs › content".to_owned(), digest(digit)),
-        ];
-        lines.push((["inputs › old.rs › content", "inputs › new.rs › content"][n].to_owned(), digest("d")));
-        lines
+            ("inputs › gen/api.rs › content".to_owned(), digest(digit)),
+            (["inputs › old.rs › content", "inputs › new.rs › content"][n].to_owned(), digest(["d", "e"][n])),
+            (["inputs › before.rs › content", "inputs › after.rs › content"][n].to_owned(), digest("f")),
+        ])
     };
-    let found = why::differences(&manifest(0), &manifest(1));
-    at_each_style("why", |style| why::screen("compile@linux/amd64", Some("run 20231114-221320-000-0042"), &found, style));
-    golden("why-json", &why::json("compile@linux/amd64", Some("run 20231114-221320-000-0042"), &found));
-    assert_eq!(why::screen("a", None, &[], Style::PLAIN), "a runs: no earlier result of it is known here\n");
-    assert_eq!(why::screen("a", Some("run 1"), &[], Style::PLAIN), "a: nothing changed since run 1\n");
+    let told = |from: usize, to: usize| -> Vec<Told> {
+        let maker = |name: &str| (name == "gen/api.rs").then(|| "generate".to_owned());
+        let found = differences(&manifest(from), &manifest(to));
+        found.iter().map(|one| Told::new(one, maker(&one.thing.name))).collect()
+    };
+    let since = Some("the run of 2023-11-14T22:13:20Z (20231114-221320-000-0042)".to_owned());
+    let runs = Answer::Runs { because: "src/main.rs and 7 more changed".into() };
+    let view = WhyView { step: "compile@linux/amd64".into(), answer: runs, since: since.clone(), failed: None, differences: told(0, 1) };
+    at_each_style("why", |style| why::screen(&view, style));
+    golden("why-json", &why::json(&view));
+    let made_by = || "20231114-221320-000-0042".to_owned();
+    let cause = Cause { step: "generate".into(), because: "api.yaml changed".into(), differences: told(0, 1)[3..4].to_vec() };
+    let open = Cause { step: "fetch".into(), because: "it declares no inputs".into(), differences: Vec::new() };
+    let answers = [
+        (Answer::InPlace { made_by: made_by() }, since.clone(), None, vec![]),
+        (Answer::InPlace { made_by: made_by() }, since.clone(), None, told(0, 1)[3..4].to_vec()),
+        (Answer::Restore { made_by: made_by() }, since.clone(), None, vec![]),
+        (Answer::Runs { because: "it has not run here before".into() }, None, None, vec![]),
+        (Answer::Runs { because: "it declares no inputs".into() }, since.clone(), None, vec![]),
+        (Answer::Runs { because: "it failed last time".into() }, since.clone(), Some("exit code 2".to_owned()), vec![]),
+        (Answer::Runs { because: "src/main.rs changed".into() }, since.clone(), Some("exit code 2".to_owned()), told(0, 1)[3..4].to_vec()),
+        (Answer::Waits { on: vec![cause, open] }, since, None, told(0, 1)[1..2].to_vec()),
+    ];
+    let screens = answers.map(|(answer, since, failed, differences)| {
+        why::screen(&WhyView { step: "compile".into(), answer, since, failed, differences }, Style::PLAIN)
+    });
+    golden("why-answers", &screens.join("\n"));
 }
 
 #[test]

@@ -1,0 +1,362 @@
+//! `kiln why`: one thing is changed, and exactly that one is named.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::project::{Project, copy_tree};
+
+const PLAN: &str = r##"kiln 1
+param "level" default="1"
+env EVERYWHERE="0"
+task "generate" {
+    inputs "gen.in"
+    outputs "gen/out.txt"
+    run "mkdir -p gen && cut -c1-3 gen.in > gen/out.txt"
+}
+task "make" {
+    platforms amd64
+    inputs "src/**" "link" "gen/out.txt"
+    outputs "dist/app"
+    env A="1" B="two" LEVEL="${level}"
+    pass-env "MODE"
+    tools "mytool"
+    shell "sh" "-ec"
+    run "mkdir -p dist" // one
+    exec "cp" "gen/out.txt" "dist/app"
+}
+image "web" {
+    platforms amd64
+    from "oci:base/base"
+    copy "dist/app" "/app"
+    copy "src/" "/src/"
+}
+"##;
+
+/// A project that was built once: twelve sources, a link, a tool, and a base that has another version.
+fn built() -> Project {
+    let mut project = Project::new(
+        "kiln 1\nregistry \"out\" \"oci:layouts\"\nimage \"base\" { platforms amd64; copy \"file\" \"/file\"; tag \"latest\"; push out }\n",
+    );
+    for version in ["old", "new"] {
+        project.write("file", version);
+        project.kiln(&["base"]).ends(0);
+        copy_tree(&project.path("layouts"), &project.beside(version));
+        project.remove("layouts");
+    }
+    project.remove("file").write("build.kdl", PLAN).write("gen.in", "one\n");
+    copy_tree(&project.beside("old"), &project.path("base"));
+    for n in 0..12 {
+        project.write(&format!("src/{}file{n}.c", ["", "deep/", "deep/er/"][n % 3]), format!("content {n}\n"));
+    }
+    symlink("src/file0.c", project.path("link")).unwrap();
+    let tools = project.beside("tools");
+    fs::create_dir_all(&tools).unwrap();
+    fs::write(tools.join("mytool"), "#!/bin/sh\n").unwrap();
+    fs::set_permissions(tools.join("mytool"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+    project.env("PATH", &path).env("MODE", "fast");
+    project.kiln(&["run", "web"]).ends(0);
+    project
+}
+
+fn why(project: &Project, words: &[&str]) -> Value {
+    let said = project.kiln(&[&["why", "--json"], words].concat()).ends(0);
+    serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.out))
+}
+
+/// Every difference as `sort name change`, those of what must run first after `step > `.
+fn named(answer: &Value) -> Vec<String> {
+    let words = |list: &Value, before: &str| -> Vec<String> {
+        let text = |one: &Value, field: &str| one[field].as_str().unwrap_or_default().to_owned();
+        let one = |one: &Value| format!("{before}{} {} {}", text(one, "sort"), text(one, "name"), text(one, "change"));
+        list.as_array().unwrap().iter().map(one).collect()
+    };
+    let mut found = words(&answer["differences"], "");
+    for cause in answer["on"].as_array().into_iter().flatten() {
+        found.extend(words(&cause["differences"], &format!("{} > ", cause["step"].as_str().unwrap())));
+    }
+    found
+}
+
+/// A sequence that is the same on every machine (xorshift).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
+    }
+}
+
+/// All that a mutation can touch, to be put back after it.
+fn state(project: &Project) -> BTreeMap<&'static str, super::project::Snapshot> {
+    ["build.kdl", "gen.in", "src", "link", "base"].into_iter().map(|name| (name, project.snapshot(name))).collect()
+}
+
+fn put_back(project: &Project, state: &BTreeMap<&'static str, super::project::Snapshot>) {
+    for (name, snapshot) in state {
+        if project.snapshot(name) == *snapshot {
+            continue;
+        }
+        let path = project.path(name);
+        let _ = if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        for (path, (mode, content)) in snapshot {
+            let path = project.path(path.to_str().unwrap());
+            match mode & 0o170_000 {
+                0o040_000 => fs::create_dir_all(&path).unwrap(),
+                0o120_000 => symlink(std::str::from_utf8(content).unwrap(), &path).unwrap(),
+                _ => {
+                    fs::write(&path, content).unwrap();
+                    fs::set_permissions(&path, fs::Permissions::from_mode(*mode)).unwrap();
+                }
+            }
+        }
+    }
+}
+
+/// One change at random. Gives the step to ask about, further words of the command line, and what must be named.
+fn mutate(project: &Project, dice: &mut Dice, n: usize) -> (&'static str, Vec<String>, String) {
+    const MAKE: &str = "make@linux/amd64";
+    const BUILD: &str = "web/build@linux/amd64";
+    let files: Vec<String> = (0..12).map(|n| format!("src/{}file{n}.c", ["", "deep/", "deep/er/"][n % 3])).collect();
+    let file = files[dice.below(files.len())].clone();
+    // A source goes into the task and into the image; both must name it.
+    let step = [MAKE, BUILD][dice.below(2)];
+    let salt = format!("{}", 1_000 + dice.below(1_000_000));
+    let plan = |old: &str, new: &str| {
+        let text = project.read("build.kdl");
+        assert!(text.contains(old), "{old}");
+        project.write("build.kdl", text.replacen(old, new, 1));
+    };
+    match n % 20 {
+        0 => {
+            project.write(&file, format!("changed {salt}\n"));
+            (step, vec![], format!("file {file} content"))
+        }
+        1 => {
+            let new = format!("{file}.{salt}");
+            project.write(&new, format!("new {salt}\n"));
+            (step, vec![], format!("file {new} added"))
+        }
+        2 => {
+            project.remove(&file);
+            (step, vec![], format!("file {file} removed"))
+        }
+        3 => {
+            let new = format!("{}-{salt}.c", file.trim_end_matches(".c"));
+            fs::rename(project.path(&file), project.path(&new)).unwrap();
+            (step, vec![], format!("file {new} renamed"))
+        }
+        4 => {
+            fs::set_permissions(project.path(&file), fs::Permissions::from_mode(0o755)).unwrap();
+            (step, vec![], format!("file {file} mode"))
+        }
+        5 => {
+            fs::remove_file(project.path("link")).unwrap();
+            symlink(format!("src/file{salt}.c"), project.path("link")).unwrap();
+            (MAKE, vec![], "file link value".into())
+        }
+        6 => {
+            plan("A=\"1\"", &format!("A=\"{salt}\""));
+            (MAKE, vec![], "env A value".into())
+        }
+        7 => {
+            plan("B=\"two\"", &format!("B=\"two\" C=\"{salt}\""));
+            (MAKE, vec![], "env C added".into())
+        }
+        8 => {
+            plan("A=\"1\" ", "");
+            (MAKE, vec![], "env A removed".into())
+        }
+        9 => {
+            plan("EVERYWHERE=\"0\"", &format!("EVERYWHERE=\"{salt}\""));
+            (MAKE, vec![], "env EVERYWHERE value".into())
+        }
+        10 => (MAKE, vec!["--set".into(), format!("level={salt}")], "env LEVEL value".into()),
+        11 => {
+            fs::write(project.beside("tools/mytool"), format!("#!/bin/sh\n# {salt}\n")).unwrap();
+            (MAKE, vec![], "tool mytool content".into())
+        }
+        12 => {
+            plan("run \"mkdir -p dist\"", &format!("run \"mkdir -p dist # {salt}\""));
+            (MAKE, vec![], "command  value".into())
+        }
+        13 => {
+            plan("\"dist/app\"\n}\nimage", &format!("\"dist/app{salt}\"\n}}\nimage"));
+            (MAKE, vec![], "command  value".into())
+        }
+        14 => {
+            plan("\"-ec\"", "\"-eu\" \"-c\"");
+            (MAKE, vec![], "shell  members".into())
+        }
+        15 => {
+            plan("inputs \"src/**\"", &format!("inputs \"src/**\" \"*.{salt}\""));
+            (MAKE, vec![], "inputs  members".into())
+        }
+        16 => {
+            plan("outputs \"dist/app\"", &format!("outputs \"dist/app\" \"dist/app{salt}\""));
+            (MAKE, vec![], "outputs  members".into())
+        }
+        17 => {
+            project.write("gen.in", salt);
+            if dice.below(2) == 0 {
+                return (MAKE, vec![], "file gen.in content".into());
+            }
+            project.kiln(&["generate"]).ends(0);
+            (MAKE, vec![], "file gen/out.txt content".into())
+        }
+        18 => {
+            fs::remove_dir_all(project.path("base")).unwrap();
+            copy_tree(&project.beside("new"), &project.path("base"));
+            if n == 18 {
+                return (BUILD, vec![], "file base/base/index.json content".into());
+            }
+            // From here on the new base is in the store, and its digest is known.
+            project.kiln(&["web/base"]).ends(0);
+            (BUILD, vec![], "image web/base@linux/amd64 content".into())
+        }
+        _ => {
+            plan("platforms amd64", ["platforms arm64", "platforms \"linux/arm/v7\""][dice.below(2)]);
+            ("make", vec![], "the platform is new: it has run here for linux/amd64".into())
+        }
+    }
+}
+
+#[test]
+fn exactly_the_one_thing_that_changed_is_named_two_hundred_times() {
+    let project = built();
+    let state = state(&project);
+    let tool = fs::read(project.beside("tools/mytool")).unwrap();
+    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    let mut wrong = Vec::new();
+    for n in 0..200 {
+        let (step, words, expected) = mutate(&project, &mut dice, n);
+        let words: Vec<&str> = [step].into_iter().chain(words.iter().map(String::as_str)).collect();
+        let answer = why(&project, &words);
+        // What goes into several steps is one thing: a source of the task and the image, a variable of every task.
+        let mut found: Vec<String> = named(&answer).iter().map(|one| one.rsplit(" > ").next().unwrap().to_owned()).collect();
+        found.sort();
+        found.dedup();
+        let because = answer["because"].as_str().unwrap_or_default();
+        if found != [expected.clone()] && !(found.is_empty() && because.starts_with(&expected)) {
+            wrong.push(format!("{n}: expected `{expected}`, got {found:?} of {answer}"));
+        }
+        put_back(&project, &state);
+        fs::write(project.beside("tools/mytool"), &tool).unwrap();
+        if matches!(n % 20, 17 | 18) {
+            project.kiln(&["run", "web"]).ends(0);
+        }
+    }
+    assert!(wrong.is_empty(), "{} of 200:\n{}", wrong.len(), wrong.join("\n"));
+    assert_eq!(why(&project, &["make"])["answer"], "in-place");
+}
+
+#[test]
+fn what_no_plan_declares_changes_no_key() {
+    let project = built();
+    let digest = |project: &Project, words: &[&str], set: &[(&str, &str)]| {
+        let mut command = project.command(&[&["why", "make", "--export"], words].concat());
+        let output = command.envs(set.iter().copied()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let key = digest(&project, &[], &[]);
+    for (name, value) in
+        [("LANG", "de_DE.UTF-8"), ("LC_ALL", "tr_TR"), ("TZ", "Asia/Tokyo"), ("USER", "somebody"), ("UNDECLARED", "1"), ("HOME", "/")]
+    {
+        assert_eq!(digest(&project, &[], &[(name, value)]), key, "{name}");
+    }
+    // Another order of nodes.
+    let (head, tail) = PLAN.split_once("task \"generate\"").unwrap();
+    let (generate, rest) = tail.split_once("task \"make\"").unwrap();
+    let (make, web) = rest.split_once("image \"web\"").unwrap();
+    project.write("build.kdl", format!("{head}image \"web\"{web}task \"make\"{make}task \"generate\"{generate}"));
+    assert_eq!(digest(&project, &[], &[]), key, "order of nodes");
+    project.write("build.kdl", PLAN);
+    // Other modes than the executable bit, other times, files that no pattern selects, another order in the folder.
+    fs::set_permissions(project.path("src/file0.c"), fs::Permissions::from_mode(0o600)).unwrap();
+    project.write("README", "unread").write("dist/other", "unread");
+    let content = project.read("src/file3.c");
+    project.remove("src/file3.c").write("src/file3.c", content);
+    assert_eq!(digest(&project, &[], &[]), key, "modes, times and strangers");
+    // Another folder, another user's cache, another umask.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("a b/ü");
+    fs::create_dir_all(copy.parent().unwrap()).unwrap();
+    copy_links(&project.root(), &copy);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &format!("umask 077; exec {} run web", env!("CARGO_BIN_EXE_kiln"))]).current_dir(&copy);
+    let environment = |command: &mut std::process::Command| {
+        let own = project.command(&[]);
+        command.env_clear().envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("KILN_CACHE_DIR", elsewhere.path().join("cache"));
+    };
+    environment(&mut command);
+    assert!(command.output().unwrap().status.success());
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kiln"));
+    command.args(["why", "make", "--export"]).current_dir(&copy);
+    environment(&mut command);
+    assert_eq!(String::from_utf8(command.output().unwrap().stdout).unwrap(), key, "another folder");
+}
+
+fn copy_links(from: &Path, to: &Path) {
+    assert!(std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+}
+
+#[test]
+fn a_failed_step_says_so_and_what_changed_since() {
+    let project = Project::new("kiln 1\ntask \"t\" { inputs \"in\"; run \"grep -q good in\" }\n");
+    project.write("in", "bad");
+    project.kiln(&["t"]).ends(1);
+    project.kiln(&["why", "t"]).ends(0).says("t runs: it failed last time (exit code 1); nothing changed since the run of ");
+    project.kiln(&["plan", "t"]).ends(0).says("it failed last time");
+    project.write("in", "good");
+    project.kiln(&["why", "t"]).ends(0).says("it failed last time (exit code 1); 1 change since").says("in: content changed");
+    project.kiln(&["t"]).ends(0);
+    project.kiln(&["why", "t"]).ends(0).says("t is up to date").never_says("failed");
+}
+
+#[test]
+fn a_hit_tells_where_it_comes_from() {
+    let project = Project::new("kiln 1\ntask \"t\" { inputs \"in\"; outputs \"out\"; run \"cp in out\" }\n");
+    project.write("in", "a");
+    project.kiln(&["why", "t"]).ends(0).says("t runs: it has not run here before");
+    project.kiln(&["t"]).ends(0);
+    project.kiln(&["why", "t"]).ends(0).says("t is up to date: run 2").says("nothing changed since");
+    project.remove("out");
+    project.kiln(&["why", "t"]).ends(0).says("t would be restored from the store");
+    project.write("in", "b");
+    project.kiln(&["t"]).ends(0);
+    project.write("in", "a");
+    project.kiln(&["why", "t"]).ends(0).says("would be restored from the store").says("in: content changed");
+}
+
+#[test]
+fn any_run_and_any_machine_can_be_compared_with() {
+    let project = Project::new("kiln 1\ntask \"t\" { inputs \"in\"; outputs \"out\"; run \"cp in out\" }\n");
+    for content in ["a", "b"] {
+        project.write("in", content);
+        project.kiln(&["t"]).ends(0);
+    }
+    let mut runs: Vec<String> = fs::read_dir(fs::read_dir(project.cache().join("projects")).unwrap().next().unwrap().unwrap().path())
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().into_string().unwrap().strip_suffix(".jsonl").map(str::to_owned))
+        .collect();
+    runs.sort();
+    project.kiln(&["why", "t", "--against", &runs[0]]).ends(0).says("in: content changed").says(&runs[0]);
+    project.kiln(&["why", "t", "--against", &runs[1]]).ends(0).says("nothing changed");
+    project.kiln(&["why", "t", "--against", "2"]).ends(2).says("2 runs begin").says("write more of its name");
+    project.kiln(&["why", "t", "--against", "nothing"]).ends(2).says("neither a run on record nor a file").says(&runs[0]);
+    let exported = project.kiln(&["why", "t", "--export"]).ends(0).out;
+    let other = Project::new("kiln 1\ntask \"t\" { inputs \"in\"; outputs \"out\"; env X=\"1\"; run \"cp in out\" }\n");
+    other.write("in", "b").write("record.json", &exported);
+    other.kiln(&["why", "t", "--against", "record.json"]).ends(0).says("env X: added, \"1\"").never_says("in:");
+    other.write("record.json", "{}");
+    other.kiln(&["why", "t", "--against", "record.json"]).ends(2).says("holds no record of keys");
+}
