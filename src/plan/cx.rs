@@ -17,9 +17,9 @@ use super::value::bindings::Bindings;
 use super::value::template::Template;
 
 /// The most targets, and the most matrix cells of one target.
-pub(super) const CELL_LIMIT: usize = 10_000;
+pub(super) const CELL_LIMIT: usize = 100_000;
 /// The most definitions of a plan: targets × cells × platforms.
-pub(super) const STEP_LIMIT: usize = 100_000;
+pub(super) const STEP_LIMIT: usize = 250_000;
 
 /// The identity of a place: its source and its first byte.
 type Place = (usize, usize);

@@ -129,7 +129,7 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "plan::matrix-size",
         "Values of several variables multiply. kiln counts the cells before it builds them and refuses a plan that could not be \
-         carried out: more than 10,000 cells of a target or targets of a plan, or more than 100,000 of both with their platforms.",
+         carried out: more than 100,000 cells of a target or targets of a plan, or more than 250,000 of both with their platforms.",
     ),
     (
         "plan::missing-param",
