@@ -90,6 +90,8 @@ pub enum StepKind {
     Push,
     /// Moves the tags in one registry, after every push of the image.
     Tag,
+    /// Starts a service and waits until it is healthy.
+    Up,
     /// Does nothing itself: stands for its members.
     Group,
 }
@@ -106,6 +108,7 @@ impl StepKind {
             Self::Scan => "scan",
             Self::Push => "push",
             Self::Tag => "tag",
+            Self::Up => "up",
             Self::Group => "group",
         }
     }

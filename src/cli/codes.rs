@@ -99,6 +99,10 @@ pub const CODES: &[(&str, &str)] = &[
         "registry::untrusted",
         "The registry's certificate is not signed by an authority that this machine trusts. SSL_CERT_FILE names more; a registry without TLS must be marked `insecure`.",
     ),
+    (
+        "run::not-yet",
+        "The plan is sound, but it asks for something that this kiln only reads and checks: it would have to leave it out, which nobody would notice. So nothing was started. `kiln check`, `list`, `plan` and `graph` know the whole plan; the help names what works instead.",
+    ),
     ("scan::document", "The image's manifest or config is unsound, so it was not judged and nothing was pushed."),
     (
         "scan::incomplete",

@@ -17,6 +17,7 @@ pub fn list(settings: &Settings, output: &Output) -> Result<u8, Diagnostics> {
         let (kind, members) = match &target.kind {
             TargetKind::Task(_) => (ListedKind::Task, Vec::new()),
             TargetKind::Image(_) => (ListedKind::Image, Vec::new()),
+            TargetKind::Service(_) => (ListedKind::Service, Vec::new()),
             TargetKind::Group(members) => (ListedKind::Group, members.iter().map(|(name, _)| name.to_string()).collect()),
         };
         ListedTarget {

@@ -58,6 +58,7 @@ fn check(opened: &Opened, text: &str) -> Result<(), Diagnostic> {
     let message = match target.map(|target| &target.kind) {
         Some(TargetKind::Image(_)) => return Ok(()),
         Some(TargetKind::Task(_)) => format!("`{name}` is a task, not an image"),
+        Some(TargetKind::Service(_)) => format!("`{name}` is a service, not an image"),
         Some(TargetKind::Group(_)) => format!("`{name}` is a group, not an image"),
         None => format!("there is no image `{}`", words::visible(name)),
     };

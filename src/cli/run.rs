@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
 use crate::event::{Event, Listener};
+use crate::exec::not_yet;
 use crate::exec::run::{self, Request, RunEnd};
 use crate::graph::select::{self, Selection};
 use crate::record;
@@ -53,6 +54,10 @@ pub fn carry_out(
     how: &How,
     then: impl Fn(&RunEnd),
 ) -> Result<(u8, Arc<crate::engine::Machine>), Diagnostics> {
+    let unable = not_yet::not_yet(&opened.graph, &selection.steps);
+    if unable.has_errors() {
+        return Err(unable);
+    }
     let project = settings.project();
     let history = Arc::new(StepHistory::load(project.as_path()));
     let jobs = how.jobs.map_or_else(|| std::thread::available_parallelism().map_or(2, |n| u32::try_from(n.get()).unwrap_or(2)), u32::from);

@@ -128,6 +128,7 @@ pub async fn carry_out(machine: &Arc<Machine>, job: Job<'_>) -> Outcome {
         ActionKind::Scan(scan) => scan::scan(machine, &job, scan).await,
         ActionKind::Push(publish) => publish::push(machine, &job, publish).await,
         ActionKind::Tag(publish) => publish::tag(machine, &job, publish).await,
+        ActionKind::Up(_) => Err(Failure::new(FailureClass::Internal, "a service cannot be started by a run yet", None)),
         ActionKind::Group => Ok(Made::default()),
     };
     made.map_or_else(Outcome::Failed, Outcome::Done)

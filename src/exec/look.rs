@@ -73,13 +73,13 @@ pub fn look<'p>(
 #[must_use]
 pub fn is_cacheable(action: &Action) -> bool {
     match &action.kind {
-        ActionKind::Run(cell) => cell.inputs.is_some() && !cell.interactive,
+        ActionKind::Run(cell) => cell.inputs.is_some() && !cell.interactive && cell.exec_in.is_none(),
         ActionKind::Base(recipe) => match &recipe.base {
             crate::plan::image::Base::Registry { reference, .. } => reference.digest.is_some(),
             _ => true,
         },
         ActionKind::Build(_) | ActionKind::Index(_) | ActionKind::Scan(_) => true,
-        ActionKind::Push(_) | ActionKind::Tag(_) | ActionKind::Group => false,
+        ActionKind::Push(_) | ActionKind::Tag(_) | ActionKind::Up(_) | ActionKind::Group => false,
     }
 }
 
@@ -106,6 +106,8 @@ fn judge(machine: &Machine, history: &StepHistory, action: &Action, taken: &Ingr
         return runs(match &action.kind {
             ActionKind::Base(_) => "its base is named by a tag, which can move",
             ActionKind::Run(cell) if cell.interactive => "it is interactive",
+            ActionKind::Run(cell) if cell.exec_in.is_some() => "it looks at a running service",
+            ActionKind::Up(_) => "a service is looked at each time",
             _ => "it declares no inputs",
         });
     }

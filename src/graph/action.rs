@@ -8,6 +8,7 @@ use crate::oci::reference::Tag;
 use crate::plan::RegistryDef;
 use crate::plan::image::{Base, ImageDef, Recipe, TagRule};
 use crate::plan::policy::PolicyDef;
+use crate::plan::service::{NetworkDef, ServiceDef, VolumeDef};
 use crate::plan::target::TaskCell;
 
 /// One step.
@@ -38,8 +39,23 @@ pub enum ActionKind {
     Push(PublishAction),
     /// Moves tags.
     Tag(PublishAction),
+    /// Starts a service and waits until it is healthy.
+    Up(UpAction),
     /// Stands for its needs.
     Group,
+}
+
+/// A service with all that it stands on.
+#[derive(Debug, Clone)]
+pub struct UpAction {
+    /// The service.
+    pub service: Arc<ServiceDef>,
+    /// The networks that it joins.
+    pub networks: Vec<NetworkDef>,
+    /// The volumes that it mounts.
+    pub volumes: Vec<VolumeDef>,
+    /// The policy that it is held against.
+    pub policy: Option<Arc<PolicyDef>>,
 }
 
 /// One platform of an image.

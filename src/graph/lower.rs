@@ -12,11 +12,13 @@ use crate::base::id::{Cell, StepId, StepKind, StepName, TargetName};
 use crate::base::pattern::Pattern;
 use crate::base::platform::Platform;
 use crate::plan::image::{Base, ImageDef, Recipe};
+use crate::plan::isolation::{Mount, MountSource, Network};
 use crate::plan::policy::{self, PolicyDef};
+use crate::plan::service::{ServiceDef, VolumeDef};
 use crate::plan::target::{ContainerImage, FileSet, Target, TargetKind, TaskCell};
 use crate::plan::{Plan, RegistryDef};
 
-use super::action::{Action, ActionKind, BuildAction, PublishAction, ScanAction};
+use super::action::{Action, ActionKind, BuildAction, PublishAction, ScanAction, UpAction};
 use super::infer::Producers;
 use super::{ActionGraph, Edge, circle, node, step};
 
@@ -88,10 +90,32 @@ impl<'a> Lowering<'a> {
                     self.add_image(target, &Arc::new(image.clone()));
                 }
             }
+            TargetKind::Service(service) => {
+                let action = ActionKind::Up(self.up(service));
+                self.add(StepName::new(target.name.clone(), StepKind::Up), action, &target.span);
+            }
             TargetKind::Group(_) => {
                 self.add(StepName::new(target.name.clone(), StepKind::Group), ActionKind::Group, &target.span);
             }
         }
+    }
+
+    /// A service with the networks, volumes and policy that it names.
+    fn up(&self, service: &ServiceDef) -> UpAction {
+        let networks: &[(String, Span)] = if let Network::Named(names) = &service.isolation.network { names } else { &[] };
+        let mut volumes: Vec<_> = service.isolation.mounts.iter().filter_map(|mount| self.volume(mount)).collect();
+        volumes.dedup_by(|a, b| a.name == b.name);
+        UpAction {
+            service: Arc::new(service.clone()),
+            networks: networks.iter().filter_map(|(name, _)| self.plan.networks.get(name)).cloned().collect(),
+            volumes,
+            policy: service.policy.as_ref().and_then(|(name, _)| self.policies.get(name.as_str())).cloned(),
+        }
+    }
+
+    fn volume(&self, mount: &Mount) -> Option<VolumeDef> {
+        let MountSource::Volume(name) = &mount.source else { return None };
+        self.plan.volumes.get(name).cloned()
     }
 
     /// One image: base → build per platform → index; a scan per platform; pushes after every scan; tags after every push.
@@ -176,9 +200,11 @@ impl<'a> Lowering<'a> {
                     }
                 }
                 ActionKind::Build(build) => self.connect_build(*id, &build.recipe),
+                ActionKind::Up(up) => self.contained(*id, &up.service.image, &Cell::default(), &Platform::host(), &up.service.image_span),
                 _ => {}
             }
-            let begins = matches!(kind, ActionKind::Run(_) | ActionKind::Base(_) | ActionKind::Build(_) | ActionKind::Group);
+            let begins =
+                matches!(kind, ActionKind::Run(_) | ActionKind::Base(_) | ActionKind::Build(_) | ActionKind::Up(_) | ActionKind::Group);
             if begins {
                 self.named(*id, &target.needs, Edge::Need);
                 self.named(*id, &target.after, Edge::After);
@@ -209,11 +235,19 @@ impl<'a> Lowering<'a> {
         if let Some(inputs) = &cell.inputs {
             self.data(id, inputs);
         }
-        if let Some(container) = &cell.container
-            && let ContainerImage::Target(name) = &container.image
-        {
+        if let Some(container) = &cell.container {
             let platform = cell.platform.clone().unwrap_or_else(Platform::host);
-            self.image_step(id, name, &cell.cell, &platform, &container.span);
+            self.contained(id, &container.image, &cell.cell, &platform, &container.span);
+        }
+        if let Some(service) = &cell.exec_in {
+            self.named(id, std::slice::from_ref(service), Edge::Need);
+        }
+    }
+
+    /// An edge from the build of the image that a container is made of, when the plan builds it.
+    fn contained(&mut self, id: StepId, image: &ContainerImage, cell: &Cell, platform: &Platform, span: &Span) {
+        if let ContainerImage::Target(name) = image {
+            self.image_step(id, name, cell, platform, span);
         }
     }
 

@@ -3,6 +3,7 @@
 //! Never: runs anything, asks the clock, reads a file.
 
 pub mod explain;
+mod service;
 mod walk;
 
 use serde::{Deserialize, Serialize};

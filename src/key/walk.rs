@@ -5,12 +5,14 @@ use crate::graph::action::{Action, ActionKind, PublishAction, ScanAction};
 use crate::graph::ingredients::Ingredients;
 use crate::plan::RegistryPlace;
 use crate::plan::image::{Base, Copy, Health, HealthCommand, Recipe, Settings};
-use crate::plan::policy::{Level, Rule};
-use crate::plan::target::{Command, Container, ContainerImage, FileSet, TaskCell};
+use crate::plan::policy::{Level, PolicyDef, Rule};
+use crate::plan::target::{Command, Container, FileSet, TaskCell};
 use crate::store::result::{OutputEntry, OutputFile};
 
+use super::service;
+
 /// The version of the encoding.
-pub const DOMAIN: &str = "kiln action 1";
+pub const DOMAIN: &str = "kiln action 2";
 
 pub fn action<S: Sink>(action: &Action, taken: &Ingredients, sink: &mut S) {
     sink.text("kind", action.name.kind.word());
@@ -34,6 +36,7 @@ pub fn action<S: Sink>(action: &Action, taken: &Ingredients, sink: &mut S) {
             place(publish, sink);
             sink.list("tags", &publish.tags::<&str>(&[]).iter().map(ToString::to_string).collect::<Vec<_>>());
         }
+        ActionKind::Up(up) => service::up(up, sink),
         ActionKind::Group => {}
     }
     sink.open("images");
@@ -82,7 +85,7 @@ fn patterns<S: Sink>(set: &FileSet, sink: &mut S) {
     sink.close();
 }
 
-fn pairs<S: Sink>(name: &str, values: &[(String, String)], sink: &mut S) {
+pub(super) fn pairs<S: Sink>(name: &str, values: &[(String, String)], sink: &mut S) {
     sink.open(name);
     for (key, value) in values {
         sink.text(key, value);
@@ -92,14 +95,7 @@ fn pairs<S: Sink>(name: &str, values: &[(String, String)], sink: &mut S) {
 
 fn task<S: Sink>(cell: &TaskCell, taken: &Ingredients, sink: &mut S) {
     sink.list("shell", &cell.shell);
-    sink.open("commands");
-    for command in &cell.commands {
-        match command {
-            Command::Script(text) => sink.text("run", text),
-            Command::Exec(words) => sink.list("exec", words),
-        }
-    }
-    sink.close();
+    commands(&cell.commands, sink);
     sink.field("dir", cell.dir.as_bytes());
     sink.maybe("platform", cell.platform.as_ref().map(ToString::to_string).as_deref());
     pairs("env", &cell.env, sink);
@@ -121,6 +117,7 @@ fn task<S: Sink>(cell: &TaskCell, taken: &Ingredients, sink: &mut S) {
     if let Some(inside) = &cell.container {
         container(inside, sink);
     }
+    sink.maybe("exec-in", cell.exec_in.as_ref().map(|(name, _)| name.as_str()));
     sink.flag("interactive", cell.interactive);
     if let Some(inputs) = &cell.inputs {
         patterns(inputs, sink);
@@ -130,19 +127,22 @@ fn task<S: Sink>(cell: &TaskCell, taken: &Ingredients, sink: &mut S) {
     }
 }
 
+pub(super) fn commands<S: Sink>(commands: &[Command], sink: &mut S) {
+    sink.open("commands");
+    for command in commands {
+        match command {
+            Command::Script(text) => sink.text("run", text),
+            Command::Exec(words) => sink.list("exec", words),
+        }
+    }
+    sink.close();
+}
+
 fn container<S: Sink>(inside: &Container, sink: &mut S) {
     sink.open("container");
-    match &inside.image {
-        ContainerImage::Target(name) => sink.text("target", name.as_str()),
-        ContainerImage::Reference(reference) => sink.text("image", &reference.to_string()),
-    }
-    sink.maybe("user", inside.user.as_deref());
-    sink.flag("read-only", inside.read_only);
-    sink.flag("network", inside.network);
+    service::image(&inside.image, sink);
     sink.flag("mount", inside.mount);
-    sink.maybe("memory", inside.memory.map(|bytes| bytes.to_string()).as_deref());
-    sink.maybe("cpus", inside.cpus.map(|cpus| cpus.to_string()).as_deref());
-    sink.list("cap-drop", &inside.cap_drop);
+    service::isolation(&inside.isolation, sink);
     sink.close();
 }
 
@@ -197,8 +197,12 @@ fn settings<S: Sink>(settings: &Settings, sink: &mut S) {
             sink.list(name, words);
         }
     }
+    health(settings.healthcheck.as_ref(), sink);
+}
+
+pub(super) fn health<S: Sink>(check: Option<&Health>, sink: &mut S) {
     let millis = |span: &Option<std::time::Duration>| span.map(|span| span.as_millis().to_string());
-    match &settings.healthcheck {
+    match check {
         None => {}
         Some(Health::None) => sink.text("healthcheck", "none"),
         Some(Health::Check { command, interval, timeout, start_period, retries }) => {
@@ -221,11 +225,15 @@ fn policy<S: Sink>(scan: &ScanAction, sink: &mut S) {
     sink.text("image", &scan.repository);
     sink.text("created", &scan.epoch.to_string());
     sink.flag("mutable-base", scan.mutable_base);
-    for (rule, level, _) in &scan.policy.rules {
+    rules(&scan.policy, sink);
+}
+
+pub(super) fn rules<S: Sink>(policy: &PolicyDef, sink: &mut S) {
+    for (rule, level, _) in &policy.rules {
         let limit = if let Rule::MaxSize(bytes) = rule { format!(" {bytes}") } else { String::new() };
         sink.text(rule.word(), &format!("{}{limit}", if *level == Level::Deny { "deny" } else { "warn" }));
     }
-    for allowance in &scan.policy.allow {
+    for allowance in &policy.allow {
         sink.open("allow");
         sink.text(allowance.pattern.as_str(), &allowance.reason);
         sink.close();

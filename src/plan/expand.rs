@@ -50,7 +50,7 @@ fn whole_target(node: &Node, vars: Vec<Variable>) -> Locals {
 pub(super) fn instances<'a>(cx: &Cx<'a>, nodes: &'a [Node]) -> (Vec<Instance<'a>>, bool) {
     let mut found = Found { instances: Vec::new(), complete: true };
     found.walk(cx, nodes, &[]);
-    found.complete &= !cx.may_lack(&["task", "image", "group", "each"]);
+    found.complete &= !cx.may_lack(&["task", "image", "service", "group", "each"]);
     (found.instances, found.complete)
 }
 
@@ -69,6 +69,7 @@ impl<'a> Found<'a> {
                 }
                 "task" => Sort::Task,
                 "image" => Sort::Image,
+                "service" => Sort::Service,
                 "group" => Sort::Group,
                 "each" => {
                     self.complete = false;
@@ -121,7 +122,7 @@ fn count(n: u128, noun: &str) -> String {
 /// How many targets a block makes each time, counted from the text alone.
 fn written(nodes: &[Node]) -> u128 {
     let one = |node: &Node| match node.name.text.as_str() {
-        "task" | "image" | "group" => 1,
+        "task" | "image" | "service" | "group" => 1,
         "each" => {
             let values = node.args.len().saturating_sub(1) as u128;
             values.saturating_mul(written(node.children.as_deref().unwrap_or_default()))

@@ -139,6 +139,10 @@ pub const CODES: &[(&str, &str)] = &[
         "plan::missing-property",
         "A node lacks a property that it cannot do without. An exception from a policy, for instance, always has a reason.",
     ),
+    (
+        "plan::not-a-service",
+        "`exec-in` runs a task's commands inside a running service, so it names a `service` of the plan. A task that wants a container of its own names the image: `container { image \"…\" }`.",
+    ),
     ("plan::not-an-image", "`from` and the `image` of a container name an image. A task or a group of the plan was named instead."),
     (
         "plan::not-yet",
@@ -156,6 +160,10 @@ pub const CODES: &[(&str, &str)] = &[
         "plan::output-is-input",
         "A task's outputs are among its own inputs. It would change its key by running, and so run every time. Leave the outputs \
          out of the inputs with `!`: `inputs \"src/\" \"!src/gen/\"`.",
+    ),
+    (
+        "plan::port-conflict",
+        "Two services open the same port of this machine, or one opens it twice. One of them would not start. Give one another port with `host=`, or let the engine choose with `host=\"any\"`. The port inside the container stays.",
     ),
     (
         "plan::push-without-tag",
@@ -177,6 +185,10 @@ pub const CODES: &[(&str, &str)] = &[
          variables of `each` and `matrix` are exported already.",
     ),
     (
+        "plan::shared-volume",
+        "Two services write the same volume. Databases and many programs take this badly. Write `read-only` behind it where it is only read; where both must write, this is only a warning.",
+    ),
+    (
         "plan::too-large",
         "A plan holds names and paths. A value is at most 64 KiB large, all texts of a plan together 64 MiB, and at most 64 names \
          may stand for one another in a row. The limits keep a mistake, or a hostile plan, from filling the memory.",
@@ -190,6 +202,10 @@ pub const CODES: &[(&str, &str)] = &[
         "plan::unknown-name",
         "An expression names a value that does not exist. Values come from `let` and `param`, from the variables of `each` and \
          `matrix`, and from `git`, `host`, `project`, `platform`, `env` and `ci`.",
+    ),
+    (
+        "plan::unknown-network",
+        "A `container` or a `service` joins a network that the plan does not declare. Networks are declared at the top of the plan: `network \"backend\"`.",
     ),
     (
         "plan::unknown-node",
@@ -206,6 +222,10 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "plan::unknown-target",
         "A name in `needs`, `after`, `default`, `group`, `from` or a container's `image` is that of no target of the plan.",
+    ),
+    (
+        "plan::unknown-volume",
+        "A `container` or a `service` mounts a volume that the plan does not declare. Volumes are declared at the top of the plan: `volume \"data\"`. A folder of the project is mounted with `mount`.",
     ),
     (
         "plan::wrong-type",

@@ -6,11 +6,14 @@ pub mod explain;
 pub mod facts;
 pub mod image;
 pub mod include;
+pub mod isolation;
 pub mod policy;
+pub mod service;
 pub mod spec;
 pub mod target;
 
 mod check;
+mod check_services;
 mod cx;
 mod expand;
 mod names;
@@ -55,7 +58,11 @@ pub struct Plan {
     pub registries: IndexMap<String, RegistryDef>,
     /// `policy` nodes by name.
     pub policies: IndexMap<String, policy::PolicyDef>,
-    /// Tasks, images and groups by name, in order of declaration.
+    /// `network` nodes by name.
+    pub networks: IndexMap<String, service::NetworkDef>,
+    /// `volume` nodes by name.
+    pub volumes: IndexMap<String, service::VolumeDef>,
+    /// Tasks, images, services and groups by name, in order of declaration.
     pub targets: IndexMap<TargetName, target::Target>,
     /// Seconds since 1970 that images carry as `created`: `SOURCE_DATE_EPOCH`, else the last commit's time, else 0.
     pub epoch: i64,

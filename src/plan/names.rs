@@ -1,4 +1,4 @@
-//! The names of all targets, registries and policies, known before any of them is read, so that order does not matter.
+//! The names of all targets, registries, policies, networks and volumes, known before any of them is read, so that order does not matter.
 
 use indexmap::IndexMap;
 
@@ -16,6 +16,8 @@ pub(super) enum Sort {
     Task,
     /// `image`.
     Image,
+    /// `service`.
+    Service,
     /// `group`.
     Group,
 }
@@ -26,7 +28,65 @@ impl Sort {
         match self {
             Self::Task => "task",
             Self::Image => "image",
+            Self::Service => "service",
             Self::Group => "group",
+        }
+    }
+}
+
+/// Things at the top of a plan that are no targets, and that other nodes refer to by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Thing {
+    /// `registry`.
+    Registry,
+    /// `policy`.
+    Policy,
+    /// `network`.
+    Network,
+    /// `volume`.
+    Volume,
+}
+
+impl Thing {
+    /// All of them.
+    pub(super) const ALL: &'static [Self] = &[Self::Registry, Self::Policy, Self::Network, Self::Volume];
+
+    /// The word in the plan.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Registry => "registry",
+            Self::Policy => "policy",
+            Self::Network => "network",
+            Self::Volume => "volume",
+        }
+    }
+
+    const fn plural(self) -> &'static str {
+        match self {
+            Self::Registry => "registries",
+            Self::Policy => "policies",
+            Self::Network => "networks",
+            Self::Volume => "volumes",
+        }
+    }
+
+    const fn unknown(self) -> &'static str {
+        match self {
+            Self::Registry => "plan::unknown-registry",
+            Self::Policy => "plan::unknown-policy",
+            Self::Network => "plan::unknown-network",
+            Self::Volume => "plan::unknown-volume",
+        }
+    }
+
+    /// What to write when the plan declares none of them.
+    fn declare(self, name: &str) -> String {
+        match self {
+            Self::Registry => format!("declare it: `registry {name} \"ghcr.io/…\"`"),
+            Self::Policy => {
+                format!("declare it at the top of the plan: `policy {name} {{ deny … }}`; without a name the built-in one counts")
+            }
+            Self::Network | Self::Volume => format!("declare it at the top of the plan: `{} {name}`", self.word()),
         }
     }
 }
@@ -36,19 +96,12 @@ pub(super) struct Names {
     targets: IndexMap<TargetName, (Sort, Span)>,
     /// Whether every target's name is known. If not, an unknown name may be one of the missing ones and is no fault of its own.
     complete: bool,
-    registries: Vec<String>,
-    policies: Vec<String>,
+    things: Vec<(Thing, String)>,
 }
 
 impl Names {
     /// Takes all names in. Instances whose name is taken already are reported and dropped.
-    pub(super) fn new(
-        cx: &Cx<'_>,
-        instances: &mut Vec<Instance<'_>>,
-        complete: bool,
-        registries: Vec<String>,
-        policies: Vec<String>,
-    ) -> Self {
+    pub(super) fn new(cx: &Cx<'_>, instances: &mut Vec<Instance<'_>>, complete: bool, things: Vec<(Thing, String)>) -> Self {
         let mut targets: IndexMap<TargetName, (Sort, Span)> = IndexMap::new();
         instances.retain(|instance| {
             if let Some((sort, first)) = targets.get(&instance.name) {
@@ -63,7 +116,7 @@ impl Names {
             targets.insert(instance.name.clone(), (instance.sort, instance.span.clone()));
             true
         });
-        Self { targets, complete, registries, policies }
+        Self { targets, complete, things }
     }
 
     /// What the target of this name is.
@@ -82,7 +135,7 @@ impl Names {
         if self.complete {
             let shown = words::shorten(&words::visible(text), 80);
             let fault = Diagnostic::plan("plan::unknown-target", format!("there is no target `{shown}`"), span, "unknown target");
-            cx.fault(fault.help(self.suggest(text, self.targets.keys().map(TargetName::as_str).collect(), "targets")));
+            cx.fault(fault.help(suggest(text, self.targets.keys().map(TargetName::as_str).collect(), "targets")));
         }
         None
     }
@@ -93,44 +146,30 @@ impl Names {
         words::closest(text, images.map(|(name, _)| name.as_str()))
     }
 
-    /// Whether the text names a registry; a fault when it does not.
-    pub(super) fn registry(&self, cx: &Cx<'_>, text: &str, span: &Span) -> bool {
-        let known = self.registries.iter().any(|name| name == text);
-        if !known && !cx.may_lack(&["registry"]) {
+    /// The names of all services.
+    pub(super) fn services(&self) -> Vec<&str> {
+        self.targets.iter().filter(|(_, (sort, _))| *sort == Sort::Service).map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Whether the plan declares a thing of this name; a fault when it does not.
+    pub(super) fn knows(&self, cx: &Cx<'_>, thing: Thing, text: &str, span: &Span) -> bool {
+        let names: Vec<&str> = self.things.iter().filter(|(kind, _)| *kind == thing).map(|(_, name)| name.as_str()).collect();
+        let known = names.contains(&text);
+        if !known && !cx.may_lack(&[thing.word()]) {
             let shown = words::shorten(&words::visible(text), 80);
-            let fault = Diagnostic::plan("plan::unknown-registry", format!("there is no registry `{shown}`"), span, "unknown registry");
-            let names: Vec<&str> = self.registries.iter().map(String::as_str).collect();
-            cx.fault(if names.is_empty() {
-                fault.help(format!("declare it: `registry {shown} \"ghcr.io/…\"`"))
-            } else {
-                fault.help(self.suggest(text, names, "registries"))
-            });
+            let message = format!("there is no {} `{shown}`", thing.word());
+            let fault = Diagnostic::plan(thing.unknown(), message, span, format!("unknown {}", thing.word()));
+            cx.fault(fault.help(if names.is_empty() { thing.declare(&shown) } else { suggest(text, names, thing.plural()) }));
         }
         known
     }
+}
 
-    /// Whether the text names a policy; a fault when it does not.
-    pub(super) fn policy(&self, cx: &Cx<'_>, text: &str, span: &Span) -> bool {
-        let known = self.policies.iter().any(|name| name == text);
-        if !known && !cx.may_lack(&["policy"]) {
-            let shown = words::shorten(&words::visible(text), 80);
-            let fault = Diagnostic::plan("plan::unknown-policy", format!("there is no policy `{shown}`"), span, "unknown policy");
-            let names: Vec<&str> = self.policies.iter().map(String::as_str).collect();
-            cx.fault(if names.is_empty() {
-                fault.help(format!("declare it: `policy {shown} {{ deny … }}`, or leave `policy=` out for the built-in one"))
-            } else {
-                fault.help(self.suggest(text, names, "policies"))
-            });
-        }
-        known
-    }
-
-    fn suggest(&self, text: &str, names: Vec<&str>, noun: &str) -> String {
-        match words::closest(text, names.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if names.is_empty() => format!("the plan has no {noun}"),
-            None => format!("{noun} are: {}", words::shorten(&names.join(", "), 300)),
-        }
+fn suggest(text: &str, names: Vec<&str>, noun: &str) -> String {
+    match words::closest(text, names.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if names.is_empty() => format!("the plan has no {noun}"),
+        None => format!("{noun} are: {}", words::shorten(&names.join(", "), 300)),
     }
 }
 
@@ -148,5 +187,5 @@ fn duplicate(instance: &Instance<'_>, sort: Sort, first: &Span) -> Diagnostic {
         format!("{} and {} are called `{name}`", words::with_article(sort.word()), words::with_article(instance.sort.word()))
     };
     let fault = Diagnostic::plan("plan::duplicate-target", message, &instance.span, "declared again here");
-    fault.label(first, "first declared here").help("tasks, images and groups share their names; rename one of them")
+    fault.label(first, "first declared here").help("tasks, images, services and groups share their names; rename one of them")
 }

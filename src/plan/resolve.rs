@@ -10,13 +10,13 @@ use super::cx::Cx;
 use super::expand::{Instance, bad_name, instances};
 use super::facts::{Facts, GitFact};
 use super::include::Loaded;
-use super::names::{Names, Sort};
+use super::names::{Names, Sort, Thing};
 use super::policy::PolicyDef;
 use super::read::view::{View, children};
-use super::read::{image, policy, project, shape, task};
+use super::read::{image, policy, project, service, shape, task};
 use super::target::{Target, TargetKind};
 use super::value::{bindings, engine};
-use super::{Overrides, Plan, RegistryDef, Resolved, check, spec};
+use super::{Overrides, Plan, RegistryDef, Resolved, check, check_services, spec};
 
 /// Resolves a plan: checks the form of every node, gives every name its value, writes out every repetition, and holds the
 /// targets against each other.
@@ -68,11 +68,12 @@ fn whole<'a>(cx: &Cx<'a>, nodes: &'a [Node], overrides: &Overrides) -> Plan {
     bindings::declare(cx, nodes, overrides);
     let registries = named(cx, nodes, "registry");
     let policies = named(cx, nodes, "policy");
+    let networks = named(cx, nodes, "network");
+    let volumes = named(cx, nodes, "volume");
     let (mut instances, complete) = instances(cx, nodes);
-    let all = |word: &str| nodes.iter().filter(|node| node.name.text == word).filter_map(first_text).map(str::to_owned).collect();
-    let names = Names::new(cx, &mut instances, complete, all("registry"), all("policy"));
+    let names = Names::new(cx, &mut instances, complete, things(nodes));
     let common = project::environment(cx, nodes);
-    let targets = instances.iter().map(|instance| (instance.name.clone(), target(cx, instance, &names, &common))).collect();
+    let targets = instances.iter().filter_map(|instance| Some((instance.name.clone(), target(cx, instance, &names, &common)?))).collect();
     let plan = Plan {
         project: project::project(cx, nodes, &names),
         params: project::params(cx, nodes),
@@ -84,10 +85,13 @@ fn whole<'a>(cx: &Cx<'a>, nodes: &'a [Node], overrides: &Overrides) -> Plan {
             .into_iter()
             .map(|(name, node)| (name.to_owned(), policy::policy(cx, node, name)))
             .collect::<IndexMap<String, PolicyDef>>(),
+        networks: networks.into_iter().map(|(name, node)| (name.to_owned(), service::network(cx, node, name))).collect(),
+        volumes: volumes.into_iter().map(|(name, node)| (name.to_owned(), service::volume(cx, node, name))).collect(),
         epoch: epoch(cx, &instances),
         targets,
     };
     check::check(cx, &plan);
+    check_services::check(cx, &plan);
     plan
 }
 
@@ -96,6 +100,15 @@ fn first_text(node: &Node) -> Option<&str> {
         Scalar::String(text) => Some(text),
         _ => None,
     }
+}
+
+/// All names that nodes at the top declare, good or not, so that whoever refers to one is not at fault.
+fn things(nodes: &[Node]) -> Vec<(Thing, String)> {
+    let thing = |node: &Node| {
+        let thing = Thing::ALL.iter().find(|thing| thing.word() == node.name.text)?;
+        Some((*thing, first_text(node)?.to_owned()))
+    };
+    nodes.iter().filter_map(thing).collect()
 }
 
 /// The good nodes of one kind with their names, none of them twice. Such names are parts of step names.
@@ -116,7 +129,7 @@ fn named<'a>(cx: &Cx<'_>, nodes: &'a [Node], word: &str) -> Vec<(&'a str, &'a No
     found
 }
 
-fn target(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &[(String, String)]) -> Target {
+fn target(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &[(String, String)]) -> Option<Target> {
     let locals = instance.locals();
     let view = View { cx, locals: &locals };
     let node = instance.node;
@@ -124,7 +137,7 @@ fn target(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &[(String
         let texts = children(cx, node, word).flat_map(|child| view.texts(&child.args)).collect();
         project::targets(cx, names, texts)
     };
-    Target {
+    Some(Target {
         name: instance.name.clone(),
         doc: children(cx, node, "doc").next().and_then(|child| cx.text(&locals, child.args.first()?)),
         needs: listed("needs"),
@@ -132,10 +145,11 @@ fn target(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &[(String
         kind: match instance.sort {
             Sort::Task => TargetKind::Task(task::task(cx, instance, names, common)),
             Sort::Image => TargetKind::Image(image::image(cx, instance, names)),
+            Sort::Service => TargetKind::Service(Box::new(service::service(cx, instance, names)?)),
             Sort::Group => TargetKind::Group(project::targets(cx, names, view.texts(&node.args[1..]))),
         },
         span: instance.span.clone(),
-    }
+    })
 }
 
 /// The time that images carry. Nothing is asked when the plan has no image.

@@ -1,4 +1,4 @@
-//! Targets: tasks, images and groups, with one resolved definition per matrix cell and platform.
+//! Targets: tasks, images, services and groups, with one resolved definition per matrix cell and platform.
 
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use crate::base::pattern::Pattern;
 use crate::base::platform::Platform;
 
 use super::image::ImageDef;
+use super::isolation::Isolation;
+use super::service::ServiceDef;
 
 /// Something that a user names.
 #[derive(Debug, Clone)]
@@ -34,6 +36,8 @@ pub enum TargetKind {
     Task(Vec<TaskCell>),
     /// A container image: one per matrix cell, at least one.
     Image(Vec<ImageDef>),
+    /// A container that stays.
+    Service(Box<ServiceDef>),
     /// A name for several targets.
     Group(Vec<(TargetName, Span)>),
 }
@@ -65,6 +69,8 @@ pub struct TaskCell {
     pub commands: Vec<Command>,
     /// The container it runs in, if any.
     pub container: Option<Container>,
+    /// The running service that its commands run in, if any.
+    pub exec_in: Option<(TargetName, Span)>,
     /// After which it is stopped.
     pub timeout: Option<Duration>,
     /// How often it is tried again after a failure.
@@ -109,18 +115,8 @@ pub enum Command {
 pub struct Container {
     /// The image.
     pub image: ContainerImage,
-    /// The user, as `docker run --user` takes it.
-    pub user: Option<String>,
-    /// Whether the root file system is read-only.
-    pub read_only: bool,
-    /// Whether it has a network; off unless asked.
-    pub network: bool,
-    /// Memory limit in bytes.
-    pub memory: Option<u64>,
-    /// CPU limit.
-    pub cpus: Option<f64>,
-    /// Capabilities that are dropped; `ALL` for all.
-    pub cap_drop: Vec<String>,
+    /// What it may see and use.
+    pub isolation: Isolation,
     /// Whether the project is mounted (read-write) at `/work`, where the commands then run.
     pub mount: bool,
     /// The node.

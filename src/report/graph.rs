@@ -53,6 +53,7 @@ pub fn dot(view: &GraphView) -> String {
             StepKind::Base | StepKind::Build | StepKind::Index => ", shape=box3d",
             StepKind::Scan => ", shape=diamond",
             StepKind::Push | StepKind::Tag => ", shape=cds",
+            StepKind::Up => ", shape=cylinder",
         };
         let _ = writeln!(text, "    n{at} [label={}{shape}]", quoted(&node.name));
     }
@@ -73,6 +74,7 @@ pub fn mermaid(view: &GraphView) -> String {
             StepKind::Base | StepKind::Build | StepKind::Index => ("[", "]"),
             StepKind::Scan => ("{{", "}}"),
             StepKind::Push | StepKind::Tag => ("[/", "/]"),
+            StepKind::Up => ("[(", ")]"),
         };
         let _ = writeln!(text, "    n{at}{open}\"{}\"{close}", entities(&node.name));
     }

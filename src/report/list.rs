@@ -20,6 +20,8 @@ pub enum ListedKind {
     Task,
     /// A container image.
     Image,
+    /// A container that stays.
+    Service,
     /// A name for several targets.
     Group,
 }
@@ -63,7 +65,9 @@ pub fn screen(view: &ListView, style: Style) -> String {
     // One width for all kinds, so that the eye finds one column.
     let name = |target: &ListedTarget| visible(&target.name);
     let width = view.targets.iter().map(|target| super::paint::columns(&name(target))).max().unwrap_or(0).min(style.width / 2);
-    for (kind, title) in [(ListedKind::Task, "tasks"), (ListedKind::Image, "images"), (ListedKind::Group, "groups")] {
+    for (kind, title) in
+        [(ListedKind::Task, "tasks"), (ListedKind::Image, "images"), (ListedKind::Service, "services"), (ListedKind::Group, "groups")]
+    {
         let mut table = Table::new(&[1, 0], &[]);
         for target in view.targets.iter().filter(|target| target.kind == kind) {
             let padded = super::paint::pad(&name(target), width);

@@ -10,6 +10,7 @@
 
 mod architecture;
 mod crash;
+mod declarations;
 mod docker;
 mod explain;
 mod fake_registry;

@@ -10,6 +10,7 @@ use kiln::base::id::TargetName;
 use kiln::plan::facts::{CiFact, FactError, Facts, GitFact};
 use kiln::plan::image::{Base, Health, ImageDef};
 use kiln::plan::include::Loaded;
+use kiln::plan::isolation::Network;
 use kiln::plan::policy::Level;
 use kiln::plan::target::{FileSet, TargetKind, TaskCell};
 use kiln::plan::{Overrides, Resolved, explain, resolve};
@@ -195,6 +196,7 @@ fn summary(resolved: &Resolved) -> String {
             }
         }
         match &target.kind {
+            TargetKind::Service(service) => lines.push(format!("service {}{head}: {:?}", target.name, service.image)),
             TargetKind::Group(members) => lines.push(format!("group {}{head}: {}", target.name, names(members))),
             TargetKind::Task(cells) => lines.extend(cells.iter().map(|cell| format!("task {}{head}{}", target.name, task(cell)))),
             TargetKind::Image(defs) => lines.extend(defs.iter().map(|def| format!("image {}{head}{}", target.name, image(def)))),
@@ -490,8 +492,9 @@ image "web" name="shop-web" {
     );
     assert!(cell.interactive && cell.allow_failure && cell.timeout == Some(std::time::Duration::from_secs(300)));
     let container = cell.container.as_ref().unwrap();
-    assert!(container.read_only && container.network && !container.mount);
-    assert_eq!((container.memory, container.cpus, container.user.as_deref()), (Some(512 << 20), Some(1.5), Some("1001")));
+    let walls = &container.isolation;
+    assert!(walls.read_only && matches!(walls.network, Network::Usual) && !container.mount);
+    assert_eq!((walls.memory, walls.cpus, walls.user.as_deref()), (Some(512 << 20), Some(1.5), Some("1001")));
     let TargetKind::Image(defs) = &plan.targets[&"web".parse::<TargetName>().unwrap()].kind else { panic!() };
     let recipe = &defs[0].platforms[0];
     assert_eq!((recipe.copies[0].owner, recipe.copies[0].mode), ((1001, 20), Some(0o755)));

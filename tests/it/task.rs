@@ -32,6 +32,7 @@ impl Listener for Ear {
 
 fn cell(scripts: &[&str]) -> TaskCell {
     TaskCell {
+        exec_in: None,
         cell: Cell::default(),
         platform: None,
         inputs: None,

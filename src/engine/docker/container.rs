@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bollard::container::LogOutput;
-use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType};
+use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountTmpfsOptions, MountType};
 use bollard::query_parameters::{
     AttachContainerOptions, CreateContainerOptions, RemoveContainerOptions, StopContainerOptions, WaitContainerOptions,
 };
@@ -12,6 +12,7 @@ use futures_util::StreamExt as _;
 use crate::base::path::AbsPath;
 use crate::engine::task::GRACE;
 use crate::event::Stream;
+use crate::plan::isolation::{self, MountSource, Network};
 use crate::plan::target::Container;
 
 use super::{Docker, DockerError};
@@ -101,37 +102,61 @@ impl Docker {
 
 fn body(order: Order<'_>) -> ContainerCreateBody {
     let inside = order.container;
-    let mounts = inside.mount.then(|| {
-        vec![Mount {
-            target: Some(WORK.to_owned()),
-            source: Some(order.root.as_path().to_string_lossy().into_owned()),
-            typ: Some(MountType::BIND),
-            ..Default::default()
-        }]
-    });
+    let walls = &inside.isolation;
+    let project = inside.mount.then(|| bind(order.root.as_path(), WORK, false));
+    let own = walls.mounts.iter().filter_map(|mount| mounted(mount, order.root));
     let host = HostConfig {
-        mounts,
-        network_mode: (!inside.network).then(|| "none".to_owned()),
-        readonly_rootfs: Some(inside.read_only),
-        memory: inside.memory.and_then(|bytes| i64::try_from(bytes).ok()),
-        nano_cpus: inside.cpus.map(|cpus| (cpus * 1e9) as i64),
-        cap_drop: (!inside.cap_drop.is_empty()).then(|| inside.cap_drop.clone()),
+        mounts: Some(project.into_iter().chain(own).collect()),
+        network_mode: matches!(walls.network, Network::None).then(|| "none".to_owned()),
+        readonly_rootfs: Some(walls.read_only),
+        memory: walls.memory.and_then(|bytes| i64::try_from(bytes).ok()),
+        nano_cpus: walls.cpus.map(|cpus| (cpus * 1e9) as i64),
+        pids_limit: walls.pids.map(i64::from),
+        cap_drop: (!walls.cap_drop.is_empty()).then(|| walls.cap_drop.clone()),
+        cap_add: (!walls.cap_add.is_empty()).then(|| walls.cap_add.clone()),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
         // An init process reaps what the command leaves behind and hands signals on.
         init: Some(true),
         ..Default::default()
     };
+    // kiln's own labels win: orphans are found by them.
+    let labels = walls.labels.iter().cloned().chain(order.labels).collect();
     ContainerCreateBody {
         image: Some(order.image.to_owned()),
-        user: inside.user.clone(),
+        user: walls.user.clone(),
         env: Some(order.env),
         entrypoint: order.entrypoint,
         cmd: (!order.cmd.is_empty()).then_some(order.cmd),
         working_dir: inside.mount.then(|| if order.dir.is_empty() { WORK.to_owned() } else { format!("{WORK}/{}", order.dir) }),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
-        labels: Some(order.labels),
+        labels: Some(labels),
         host_config: Some(host),
         ..Default::default()
+    }
+}
+
+fn bind(source: &std::path::Path, at: &str, read_only: bool) -> Mount {
+    Mount {
+        target: Some(at.to_owned()),
+        source: Some(source.to_string_lossy().into_owned()),
+        typ: Some(MountType::BIND),
+        read_only: Some(read_only),
+        ..Default::default()
+    }
+}
+
+/// A volume of the plan is made by `kiln up` and mounted by services alone; preflight refuses it in a task.
+fn mounted(mount: &isolation::Mount, root: &AbsPath) -> Option<Mount> {
+    match &mount.source {
+        MountSource::Project(path) => Some(bind(root.at(path).as_path(), &mount.at, mount.read_only)),
+        MountSource::Memory(size) => Some(Mount {
+            target: Some(mount.at.clone()),
+            typ: Some(MountType::TMPFS),
+            read_only: Some(mount.read_only),
+            tmpfs_options: Some(MountTmpfsOptions { size_bytes: size.and_then(|bytes| i64::try_from(bytes).ok()), ..Default::default() }),
+            ..Default::default()
+        }),
+        MountSource::Volume(_) => None,
     }
 }

@@ -3,11 +3,13 @@
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::id::TargetName;
 use crate::oci::reference::Reference;
+use crate::plan::isolation::Network;
 use crate::plan::names::{Names, Sort};
 use crate::plan::target::{Container, ContainerImage};
-use crate::syntax::document::Node;
+use crate::syntax::document::{Node, Scalar, Value};
 
-use super::view::{View, shown, size, was_written};
+use super::isolation::isolation;
+use super::view::{View, children, shown, was_written};
 
 /// A container; `None` when its image is not known, which is reported.
 pub(super) fn container(view: &View<'_, '_>, node: &Node, names: &Names) -> Option<Container> {
@@ -15,31 +17,23 @@ pub(super) fn container(view: &View<'_, '_>, node: &Node, names: &Names) -> Opti
         let fault = Diagnostic::plan("plan::arguments", "`container` needs an `image`", &node.name.span, "no image");
         view.cx.fault(fault.help("name an image of the plan, or a reference: `container { image \"alpine:3\" }`"));
     }
-    let image = view.child_text(node, "image").and_then(|(text, span)| named(view, names, &text, &span));
-    let memory = view.child_parsed(node, "memory", "plan::bad-size", size);
-    let cpus = view.child_parsed(node, "cpus", "plan::bad-value", cpus);
-    let cap_drop = view.child_texts(node, "cap-drop").into_iter().map(|(name, _)| name.to_uppercase()).collect();
+    let image = image(view, node, names);
     Some(Container {
-        image: match image? {
-            Named::Target(name) => ContainerImage::Target(name),
-            Named::Reference(reference) => ContainerImage::Reference(reference),
-        },
-        user: view.child_text(node, "user").map(|(text, _)| text),
-        read_only: view.flag(node, "read-only", false),
-        network: view.flag(node, "network", false),
-        memory,
-        cpus,
-        cap_drop,
-        mount: view.flag(node, "mount", true),
+        image: image?.0,
+        isolation: isolation(view, node, names, Network::None),
+        mount: !children(view.cx, node, "mount").any(|child| matches!(child.args.first(), Some(Value { scalar: Scalar::Bool(false), .. }))),
         span: node.name.span.clone(),
     })
 }
 
-fn cpus(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if number > 0.0 && number <= 4096.0 => Ok(number),
-        _ => Err(format!("`{}` is not a number of CPUs; write it like `1` or `0.5`", shown(text))),
-    }
+/// The image that a block names, with its place.
+pub(super) fn image(view: &View<'_, '_>, node: &Node, names: &Names) -> Option<(ContainerImage, Span)> {
+    let (text, span) = view.child_text(node, "image")?;
+    let image = match named(view, names, &text, &span)? {
+        Named::Target(name) => ContainerImage::Target(name),
+        Named::Reference(reference) => ContainerImage::Reference(reference),
+    };
+    Some((image, span))
 }
 
 /// What the name of an image stands for.

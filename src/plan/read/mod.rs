@@ -4,9 +4,11 @@
 
 pub(super) mod container;
 pub(super) mod image;
+pub(super) mod isolation;
 pub(super) mod policy;
 pub(super) mod project;
 pub(super) mod release;
+pub(super) mod service;
 pub(super) mod settings;
 pub(super) mod shape;
 pub(super) mod task;

@@ -5,7 +5,7 @@ use crate::base::words;
 use crate::oci::reference::Tag;
 use crate::plan::facts::Answer;
 use crate::plan::image::{ScanDef, TagRule};
-use crate::plan::names::Names;
+use crate::plan::names::{Names, Thing};
 use crate::plan::value::engine::slug;
 use crate::syntax::document::{Node, Value};
 
@@ -17,7 +17,7 @@ const RULES: &[&str] = &["semver", "branch", "sha"];
 /// A `scan` node.
 pub(super) fn scan(view: &View<'_, '_>, node: &Node, names: &Names) -> ScanDef {
     let policy = view.prop(node, "policy").and_then(|value| view.text(value));
-    ScanDef { policy: policy.filter(|(name, span)| names.policy(view.cx, name, span)), span: node.name.span.clone() }
+    ScanDef { policy: policy.filter(|(name, span)| names.knows(view.cx, Thing::Policy, name, span)), span: node.name.span.clone() }
 }
 
 /// The registries that an image is pushed to.
@@ -34,7 +34,7 @@ pub(super) fn pushes(view: &View<'_, '_>, node: &Node, names: &Names) -> Vec<(St
             view.cx.fault(fault.help("say under which names it can be pulled: `tag \"latest\"`, or `tag semver`"));
         }
         for (name, span) in view.texts(&child.args) {
-            if !names.registry(view.cx, &name, &span) {
+            if !names.knows(view.cx, Thing::Registry, &name, &span) {
                 continue;
             }
             if let Some((_, first)) = found.iter().find(|(known, _)| *known == name) {

@@ -34,7 +34,7 @@ pub(super) fn settings(view: &View<'_, '_>, node: &Node) -> Settings {
     }
 }
 
-fn user(text: &str) -> Result<String, String> {
+pub(super) fn user(text: &str) -> Result<String, String> {
     let part = |part: &str| !part.is_empty() && !part.contains([':', '\0', '\n', ' ', '/']);
     let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
     if part(user) && group.is_none_or(part) {
@@ -44,7 +44,7 @@ fn user(text: &str) -> Result<String, String> {
     }
 }
 
-fn signal(text: &str) -> Result<String, String> {
+pub(super) fn signal(text: &str) -> Result<String, String> {
     let named = text.strip_prefix("SIG").is_some_and(|rest| {
         !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || matches!(byte, b'+' | b'-'))
     });
@@ -76,7 +76,7 @@ fn ports(view: &View<'_, '_>, node: &Node) -> Vec<String> {
 }
 
 /// `label key="value"` and `label "key" "value"`, sorted by key.
-fn labels(view: &View<'_, '_>, node: &Node, name: &str) -> Vec<(String, String)> {
+pub(super) fn labels(view: &View<'_, '_>, node: &Node, name: &str) -> Vec<(String, String)> {
     let mut pairs = view.pairs(node, name, |key| {
         if key.is_empty() { Err(("is not a key".to_owned(), "a key has at least one character".to_owned())) } else { Ok(()) }
     });
@@ -99,7 +99,7 @@ fn labels(view: &View<'_, '_>, node: &Node, name: &str) -> Vec<(String, String)>
     pairs
 }
 
-fn health(view: &View<'_, '_>, node: &Node) -> Option<Health> {
+pub(super) fn health(view: &View<'_, '_>, node: &Node) -> Option<Health> {
     let (form, span) = view.text(&node.args[0])?;
     let words = &node.args[1..];
     let fault = |message: &str, at: &Value, help: &str| {

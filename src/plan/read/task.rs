@@ -1,12 +1,13 @@
 //! `task` nodes: one definition per matrix cell and platform.
 
-use crate::base::diagnostic::Diagnostic;
-use crate::base::id::Cell;
+use crate::base::diagnostic::{Diagnostic, Span};
+use crate::base::id::{Cell, TargetName};
 use crate::base::path::RelPath;
 use crate::base::platform::Platform;
+use crate::base::words;
 use crate::plan::cx::Cx;
 use crate::plan::expand::{Instance, cells};
-use crate::plan::names::Names;
+use crate::plan::names::{Names, Sort};
 use crate::plan::target::{Command, FileSet, Output, TaskCell};
 use crate::plan::value::bindings::ROOTS;
 use crate::plan::value::template::Place;
@@ -83,11 +84,35 @@ fn one(
         dir: view.child_text(node, "dir").and_then(|(text, span)| view.path(&text, &span)).unwrap_or_else(RelPath::root),
         shell: shell(view, node),
         container: view.child(node, "container").and_then(|child| container(view, child, names)),
+        exec_in: exec_in(view, node, names),
         timeout: view.child_parsed(node, "timeout", "plan::bad-duration", timeout),
         retry: view.child_parsed(node, "retry", "plan::bad-value", number(0, 100)).unwrap_or_default(),
         interactive: view.flag(node, "interactive", false),
         allow_failure: view.flag(node, "allow-failure", false),
         locks,
+    }
+}
+
+/// The service that the commands run in.
+fn exec_in(view: &View<'_, '_>, node: &Node, names: &Names) -> Option<(TargetName, Span)> {
+    let (text, span) = view.child_text(node, "exec-in")?;
+    if let Some(container) = view.child(node, "container") {
+        let fault =
+            Diagnostic::plan("plan::repeated", "its commands run in a service or in a container of their own", &span, "in a service");
+        view.cx.fault(fault.label(&container.name.span, "in a container of their own").help("leave one of them out"));
+    }
+    match names.sort(&text) {
+        Some(Sort::Service) => text.parse().ok().map(|name| (name, span)),
+        Some(sort) => {
+            let message = format!("`{}` is {}, not a service", shown(&text), words::with_article(sort.word()));
+            let fault = Diagnostic::plan("plan::not-a-service", message, &span, "not a service");
+            view.cx.fault(match names.services().as_slice() {
+                [] => fault.help("`exec-in` names a `service` of the plan; for a container of its own write `container { image \"…\" }`"),
+                services => fault.help(format!("services are: {}", services.join(", "))),
+            });
+            None
+        }
+        None => names.target(view.cx, &text, &span).and(None),
     }
 }
 
@@ -144,7 +169,7 @@ fn check_overlap(view: &View<'_, '_>, inputs: Option<&FileSet>, outputs: &[Outpu
     }
 }
 
-fn commands(view: &View<'_, '_>, node: &Node) -> Vec<Command> {
+pub(super) fn commands(view: &View<'_, '_>, node: &Node) -> Vec<Command> {
     let mut found = Vec::new();
     for child in node.children.iter().flatten().filter(|child| view.cx.is_good(child)) {
         match child.name.text.as_str() {
@@ -264,7 +289,7 @@ fn tools(view: &View<'_, '_>, node: &Node) -> Vec<String> {
     names
 }
 
-fn shell(view: &View<'_, '_>, node: &Node) -> Vec<String> {
+pub(super) fn shell(view: &View<'_, '_>, node: &Node) -> Vec<String> {
     let words: Option<Vec<Text>> = view.child(node, "shell").and_then(|child| view.all_texts(&child.args));
     match words.as_deref() {
         None | Some([]) => SHELL.iter().map(|word| (*word).to_owned()).collect(),

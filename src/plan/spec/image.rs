@@ -71,7 +71,7 @@ static ANNOTATION: NodeSpec = NodeSpec::new("annotation", "annotations of the ma
     .args(&[ArgSpec::maybe("key", Kind::Text, "the key"), ArgSpec::maybe("value", Kind::Scalar, "the value")])
     .other_props("the value of the annotation of this name");
 
-static HEALTHCHECK: NodeSpec =
+pub(super) static HEALTHCHECK: NodeSpec =
     NodeSpec::new("healthcheck", "how its health is checked: `exec \"/app\" \"check\"`, `run \"script\"` or `none`")
         .args(&[
             ArgSpec::one("form", Kind::Words(&["exec", "run", "none"]), "a program, a script, or no check"),
@@ -80,7 +80,7 @@ static HEALTHCHECK: NodeSpec =
         .props(HEALTH_PROPS)
         .once();
 
-static STOP_SIGNAL: NodeSpec =
+pub(super) static STOP_SIGNAL: NodeSpec =
     NodeSpec::single("stop-signal", "the signal that stops it", &[ArgSpec::one("signal", Kind::Scalar, "for instance `SIGINT`")]);
 
 static ENTRYPOINT: NodeSpec = NodeSpec::single(

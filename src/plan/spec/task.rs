@@ -1,5 +1,6 @@
 //! What may stand in a `task`, and what tasks and images share.
 
+use super::container::CONTAINER;
 use super::{ArgSpec, Kind, NodeSpec, PropSpec};
 
 pub(super) static DOC: NodeSpec =
@@ -11,13 +12,13 @@ pub(super) static ENV: NodeSpec = NodeSpec::new("env", "environment variables; a
 pub(super) static NEEDS: NodeSpec = NodeSpec::new("needs", "targets that must end well first").args(&[ArgSpec::some(
     "target",
     Kind::Target,
-    "a task, an image or a group",
+    "a task, an image, a service or a group",
 )]);
 
 pub(super) static AFTER: NodeSpec = NodeSpec::new("after", "targets that must end first, if they take part").args(&[ArgSpec::some(
     "target",
     Kind::Target,
-    "a task, an image or a group",
+    "a task, an image, a service or a group",
 )]);
 
 pub(super) static PLATFORMS: NodeSpec = NodeSpec::single(
@@ -57,6 +58,7 @@ pub(super) static TASK: NodeSpec =
             &RUN,
             &EXEC,
             &CONTAINER,
+            &EXEC_IN,
             &TIMEOUT,
             &RETRY,
             &INTERACTIVE,
@@ -90,17 +92,23 @@ static TOOLS: NodeSpec =
 
 static DIR: NodeSpec = NodeSpec::single("dir", "where it runs", &[ArgSpec::one("path", Kind::Path, "a folder of the project")]);
 
-static SHELL: NodeSpec = NodeSpec::single(
+pub(super) static SHELL: NodeSpec = NodeSpec::single(
     "shell",
     "the shell for `run`; the script follows as the last argument",
     &[ArgSpec::one("program", Kind::Text, "the program"), ArgSpec::any("option", Kind::Text, "its options")],
 );
 
-static RUN: NodeSpec =
+pub(super) static RUN: NodeSpec =
     NodeSpec::new("run", "a script, handed to the shell as it is written").args(&[ArgSpec::one("script", Kind::Script, "the script")]);
 
-static EXEC: NodeSpec = NodeSpec::new("exec", "a program with its arguments, without a shell")
+pub(super) static EXEC: NodeSpec = NodeSpec::new("exec", "a program with its arguments, without a shell")
     .args(&[ArgSpec::one("program", Kind::Scalar, "the program"), ArgSpec::any("argument", Kind::Scalar, "its arguments")]);
+
+static EXEC_IN: NodeSpec = NodeSpec::single(
+    "exec-in",
+    "the running service that its commands run in",
+    &[ArgSpec::one("service", Kind::Target, "a `service` of the plan, which is started and healthy before")],
+);
 
 static TIMEOUT: NodeSpec =
     NodeSpec::single("timeout", "after which it is stopped", &[ArgSpec::one("time", Kind::Duration, "a length of time")]);
@@ -117,29 +125,6 @@ static LOCK: NodeSpec = NodeSpec::new("lock", "tasks that share a lock never run
     Kind::Text,
     "the name of the lock",
 )]);
-
-static CONTAINER: NodeSpec = NodeSpec::new("container", "the container that its commands run in")
-    .children(&[&CONTAINER_IMAGE, &USER, &READ_ONLY, &NETWORK, &MEMORY, &CPUS, &CAP_DROP, &MOUNT], &["volume", "port", "secret"])
-    .once();
-
-static CONTAINER_IMAGE: NodeSpec = NodeSpec::single(
-    "image",
-    "what it is made of",
-    &[ArgSpec::one("image", Kind::Text, "an image of the plan, or a reference that the daemon has or can pull")],
-);
-
-static READ_ONLY: NodeSpec = NodeSpec::flag("read-only", "the root file system is read-only");
-
-static NETWORK: NodeSpec = NodeSpec::flag("network", "it has a network; off unless asked");
-
-static MEMORY: NodeSpec = NodeSpec::single("memory", "the memory limit", &[ArgSpec::one("size", Kind::Size, "the limit")]);
-
-static CPUS: NodeSpec = NodeSpec::single("cpus", "the CPU limit", &[ArgSpec::one("number", Kind::Number, "for instance `1.5`")]);
-
-static CAP_DROP: NodeSpec =
-    NodeSpec::new("cap-drop", "capabilities that are dropped").args(&[ArgSpec::some("capability", Kind::Text, "`ALL`, or a name")]);
-
-static MOUNT: NodeSpec = NodeSpec::flag("mount", "the project is mounted at `/work`; on unless turned off");
 
 /// Properties of both health check forms.
 pub(super) const HEALTH_PROPS: &[PropSpec] = &[

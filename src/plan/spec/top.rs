@@ -1,14 +1,15 @@
 //! What may stand at the top of a plan, and in `each`.
 
 use super::image::IMAGE;
+use super::service::{NETWORK, SERVICE, VOLUME};
 use super::task::{DOC, ENV, TASK};
 use super::{ArgSpec, Children, Kind, NodeSpec, PropSpec};
 use crate::plan::policy::Rule;
 
 /// The nodes at the top of a plan.
 pub static TOP: Children = Children::Known {
-    nodes: &[&KILN, &PROJECT, &LET, &PARAM, &ENV, &REGISTRY, &POLICY, &GROUP, &EACH, &TASK, &IMAGE],
-    later: &["service", "secret", "include", "template", "use", "profile", "env-file", "pool", "cache", "shell", "network", "volume"],
+    nodes: &[&KILN, &PROJECT, &LET, &PARAM, &ENV, &REGISTRY, &POLICY, &GROUP, &EACH, &TASK, &IMAGE, &SERVICE, &NETWORK, &VOLUME],
+    later: &["secret", "include", "template", "use", "profile", "env-file", "pool", "cache", "shell"],
 };
 
 static KILN: NodeSpec =
@@ -23,7 +24,7 @@ static PROJECT: NodeSpec = NodeSpec::new("project", "what the plan is about")
 static DEFAULT: NodeSpec = NodeSpec::single(
     "default",
     "the targets that `kiln run` runs when none is named",
-    &[ArgSpec::some("target", Kind::Target, "a task, an image or a group")],
+    &[ArgSpec::some("target", Kind::Target, "a task, an image, a service or a group")],
 );
 
 static LET: NodeSpec = NodeSpec::new("let", "a value under a name: one argument is a text, several are a list, a block is a map")
@@ -90,7 +91,7 @@ static ALLOW: NodeSpec = NodeSpec::new("allow", "paths in the image that the fil
     .props(&[PropSpec::required("reason", Kind::Text, "why")]);
 
 static GROUP: NodeSpec = NodeSpec::new("group", "a name for several targets")
-    .args(&[ArgSpec::one("name", Kind::Name, "its name"), ArgSpec::some("target", Kind::Target, "a task, an image or a group")])
+    .args(&[ArgSpec::one("name", Kind::Name, "its name"), ArgSpec::some("target", Kind::Target, "a task, an image, a service or a group")])
     .children(&[&DOC], &[]);
 
 static EACH: NodeSpec = NodeSpec::new("each", "the targets in its block, once for every value")
@@ -98,4 +99,4 @@ static EACH: NodeSpec = NodeSpec::new("each", "the targets in its block, once fo
         ArgSpec::one("variable", Kind::Name, "the name of the value inside the block"),
         ArgSpec::some("value", Kind::Scalar, "a value"),
     ])
-    .children(&[&TASK, &IMAGE, &GROUP, &EACH], &["service", "use"]);
+    .children(&[&TASK, &IMAGE, &SERVICE, &GROUP, &EACH], &["use"]);
