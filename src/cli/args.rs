@@ -94,6 +94,9 @@ pub enum Command {
         /// The step, as the run printed it
         step: String,
     },
+    /// Looks after the store of results
+    #[command(subcommand)]
+    Cache(super::cache::Cache),
     /// Explains the code of a fault
     Explain {
         /// For instance `plan::circle`

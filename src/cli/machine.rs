@@ -68,7 +68,7 @@ pub fn still(settings: &Settings, plan: &Plan) -> Result<Machine, Diagnostic> {
 }
 
 fn stat_file(settings: &Settings) -> AbsPath {
-    settings.project().join("files")
+    settings.project().join(super::settings::STATS)
 }
 
 /// Hosts that the plan allows to speak without TLS.

@@ -2,6 +2,7 @@
 
 mod against;
 mod args;
+mod cache;
 mod check;
 mod codes;
 #[cfg(feature = "docker")]
@@ -17,6 +18,7 @@ mod machine;
 mod open;
 mod output;
 mod plan;
+mod projects;
 mod run;
 mod settings;
 mod sources;
@@ -69,7 +71,7 @@ fn read(words: &[OsString]) -> Result<Cli, clap::Error> {
 
 fn command(cli: Cli, output: &Output) -> u8 {
     let Cli { global, command } = cli;
-    // These two need no plan.
+    // These need no plan.
     match &command {
         Some(Command::Explain { code }) => return explain::explain(output, code),
         Some(Command::Schema) => {
@@ -78,6 +80,10 @@ fn command(cli: Cli, output: &Output) -> u8 {
         }
         _ => {}
     }
+    let command = match command {
+        Some(Command::Cache(command)) => return cache::run(&global, output, command).unwrap_or_else(|faults| output.faults(faults)),
+        other => other,
+    };
     let settings = match settings::resolve(&global) {
         Ok(settings) => settings,
         Err(fault) => return output.faults(fault.into()),
@@ -91,7 +97,7 @@ fn command(cli: Cli, output: &Output) -> u8 {
         Some(Command::Graph { targets, format }) => graph::graph(&settings, output, &targets, format),
         Some(Command::Load { image, name, how }) => load::load(&settings, output, &image, name, &how),
         Some(Command::Log { step }) => log::log(&settings, output, &step),
-        Some(Command::Explain { .. } | Command::Schema) => Ok(0),
+        Some(Command::Cache(_) | Command::Explain { .. } | Command::Schema) => Ok(0),
         // `read` has made it a `run`.
         Some(Command::Targets(words)) => {
             Err(Diagnostic::new(Class::Usage, "cli::arguments", format!("`{}` is no command", words.join(" "))).into())

@@ -25,9 +25,11 @@ use crate::sys::terminal::Screen;
 use crate::sys::{clock, random};
 
 use super::args::{How, Run};
+use super::cache;
 use super::machine::{self, All};
 use super::open::{self, Opened, World};
 use super::output::Output;
+use super::projects;
 use super::settings::Settings;
 
 /// # Errors
@@ -64,6 +66,7 @@ pub fn carry_out(
     let run = record::run_id(clock::now(), random::bits());
     let reporter = Arc::new(Reporter::start(renderer(output, opened, &selection, &history, how, jobs)).map_err(system("cli::no-thread"))?);
     let mut listeners: Vec<Arc<dyn Listener>> = Vec::new();
+    projects::note(&project, &settings.root);
     let recorder = begin(&project, &run, &history)
         .map_err(|fault| reporter.event(Event::Notice { step: None, text: format!("this run is not recorded: {fault}") }))
         .ok();
@@ -77,6 +80,7 @@ pub fn carry_out(
         if lent { screen.pause() } else { screen.resume() }
     });
     let machine = Arc::new(machine::machine(settings, &opened.plan, run, Arc::new(All(listeners)), cancel.clone(), pause)?);
+    machine.store.keep_what_is_found();
     let request = Request {
         graph: Arc::clone(&opened.graph),
         selection,
@@ -108,6 +112,7 @@ pub fn carry_out(
         reporter.event(Event::Notice { step: None, text: format!("the record of this run has a gap: {fault}") });
     }
     reporter.finish();
+    cache::collect_daily(&machine.store, &settings.cache);
     // Threads that only wait (a slow disk, a dead server) do not keep kiln from ending.
     runtime.shutdown_background();
     Ok((code(&end?, &wishes), machine))

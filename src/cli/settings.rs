@@ -11,6 +11,10 @@ use super::sources;
 
 /// The name of a plan.
 pub const PLAN: &str = "build.kdl";
+/// The folder below the cache folder that holds one folder per project.
+pub const PROJECTS: &str = "projects";
+/// The file of a project's folder that holds what is known of its files.
+pub const STATS: &str = "files";
 
 /// Where things are.
 #[derive(Debug, Clone)]
@@ -83,6 +87,23 @@ fn cache(global: &Global, here: &AbsPath) -> Result<AbsPath, Diagnostic> {
     })
 }
 
+/// The cache folder alone, for commands that need no plan.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn cache_folder(global: &Global) -> Result<AbsPath, Diagnostic> {
+    let here = env::current_dir().map_err(|error| {
+        Diagnostic::new(Class::Environment, "cli::no-directory", format!("the working directory cannot be found: {error}"))
+    })?;
+    cache(global, &here)
+}
+
+/// The store below a cache folder.
+#[must_use]
+pub fn store_below(cache: &AbsPath) -> AbsPath {
+    cache.join("store")
+}
+
 impl Settings {
     /// The place of the plan in the project; `None` when it lies elsewhere.
     #[must_use]
@@ -95,7 +116,7 @@ impl Settings {
     /// The store that all projects of the user share.
     #[must_use]
     pub fn store(&self) -> AbsPath {
-        self.cache.join("store")
+        store_below(&self.cache)
     }
 
     /// What kiln remembers of this project on this machine: the journal and the stat cache.
@@ -103,6 +124,6 @@ impl Settings {
     pub fn project(&self) -> AbsPath {
         use std::os::unix::ffi::OsStrExt as _;
         let name = crate::base::digest::Digest::<crate::base::digest::Blake3>::of(Path::new(self.root.as_path()).as_os_str().as_bytes());
-        self.cache.join("projects").join(&name.hex()[..24])
+        self.cache.join(PROJECTS).join(&name.hex()[..24])
     }
 }

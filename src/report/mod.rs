@@ -2,6 +2,7 @@
 //! In: values, and a stream to write on. Out: bytes on that stream. Never: decides, reads the store, asks the clock
 //! (only [`reporter`] does, and hands the time on as a number).
 
+pub mod cache;
 pub mod canvas;
 pub mod diagnostic;
 pub mod diff;

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use crate::base::digest::{ActionKey, Algorithm, Blake3, Digest, Sha256};
 use crate::base::path::AbsPath;
+use crate::base::time::Moment;
 use crate::sys::file::{self, FileError};
 use crate::sys::stat::Stat;
 
@@ -23,10 +24,20 @@ pub struct Stats {
     pub blobs: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Those among them that belong to images, which other programs know by the same digests.
+    pub image_blobs: u64,
+    /// Their bytes.
+    pub image_bytes: u64,
     /// Recorded results.
     pub records: u64,
+    /// Their bytes.
+    pub record_bytes: u64,
+    /// When the result that was not used for longest was last used.
+    pub oldest: Option<Moment>,
     /// Files that were found damaged and set aside within the last week.
     pub damaged: u64,
+    /// When the store was last collected.
+    pub collected: Option<Moment>,
 }
 
 /// What a full check found.
@@ -36,8 +47,10 @@ pub struct Health {
     pub blobs: u64,
     /// Records that were read.
     pub records: u64,
-    /// Blobs and records whose bytes were wrong, sorted. They are set aside now.
+    /// Blobs whose bytes were wrong, sorted. They are set aside now.
     pub damaged: Vec<String>,
+    /// Keys of records whose bytes were wrong, sorted. They are set aside now.
+    pub damaged_results: Vec<ActionKey>,
     /// Keys of records that name a blob which is not there, sorted. Their steps run again when they are needed.
     pub incomplete: Vec<ActionKey>,
 }
@@ -49,19 +62,32 @@ impl Store {
     /// [`StoreError::File`].
     pub fn stats(&self) -> Result<Stats, StoreError> {
         let base = self.layout().base();
+        let moment = |nanos: i128| Moment(i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX));
         let mut stats = Stats::default();
         for name in [Blake3::NAME, Sha256::NAME] {
-            for (path, _) in self.listed(&base.join("blobs").join(name))? {
-                // Another process may take a blob away meanwhile.
-                if let Some(metadata) = file::optional(file::status(&path))? {
-                    stats.blobs += 1;
-                    stats.bytes += metadata.len();
+            for status in self.looked(&base.join("blobs").join(name))? {
+                stats.blobs += 1;
+                stats.bytes += status.size;
+                if name == Sha256::NAME {
+                    stats.image_blobs += 1;
+                    stats.image_bytes += status.size;
                 }
             }
         }
-        stats.records = self.listed(&base.join("actions"))?.len() as u64;
+        for status in self.looked(&base.join("actions"))? {
+            stats.records += 1;
+            stats.record_bytes += status.size;
+            stats.oldest = Some(stats.oldest.unwrap_or(moment(i128::MAX)).min(moment(status.modified)));
+        }
         stats.damaged = file::names(base.join("damaged"))?.len() as u64;
+        stats.collected = file::status(self.layout().stamp()).ok().map(|status| moment(Stat::of(&status).modified));
         Ok(stats)
+    }
+
+    /// What the kernel says of the files below a folder of the store. Another process may take one away meanwhile.
+    fn looked(&self, folder: &AbsPath) -> Result<Vec<Stat>, StoreError> {
+        let look = |(path, _): (AbsPath, String)| Ok(file::optional(file::status(&path))?.map(|status| Stat::of(&status)));
+        self.listed(folder)?.into_par_iter().filter_map(|one| look(one).transpose()).collect()
     }
 
     /// Reads every blob and every record; sets aside what is damaged.
@@ -72,21 +98,30 @@ impl Store {
         let mut health = Health::default();
         self.verify_blobs::<Blake3>(&mut health)?;
         self.verify_blobs::<Sha256>(&mut health)?;
-        for (path, hex) in self.listed(&self.layout().base().join("actions"))? {
-            let Ok(key) = Digest::<Blake3>::from_hex(&hex).map(ActionKey) else { continue };
-            let Some(before) = file::optional(file::status(&path))? else { continue };
-            let Some(sound) = file::optional(record::sound(&path, key))? else { continue };
+        let check = |(path, hex): &(AbsPath, String)| -> Result<Option<(ActionKey, Sound)>, StoreError> {
+            let Ok(key) = Digest::<Blake3>::from_hex(hex).map(ActionKey) else { return Ok(None) };
+            let Some(before) = file::optional(file::status(path))? else { return Ok(None) };
+            let Some(sound) = file::optional(record::sound(path, key))? else { return Ok(None) };
+            Ok(Some(match sound {
+                None => {
+                    self.layout().set_aside(path, &Stat::of(&before));
+                    (key, Sound::Damaged)
+                }
+                Some(result) if !self.holds(&result) => (key, Sound::Incomplete),
+                Some(_) => (key, Sound::Whole),
+            }))
+        };
+        let listed = self.listed(&self.layout().base().join("actions"))?;
+        for (key, sound) in listed.par_iter().filter_map(|one| check(one).transpose()).collect::<Result<Vec<_>, _>>()? {
             health.records += 1;
             match sound {
-                None => {
-                    self.layout().set_aside(&path, &Stat::of(&before));
-                    health.damaged.push(format!("the result of {key}"));
-                }
-                Some(result) if !self.holds(&result) => health.incomplete.push(key),
-                Some(_) => {}
+                Sound::Damaged => health.damaged_results.push(key),
+                Sound::Incomplete => health.incomplete.push(key),
+                Sound::Whole => {}
             }
         }
         health.damaged.sort();
+        health.damaged_results.sort();
         health.incomplete.sort();
         Ok(health)
     }
@@ -112,7 +147,7 @@ impl Store {
     }
 
     /// The files in the folders `00` to `ff` below `folder`, each with its 64 digits.
-    fn listed(&self, folder: &AbsPath) -> Result<Vec<(AbsPath, String)>, StoreError> {
+    pub(super) fn listed(&self, folder: &AbsPath) -> Result<Vec<(AbsPath, String)>, StoreError> {
         let mut found = Vec::new();
         for shard in file::optional(file::names(folder))?.unwrap_or_default() {
             let place = folder.join(OsStr::from_bytes(&shard));
@@ -123,4 +158,11 @@ impl Store {
         }
         Ok(found)
     }
+}
+
+/// What a check says of a record.
+enum Sound {
+    Whole,
+    Incomplete,
+    Damaged,
 }

@@ -1,7 +1,7 @@
 //! Where things lie in the store's folder, and whether that folder is safe to use.
 //!
-//! `v1/blobs/<algorithm>/<2 digits>/<62 digits>`, `v1/actions/<2>/<62>`, `v1/tmp`, `v1/locks`, `v1/damaged`. Another layout
-//! gets another version beside this one, so that an older kiln finds its own store as it left it.
+//! `docs/store.md` describes every file. Another layout gets another version beside this one, so that an older kiln finds
+//! its own store as it left it.
 //! In: a folder. Out: places. Never: a store that another user could write to, or that a link stands for.
 
 use std::os::unix::fs::MetadataExt as _;
@@ -17,6 +17,12 @@ use crate::sys::{clock, stat};
 use super::blob::StoreError;
 
 const DAY_MS: i64 = 86_400_000;
+/// The folder of this version below a store's folder.
+pub const VERSION: &str = "v1";
+/// The folders that are there from the beginning.
+pub const FOLDERS: &[&str] = &["tmp", "locks", "leases", "damaged"];
+/// The file whose time says when the store was last collected.
+const STAMP: &str = "collected";
 
 /// The folder of this version below a store's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +38,10 @@ impl Layout {
         {
             file::create_dirs(above)?;
         }
-        let base = root.join("v1");
+        let base = root.join(VERSION);
         own_folder(&root, 0o022)?;
         own_folder(&base, 0o077)?;
-        for name in ["tmp", "locks", "damaged"] {
+        for name in FOLDERS {
             file::create_private_dir(base.join(name)).map(drop)?;
         }
         let layout = Self(base);
@@ -57,6 +63,21 @@ impl Layout {
 
     pub(super) fn lock(&self, key: ActionKey) -> AbsPath {
         self.0.join("locks").join(key.0.hex())
+    }
+
+    /// The folder of files that say which kilns run.
+    pub(super) fn leases(&self) -> AbsPath {
+        self.0.join("leases")
+    }
+
+    /// What the one who collects holds.
+    pub(super) fn collecting(&self) -> AbsPath {
+        self.0.join("collecting")
+    }
+
+    /// The file whose time says when the store was last collected.
+    pub(super) fn stamp(&self) -> AbsPath {
+        self.0.join(STAMP)
     }
 
     /// The folder of files that nobody sees yet.
@@ -99,7 +120,7 @@ impl Layout {
 
     /// Clears what dead processes left: temporary files after a day, locks that nobody holds, damaged files after a week.
     fn sweep(&self, now_ms: i64) {
-        for (folder, age) in [("tmp", DAY_MS), ("locks", DAY_MS), ("damaged", 7 * DAY_MS)] {
+        for (folder, age) in [("tmp", DAY_MS), ("locks", DAY_MS), ("leases", DAY_MS), ("damaged", 7 * DAY_MS)] {
             let folder = self.0.join(folder);
             for name in file::names(&folder).unwrap_or_default() {
                 let path = folder.join(Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&name)));
@@ -107,7 +128,7 @@ impl Layout {
                 if i128::from(now_ms - age) * 1_000_000 < Stat::of(&metadata).changed {
                     continue;
                 }
-                if folder.as_path().ends_with("locks") {
+                if folder.as_path().ends_with("locks") || folder.as_path().ends_with("leases") {
                     // Taking a lock and giving it back removes its file; one that is held stays.
                     let _ = Lock::try_take(&path);
                 } else {

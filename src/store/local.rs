@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::base::digest::{Algorithm, Digest, Hasher};
 use crate::base::path::AbsPath;
@@ -12,6 +12,7 @@ use crate::sys::stat::Stat;
 
 use super::blob::{BlobReader, BlobWriter, StoreError};
 use super::layout::Layout;
+use super::lease::Lease;
 
 /// A store below one directory. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub struct Store {
     layout: Layout,
     /// The blobs that this process has brought to the disk, or found there when it did.
     durable: Arc<Mutex<HashSet<AbsPath>>>,
+    /// Says to who collects that this process runs.
+    pub(super) lease: Arc<OnceLock<Lease>>,
 }
 
 impl Store {
@@ -30,7 +33,7 @@ impl Store {
     /// [`StoreError::Unsafe`] when the directory is a link or another user's; [`StoreError::File`].
     pub fn open(root: AbsPath) -> Result<Self, StoreError> {
         let (root, layout) = Layout::open(&root)?;
-        Ok(Self { root, layout, durable: Arc::default() })
+        Ok(Self { root, layout, durable: Arc::default(), lease: Arc::default() })
     }
 
     /// The directory.
@@ -50,12 +53,15 @@ impl Store {
         self.layout.blob(digest)
     }
 
-    /// The size of a blob, when it is there. Looks, but does not read.
+    /// The size of a blob, when it is there. Looks, but does not read. A blob that was found stays for as long as this
+    /// process has a lease.
     #[must_use]
     pub fn size_of<A: Algorithm>(&self, digest: Digest<A>) -> Option<u64> {
-        let size = file::status(self.blob_path(digest)).ok().filter(std::fs::Metadata::is_file)?.len();
+        let place = self.blob_path(digest);
+        let status = file::status(&place).ok().filter(std::fs::Metadata::is_file)?;
+        let size = status.len();
         // A file that a power cut emptied is no blob.
-        (size > 0 || digest == Digest::of(b"")).then_some(size)
+        ((size > 0 || digest == Digest::of(b"")) && self.hold(&place, &status)).then_some(size)
     }
 
     /// A folder for files that become blobs soon; what dead processes left there is removed with time.

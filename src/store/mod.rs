@@ -3,9 +3,12 @@
 
 pub mod blob;
 pub mod claim;
+pub mod collect;
+pub mod doctor;
 pub mod health;
 pub mod layer_reader;
-mod layout;
+pub mod layout;
+pub mod lease;
 mod left;
 pub mod local;
 pub mod outputs;

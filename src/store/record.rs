@@ -30,6 +30,7 @@ struct Named {
 
 impl Store {
     /// The recorded result of an action, when there is one. Whether its blobs are there is for [`Store::holds`] to say.
+    /// A result that was found stays, with its blobs, for as long as this process has a lease.
     ///
     /// # Errors
     /// [`StoreError::File`] when the disk fails; a damaged record is no record and is set aside.
@@ -40,7 +41,7 @@ impl Store {
         if result.is_none() {
             self.layout().set_aside(&place, &Stat::of(&before));
         }
-        Ok(result)
+        Ok(result.filter(|_| self.hold(&place, &before)))
     }
 
     /// Records the result of an action, in place of an earlier one. The blobs that it names are on the disk before it is.

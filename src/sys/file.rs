@@ -226,6 +226,44 @@ pub fn remove(path: impl AsRef<Path>) -> Result<(), FileError> {
     at("remove", path.as_ref(), fs::remove_file(path.as_ref()))
 }
 
+/// Renames, and leaves what stands at `to`; says whether the place was free.
+///
+/// # Errors
+/// [`FileError`].
+pub fn rename_new(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<bool, FileError> {
+    let (from, to) = (from.as_ref(), to.as_ref());
+    // A second name can only be given where none is. It works on every file system that has hard links.
+    match fs::hard_link(from, to) {
+        Ok(()) => remove(from).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(cause) => Err(FileError { act: "rename", path: to.to_owned(), cause }),
+    }
+}
+
+/// Sets the times of a file to now, by the clock of its file system. Links are not followed.
+///
+/// # Errors
+/// [`FileError`].
+pub fn touch(path: impl AsRef<Path>) -> Result<(), FileError> {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    let times = Timestamps { last_access: now, last_modification: now };
+    let set = rustix::fs::utimensat(CWD, path.as_ref(), &times, AtFlags::SYMLINK_NOFOLLOW);
+    at("set the times of", path.as_ref(), set.map_err(io::Error::from))
+}
+
+/// Removes an empty folder; says whether it was there and empty.
+///
+/// # Errors
+/// [`FileError`] for all but a folder that is gone or holds something.
+pub fn remove_empty_dir(path: impl AsRef<Path>) -> Result<bool, FileError> {
+    match fs::remove_dir(path.as_ref()) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Ok(false),
+        Err(error) => at("remove folder", path, Err(error)),
+    }
+}
+
 /// Sets the permission bits.
 ///
 /// # Errors

@@ -67,6 +67,14 @@ impl Drop for Lock {
     }
 }
 
+/// Whether somebody holds the lock at `path` now. Takes nothing: who asks for the lock meanwhile gets it.
+#[must_use]
+pub fn is_held(path: impl AsRef<Path>) -> bool {
+    let flags = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+    let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(path.as_ref()) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
 fn open(path: &Path) -> Result<File, FileError> {
     let flags = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
     at("lock", path, OpenOptions::new().read(true).write(true).create(true).mode(0o600).custom_flags(flags).open(path))
@@ -115,7 +123,11 @@ mod tests {
         let held = Lock::try_take(&path).unwrap();
         assert!(held.is_some());
         assert!(Lock::try_take(&path).unwrap().is_none());
+        assert!(is_held(&path));
         drop(held);
+        assert!(!is_held(&path));
+        fs::write(&path, "").unwrap();
+        assert!(!is_held(&path), "a file alone is no lock");
         assert!(Lock::try_take(&path).unwrap().is_some());
     }
 

@@ -1,8 +1,10 @@
 //! The only door to the machine: files, clock, environment, programs.
 //! In: absolute paths and plain values. Out: bytes, or an error that carries the path and the act. Never: a decision.
 
+pub mod background;
 pub mod cancel;
 pub mod clock;
+pub mod disk;
 pub mod env;
 pub mod exit;
 pub mod file;

@@ -9,6 +9,7 @@
 )]
 
 mod architecture;
+mod collect;
 mod crash;
 mod declarations;
 mod docker;
