@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::why::Why;
@@ -45,6 +46,12 @@ pub struct Global {
     /// Where results are kept [default: the user's cache folder]
     #[arg(long, global = true, env = "KILN_CACHE_DIR", value_name = "DIR", hide_env_values = true)]
     pub cache_dir: Option<PathBuf>,
+    /// Refuses whatever the lock does not pin, and never writes it
+    #[arg(long, global = true, env = "KILN_FROZEN", value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    pub frozen: bool,
+    /// Opens no connection: what is pinned and in the store is used, anything else is a fault
+    #[arg(long, global = true, env = "KILN_OFFLINE", value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    pub offline: bool,
 }
 
 /// When to use colour.
@@ -89,6 +96,8 @@ pub enum Command {
         #[command(flatten)]
         how: How,
     },
+    /// Pins what the plan names and what can move: base images by tag
+    Lock(LockHow),
     /// Prints the log of a step's last run
     Log {
         /// The step, as the run printed it
@@ -133,6 +142,17 @@ pub struct How {
     /// Also lists cached steps and prints every log
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+/// Options of `lock`.
+#[derive(Debug, Args)]
+pub struct LockHow {
+    /// Asks anew what these names mean, or all of them
+    #[arg(long, value_name = "NAME", num_args = 0..)]
+    pub update: Option<Vec<String>>,
+    /// Writes nothing; exit code 1 when a pin would change
+    #[arg(long, conflicts_with = "update")]
+    pub check: bool,
 }
 
 /// Options of `plan`.

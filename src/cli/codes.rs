@@ -49,6 +49,31 @@ pub const CODES: &[(&str, &str)] = &[
     ("load::no-docker", "This kiln was built without the feature `docker`."),
     ("load::no-image", "`kiln load` takes an image of the plan, not a task or a group."),
     ("load::several", "The image has a matrix: name one cell, `kiln load 'web[variant=slim]'`."),
+    (
+        "lock::bad-pin",
+        "A line of the lock is no pin. `kiln lock` alone writes this file, one line for each thing: `image \"NAME:TAG\" digest=…`, the same with `platform=`, `include \"SOURCE\" digest=…`, `tool \"NAME\" version=…`.",
+    ),
+    (
+        "lock::conflict",
+        "The lock still holds the marks of a merge. Remove the marks and keep the lines of both sides; where one name then has two digests, keep one. `kiln lock` does the rest.",
+    ),
+    ("lock::disk", "The lock stands beside the plan and could not be written or read there: missing rights, or a full disk."),
+    ("lock::edition", "The first line of a lock is `lock 1`, the edition of its format. A newer kiln may write a newer one."),
+    ("lock::frozen", "With --frozen, or KILN_FROZEN, the lock is never written. `kiln lock --check` only looks."),
+    ("lock::survey", "Asking a registry ended in a way that cannot be. This is a bug; please report it."),
+    ("lock::twice", "A name is pinned to two things, as a merge of two branches may leave it. Keep one of the lines and run `kiln lock`."),
+    (
+        "lock::unknown-name",
+        "`kiln lock --update NAME` takes what the plan names and what can move: an image (`alpine:3.20`), a repository with every tag of it (`alpine`), the name or source of a remote include, or a tool.",
+    ),
+    (
+        "lock::unpinned",
+        "An image is named by a tag that the lock does not pin, so it may be another one tomorrow. `kiln lock` pins it and changes no other pin. With --frozen this is a fault; without, a warning as long as there is a lock.",
+    ),
+    (
+        "lock::unreadable",
+        "The lock is beside the plan, but cannot be read: it is no regular file, too large, or this user may not read it.",
+    ),
     ("log::none", "A step has a log when it has run on this machine and printed something."),
     ("log::store", "The log is recorded, but the store could not give it."),
     (
@@ -78,6 +103,10 @@ pub const CODES: &[(&str, &str)] = &[
         "The registry sent other bytes than the digest says. Nothing of it was kept. A proxy or a mirror on the way may change content.",
     ),
     ("registry::missing", "The registry has no such repository, tag or digest, or hides it from strangers."),
+    (
+        "registry::offline",
+        "With --offline no connection is opened: images must be pinned by kiln.lock or by a digest, and be in the store of this machine. One run without --offline brings them there.",
+    ),
     ("registry::platform", "The image has no build for the platform that was asked for; the message lists those it has."),
     ("registry::protocol", "The registry answered with something that the distribution specification does not allow."),
     (

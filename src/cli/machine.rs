@@ -48,13 +48,8 @@ pub fn machine(
     cancel: Cancel,
     screen: Box<dyn Fn(bool) + Send + Sync>,
 ) -> Result<Machine, Diagnostic> {
-    let store = Store::open(settings.store()).map_err(|error| {
-        Diagnostic::new(Class::Environment, "store::open", error.to_string())
-            .help("KILN_CACHE_DIR, or --cache-dir, names another folder for results")
-    })?;
-    let mut options = Options::new(Arc::new(ConfigFiles::of_machine()));
-    options.insecure_hosts = insecure(plan);
-    let registries = Session::new(options, Arc::new(StoreBlobs(store.clone())));
+    let store = store(settings)?;
+    let registries = connections(settings, plan, &store);
     let stats = StatCache::open(stat_file(settings));
     Ok(Machine { root: settings.root.clone(), store, stats, listener, cancel, run, registries, screen })
 }
@@ -65,6 +60,28 @@ pub fn machine(
 /// As [`machine`].
 pub fn still(settings: &Settings, plan: &Plan) -> Result<Machine, Diagnostic> {
     machine(settings, plan, record::run_id(clock::now(), 0), Arc::new(Nobody), Cancel::new(), Box::new(|_| {}))
+}
+
+/// Connections to registries without a run.
+///
+/// # Errors
+/// A [`Diagnostic`] of class `Environment`.
+pub fn session(settings: &Settings, plan: &Plan) -> Result<Session, Diagnostic> {
+    Ok(connections(settings, plan, &store(settings)?))
+}
+
+fn store(settings: &Settings) -> Result<Store, Diagnostic> {
+    Store::open(settings.store()).map_err(|error| {
+        Diagnostic::new(Class::Environment, "store::open", error.to_string())
+            .help("KILN_CACHE_DIR, or --cache-dir, names another folder for results")
+    })
+}
+
+fn connections(settings: &Settings, plan: &Plan, store: &Store) -> Session {
+    let mut options = Options::new(Arc::new(ConfigFiles::of_machine()));
+    options.insecure_hosts = insecure(plan);
+    options.offline = settings.offline;
+    Session::new(options, Arc::new(StoreBlobs(store.clone())))
 }
 
 fn stat_file(settings: &Settings) -> AbsPath {

@@ -13,10 +13,12 @@ mod facts;
 mod graph;
 mod list;
 mod load;
+mod lock;
 mod log;
 mod machine;
 mod open;
 mod output;
+mod pins;
 mod plan;
 mod projects;
 mod run;
@@ -96,6 +98,7 @@ fn command(cli: Cli, output: &Output) -> u8 {
         Some(Command::Why(asked)) => why::why(&settings, output, &asked),
         Some(Command::Graph { targets, format }) => graph::graph(&settings, output, &targets, format),
         Some(Command::Load { image, name, how }) => load::load(&settings, output, &image, name, &how),
+        Some(Command::Lock(how)) => lock::lock(&settings, output, &how),
         Some(Command::Log { step }) => log::log(&settings, output, &step),
         Some(Command::Cache(_) | Command::Explain { .. } | Command::Schema) => Ok(0),
         // `read` has made it a `run`.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Source};
 use crate::base::id::StepId;
-use crate::exec::preflight;
+use crate::exec::{offline, preflight};
 use crate::graph::{ActionGraph, lower};
-use crate::plan::{self, Overrides, Plan, include};
+use crate::plan::{self, Overrides, Plan, Resolved, include};
 use crate::record::documents;
 use crate::syntax;
 use crate::syntax::document::Document;
@@ -15,6 +15,7 @@ use crate::sys::file;
 use super::facts::Here;
 use super::settings::Settings;
 use super::sources::Files;
+use super::{machine, pins, run};
 
 /// A plan that has no fault.
 pub struct Opened {
@@ -40,6 +41,20 @@ pub enum World {
 /// # Errors
 /// Every fault of the first stage that has one.
 pub fn open(settings: &Settings, world: World) -> Result<Opened, Diagnostics> {
+    let resolved = resolve(settings, world)?;
+    let (mut plan, mut warnings) = (resolved.plan, resolved.warnings);
+    if world == World::Asked {
+        pins::apply(settings, &mut plan, &mut warnings)?;
+    }
+    let graph = lower::lower(&plan)?;
+    Ok(Opened { plan, graph: Arc::new(graph), warnings })
+}
+
+/// Reads, parses and resolves the plan; the lock is not in force.
+///
+/// # Errors
+/// Every fault of the first stage that has one.
+pub fn resolve(settings: &Settings, world: World) -> Result<Resolved, Diagnostics> {
     let bytes = file::read(&settings.plan, syntax::LIMIT as u64 + 1).map_err(|error| {
         let class = if error.is_missing() { Class::Usage } else { Class::Plan };
         Diagnostics::from(Diagnostic::new(class, "cli::unreadable-plan", error.to_string()).help("`-f FILE` names another plan"))
@@ -48,9 +63,7 @@ pub fn open(settings: &Settings, world: World) -> Result<Opened, Diagnostics> {
     let main = document(settings, source, world)?;
     let here = Here { repository: (world == World::Asked).then(|| settings.root.clone()) };
     let loaded = include::load(main, settings.plan_place(), &Files { root: &settings.root, here: &settings.here });
-    let resolved = plan::resolve(&loaded, &here, &Overrides { set: settings.set.clone() })?;
-    let graph = lower::lower(&resolved.plan)?;
-    Ok(Opened { plan: resolved.plan, graph: Arc::new(graph), warnings: resolved.warnings })
+    plan::resolve(&loaded, &here, &Overrides { set: settings.set.clone() })
 }
 
 /// The parsed text: as the last command kept it, when the text is still the same.
@@ -74,6 +87,19 @@ impl Opened {
     /// One fault for each place that names such a file.
     pub fn preflight(&self, settings: &Settings, steps: &[StepId]) -> Result<(), Diagnostics> {
         let faults = preflight::missing(&settings.root, &self.graph, steps);
+        if faults.has_errors() { Err(faults) } else { Ok(()) }
+    }
+
+    /// With `--offline`, looks for all that the steps would have to fetch or send.
+    ///
+    /// # Errors
+    /// One fault for each thing that is not at hand.
+    pub fn at_hand(&self, settings: &Settings, steps: &[StepId]) -> Result<(), Diagnostics> {
+        if !settings.offline {
+            return Ok(());
+        }
+        let session = machine::session(settings, &self.plan)?;
+        let faults = run::runtime()?.block_on(offline::missing(&session, &self.graph, steps));
         if faults.has_errors() { Err(faults) } else { Ok(()) }
     }
 

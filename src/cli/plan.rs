@@ -22,6 +22,7 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
     }
     let selection = select::select(&opened.graph, &opened.targets(&asked.targets)?)?;
     opened.preflight(settings, &selection.steps)?;
+    opened.at_hand(settings, &selection.steps)?;
     let machine = machine::still(settings, &opened.plan)?;
     let digest = foresee::digest(&machine, &opened.graph).map_err(unreadable)?;
     output.show(&opened.warnings);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::diagnostic::{Class, Diagnostic};
 use crate::base::path::{AbsPath, RelPath};
+use crate::plan;
 use crate::sys::{env, file};
 
 use super::args::Global;
@@ -31,6 +32,10 @@ pub struct Settings {
     pub cache: AbsPath,
     /// `--set` as pairs.
     pub set: Vec<(String, String)>,
+    /// Whether whatever can move must be pinned.
+    pub frozen: bool,
+    /// Whether no connection may be opened.
+    pub offline: bool,
 }
 
 /// Finds plan, root and cache.
@@ -59,7 +64,7 @@ pub fn resolve(global: &Global) -> Result<Settings, Diagnostic> {
         })?;
         set.push((name.to_owned(), value.to_owned()));
     }
-    Ok(Settings { plan, plan_name, cache: cache(global, &here)?, here, root, set })
+    Ok(Settings { plan, plan_name, cache: cache(global, &here)?, here, root, set, frozen: global.frozen, offline: global.offline })
 }
 
 fn find(start: &AbsPath) -> Result<AbsPath, Diagnostic> {
@@ -73,6 +78,12 @@ fn find(start: &AbsPath) -> Result<AbsPath, Diagnostic> {
     }
     Err(Diagnostic::new(Class::Usage, "cli::no-plan", format!("there is no {PLAN} in `{start}` or in a folder above it"))
         .help("write one (the first line is `kiln 1`), or name a plan with `-f FILE`"))
+}
+
+fn lock_name(plan: &str) -> String {
+    let (folder, name) = plan.rfind('/').map_or(("", plan), |slash| plan.split_at(slash + 1));
+    let stem = name.strip_suffix(".kdl").unwrap_or(name);
+    if name == PLAN { format!("{folder}{}", plan::lock::FILE) } else { format!("{folder}{stem}.lock") }
 }
 
 fn cache(global: &Global, here: &AbsPath) -> Result<AbsPath, Diagnostic> {
@@ -111,6 +122,20 @@ impl Settings {
         use std::os::unix::ffi::OsStrExt as _;
         let real = file::canonical(&self.plan).ok()?;
         RelPath::new(real.strip_prefix(self.root.as_path()).ok()?.as_os_str().as_bytes()).ok()
+    }
+
+    /// The lock of the plan: `kiln.lock` beside `build.kdl`, `NAME.lock` beside any other `NAME.kdl`.
+    #[must_use]
+    pub fn lock(&self) -> AbsPath {
+        let name = lock_name(&self.plan_name);
+        let folder = self.plan.parent().unwrap_or_else(|| self.root.clone());
+        folder.join(name.rsplit('/').next().unwrap_or(&name))
+    }
+
+    /// The lock's name on screens.
+    #[must_use]
+    pub fn lock_name(&self) -> String {
+        lock_name(&self.plan_name)
     }
 
     /// The store that all projects of the user share.

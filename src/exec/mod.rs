@@ -6,6 +6,7 @@ pub mod foresee;
 pub mod gather;
 pub mod look;
 pub mod not_yet;
+pub mod offline;
 pub mod preflight;
 pub mod run;
 pub mod schedule;

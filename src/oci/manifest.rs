@@ -88,6 +88,25 @@ pub fn bytes<T: Serialize>(document: &T) -> Vec<u8> {
     serde_json::to_vec(document).unwrap_or_default()
 }
 
+/// What a document without a type on its envelope is: its own word, or else its shape, since `mediaType` may be left out.
+#[must_use]
+pub fn own_type(bytes: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Shape {
+        media_type: Option<String>,
+        manifests: Option<serde::de::IgnoredAny>,
+        layers: Option<serde::de::IgnoredAny>,
+    }
+    let shape: Shape = serde_json::from_slice(bytes).ok()?;
+    let shaped = || match (shape.manifests, shape.layers) {
+        (Some(_), None) => Some(media_type::INDEX.to_owned()),
+        (None, Some(_)) => Some(media_type::MANIFEST.to_owned()),
+        _ => None,
+    };
+    shape.media_type.or_else(shaped)
+}
+
 /// A document that came from elsewhere, told apart by what it says and what it holds.
 #[allow(clippy::large_enum_variant, reason = "one value per document, short-lived")]
 #[derive(Debug, Clone, PartialEq, Eq)]

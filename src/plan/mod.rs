@@ -7,6 +7,7 @@ pub mod facts;
 pub mod image;
 pub mod include;
 pub mod isolation;
+pub mod lock;
 pub mod policy;
 pub mod service;
 pub mod spec;

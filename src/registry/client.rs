@@ -32,6 +32,8 @@ pub struct Options {
     pub patience: Patience,
     /// How many blobs travel at the same time.
     pub parallel: usize,
+    /// Whether no connection may be opened: what the store has is all there is.
+    pub offline: bool,
 }
 
 impl Options {
@@ -44,6 +46,7 @@ impl Options {
             user_agent: concat!("kiln/", env!("CARGO_PKG_VERSION")).to_owned(),
             patience: Patience::default(),
             parallel: 4,
+            offline: false,
         }
     }
 }
@@ -72,7 +75,7 @@ impl Client {
     #[must_use]
     pub fn new(options: Options) -> Self {
         Self(Arc::new(Shared {
-            wire: Transport::new(options.user_agent.clone(), options.patience),
+            wire: Transport::new(options.user_agent.clone(), options.patience, options.offline),
             transfers: Semaphore::new(options.parallel.max(1)),
             hosts: Mutex::default(),
             downloads: Mutex::default(),
@@ -109,7 +112,7 @@ impl Client {
         let place = if host == "docker.io" { "registry-1.docker.io" } else { host };
         let address = |scheme: &str| Url::parse(&format!("{scheme}://{place}/v2/")).map_err(|_| Fault::protocol("its name is not a host"));
         let (https, http) = (address("https")?, address("http")?);
-        if !is_loopback(&http) && !self.0.options.insecure_hosts.iter().any(|insecure| insecure == host) {
+        if self.0.options.offline || !is_loopback(&http) && !self.0.options.insecure_hosts.iter().any(|insecure| insecure == host) {
             return Ok(https);
         }
         let (headers, payload) = (HeaderMap::new(), Payload::Empty);

@@ -16,6 +16,8 @@ use crate::base::words::{count, list, shorten, visible};
 /// What went wrong, without the place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
+    /// A connection is needed, and none may be opened.
+    Offline,
     /// No connection: the name, the route, the port.
     Unreachable(String),
     /// The connection is not to be trusted: certificate, TLS, CA certificates of this machine.
@@ -167,6 +169,7 @@ impl Fault {
 
     fn code(&self) -> &'static str {
         match self {
+            Self::Offline => "registry::offline",
             Self::Unreachable(_) => "registry::unreachable",
             Self::Untrusted(_) => "registry::untrusted",
             Self::Silent(_) => "registry::timeout",
@@ -235,6 +238,7 @@ impl RegistryError {
     fn help(&self) -> Option<String> {
         let host = &self.place.host;
         Some(match &*self.fault {
+            Fault::Offline => "run it once without `--offline`; what it fetches is kept".to_owned(),
             Fault::Unreachable(_) => format!("check the name `{host}`, the network and the proxy settings, then run it again"),
             Fault::Untrusted(_) => format!(
                 "add the registry's CA to the system certificates, or name a file of them in SSL_CERT_FILE; \
@@ -280,6 +284,7 @@ impl fmt::Display for RegistryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Place { method, host, repository, address } = &*self.place;
         match &*self.fault {
+            Fault::Offline => write!(f, "`{host}/{repository}` is not all in the store, and `--offline` lets nobody ask for it")?,
             Fault::Unreachable(cause) => write!(f, "registry `{host}` cannot be reached: {cause}")?,
             Fault::Untrusted(cause) => write!(f, "registry `{host}` is not trusted: {cause}")?,
             Fault::Silent(limit) => write!(f, "registry `{host}` sent next to nothing for {} (`{method} {address}`)", Span(*limit))?,

@@ -12,6 +12,7 @@ pub mod push;
 pub mod retry;
 mod select;
 pub mod session;
+pub mod survey;
 pub mod tags;
 mod transport;
 mod upload;

@@ -31,9 +31,9 @@ pub(super) const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, applic
 pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
 /// Documents that are read to find one platform: a nested index is rare, and a circle must end.
-const MAX_DOCUMENTS: usize = 16;
+pub(super) const MAX_DOCUMENTS: usize = 16;
 /// Entries without a platform whose configs are looked at.
-const MAX_CONFIGS: usize = 8;
+pub(super) const MAX_CONFIGS: usize = 8;
 
 /// An image that was pulled.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,11 +51,17 @@ pub struct Fetched {
 impl Client {
     /// Finds out what a reference names, reads it, and keeps it in the store.
     ///
-    /// A document that the store has already is asked for with HEAD alone, which registries do not count against pull limits.
+    /// A document that the store has already is asked for with HEAD alone, which registries do not count against pull limits;
+    /// one that is named by its digest is not asked for at all.
     ///
     /// # Errors
     /// [`RegistryError`]; [`Fault::Missing`] when there is nothing of that name, [`Fault::Digest`] when the bytes are not those pinned.
     pub async fn resolve(&self, reference: &Reference, blobs: &Arc<dyn Blobs>) -> Result<Descriptor, RegistryError> {
+        if let Some(digest) = reference.digest
+            && let Some(known) = kept(digest, blobs).await
+        {
+            return Ok(known);
+        }
         let site = self.site(&reference.repository).await?;
         let name = match (&reference.digest, &reference.tag) {
             (Some(digest), _) => digest.to_string(),
@@ -89,6 +95,16 @@ impl Client {
 fn unique<'a>(all: impl Iterator<Item = &'a Descriptor>) -> Vec<Descriptor> {
     let mut seen = BTreeSet::new();
     all.filter(|one| seen.insert(one.digest)).cloned().collect()
+}
+
+/// The document of this digest, where the store has it. Its bytes are verified while they are read.
+async fn kept(digest: BlobDigest, blobs: &Arc<dyn Blobs>) -> Option<Descriptor> {
+    let shared = Arc::clone(blobs);
+    let size = tokio::task::spawn_blocking(move || shared.size_of(digest)).await.ok()??;
+    let bytes = download::read(blobs, &Descriptor::new("", digest, size), manifest::LIMIT).await.ok()?;
+    let media_type = manifest::own_type(&bytes)?;
+    manifest::read(&media_type, &bytes).ok()?;
+    Some(Descriptor::new(&media_type, digest, size))
 }
 
 /// Asks for the digest alone; a descriptor comes back only when the store has those bytes.
@@ -154,7 +170,7 @@ fn announced(headers: &HeaderMap, pinned: Option<BlobDigest>) -> Result<Option<B
     }
 }
 
-fn is_document(media_type: &str) -> bool {
+pub(super) fn is_document(media_type: &str) -> bool {
     media_type::is_index(media_type) || media_type::is_manifest(media_type)
 }
 
@@ -247,7 +263,7 @@ fn plain(entry: &Descriptor) -> Descriptor {
 }
 
 /// The platform that an image's config names; `None` for artefacts that are no images.
-async fn platform_of(site: &Site, manifest: &Manifest, blobs: &Arc<dyn Blobs>) -> Result<Option<Platform>, RegistryError> {
+pub(super) async fn platform_of(site: &Site, manifest: &Manifest, blobs: &Arc<dyn Blobs>) -> Result<Option<Platform>, RegistryError> {
     if !matches!(manifest.config.media_type.as_str(), media_type::CONFIG | media_type::DOCKER_CONFIG) {
         return Ok(None);
     }

@@ -15,6 +15,7 @@ use super::download;
 use super::error::RegistryError;
 use super::pull::Fetched;
 use super::push::Report;
+use super::survey::Survey;
 use super::tags::TagOutcome;
 
 /// A client with the store that its blobs come from and go to. Cheap to clone.
@@ -37,6 +38,14 @@ impl Session {
     /// As [`Client::resolve`].
     pub async fn resolve(&self, reference: &Reference) -> Result<Descriptor, RegistryError> {
         self.client.resolve(reference, &self.blobs).await
+    }
+
+    /// What a reference names today, platform by platform. The documents are in the store afterwards.
+    ///
+    /// # Errors
+    /// As [`Client::survey`].
+    pub async fn survey(&self, reference: &Reference) -> Result<Survey, RegistryError> {
+        self.client.survey(reference, &self.blobs).await
     }
 
     /// Brings the image for one platform into the store.
@@ -88,6 +97,7 @@ mod tests {
         }
         let (repository, platform) = (&place.repository, Platform::host());
         task(session.resolve(place))
+            + task(session.survey(place))
             + task(session.pull(place, &platform))
             + task(session.push(repository, image, &[]))
             + task(session.tag(repository, tag, image))
@@ -111,6 +121,6 @@ mod tests {
         let auth = Arc::new(super::super::auth::credentials::Anonymous);
         let session = Session::new(Options::new(auth), Arc::new(Nowhere));
         let image = Descriptor::of(crate::oci::media_type::MANIFEST, b"{}");
-        assert_eq!(check_that_calls_are_tasks(&session, &"alpine".parse().unwrap(), &image, &"v1".parse().unwrap()), 5);
+        assert_eq!(check_that_calls_are_tasks(&session, &"alpine".parse().unwrap(), &image, &"v1".parse().unwrap()), 6);
     }
 }

@@ -58,15 +58,19 @@ pub(super) struct Transport {
     clients: [OnceLock<Result<Client, Fault>>; 4],
     user_agent: String,
     pub(super) patience: Patience,
+    offline: bool,
 }
 
 impl Transport {
-    pub(super) fn new(user_agent: String, patience: Patience) -> Self {
-        Self { clients: Default::default(), user_agent, patience }
+    pub(super) fn new(user_agent: String, patience: Patience, offline: bool) -> Self {
+        Self { clients: Default::default(), user_agent, patience, offline }
     }
 
     /// Sends a request and follows its redirects; a status is not judged.
     pub(super) async fn send(&self, request: &Request<'_>) -> Result<Answer, Fault> {
+        if self.offline {
+            return Err(Fault::Offline);
+        }
         let mut url = request.url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let answer = self.hop(request, &url).await?;

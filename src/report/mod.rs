@@ -12,6 +12,7 @@ pub mod graph;
 pub mod json;
 pub mod line;
 pub mod list;
+pub mod lock_table;
 pub mod paint;
 pub mod plain;
 pub mod plan_table;

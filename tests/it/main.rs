@@ -18,6 +18,7 @@ mod fake_registry;
 mod hostile;
 mod image;
 mod include;
+mod lock;
 mod parts;
 mod plan;
 mod process;

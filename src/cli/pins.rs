@@ -1,0 +1,47 @@
+//! The lock beside the plan: read, put into force, and written back.
+
+use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
+use crate::plan::Plan;
+use crate::plan::lock::{self, ImageUse, Lock};
+use crate::syntax;
+use crate::sys::file;
+
+use super::settings::Settings;
+
+/// Reads the lock; `None` when there is none.
+///
+/// # Errors
+/// Every fault of the file.
+pub fn load(settings: &Settings) -> Result<Option<Lock>, Diagnostics> {
+    let Some(bytes) = file::optional(file::read(settings.lock(), syntax::LIMIT as u64 + 1)).map_err(unreadable)? else { return Ok(None) };
+    let source = syntax::check_file_bytes(&settings.lock_name(), &bytes)?;
+    lock::conflicts(&source)?;
+    lock::read(&syntax::parse(source)?).map(Some)
+}
+
+/// Puts what the lock pins in the places of the names that can move.
+///
+/// # Errors
+/// Every fault of the file; with `--frozen`, every name that it does not pin.
+pub fn apply(settings: &Settings, plan: &mut Plan, warnings: &mut Vec<Diagnostic>) -> Result<(), Diagnostics> {
+    let lock = load(settings)?;
+    if lock.is_none() && !settings.frozen {
+        return Ok(());
+    }
+    let uses = lock::images(plan);
+    let known = lock.as_ref().unwrap_or(const { &Lock::NONE });
+    let missing: Vec<&ImageUse> = lock::unpinned(&uses, known).collect();
+    let faults = missing.iter().map(|used| lock::missing_fault(used, &settings.lock_name()));
+    if settings.frozen && !missing.is_empty() {
+        let mut all = Diagnostics::default();
+        all.extend(faults);
+        return Err(all);
+    }
+    warnings.extend(faults.map(Diagnostic::warning));
+    lock::pin(plan, known);
+    Ok(())
+}
+
+fn unreadable(error: file::FileError) -> Diagnostics {
+    Diagnostic::new(Class::Plan, "lock::unreadable", error.to_string()).help("the lock is a text file; `kiln lock` writes it").into()
+}

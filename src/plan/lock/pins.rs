@@ -1,0 +1,109 @@
+//! Where a plan names something that can move, and the pins put in their places.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::diagnostic::{Diagnostic, Span};
+use crate::base::platform::Platform;
+use crate::oci::reference::Reference;
+use crate::plan::Plan;
+use crate::plan::image::Base;
+use crate::plan::target::{ContainerImage, TargetKind};
+
+use super::{ImageName, Lock};
+
+/// An image that the plan takes from a registry by a tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageUse {
+    /// Which.
+    pub name: ImageName,
+    /// The first place that names it.
+    pub span: Span,
+    /// The platforms that it is wanted for; containers take what their daemon takes.
+    pub platforms: BTreeSet<Platform>,
+}
+
+/// Every image that can move, in the order of the plan, each once.
+#[must_use]
+pub fn images(plan: &Plan) -> Vec<ImageUse> {
+    let mut order: Vec<ImageUse> = Vec::new();
+    let mut known: BTreeMap<ImageName, usize> = BTreeMap::new();
+    let mut see = |reference: &Reference, platform: Option<&Platform>, span: &Span| {
+        let Some(name) = ImageName::of(reference) else { return };
+        let at = *known.entry(name.clone()).or_insert_with(|| {
+            order.push(ImageUse { name, span: span.clone(), platforms: BTreeSet::new() });
+            order.len() - 1
+        });
+        order[at].platforms.extend(platform.cloned());
+    };
+    for target in plan.targets.values() {
+        match &target.kind {
+            TargetKind::Task(cells) => {
+                for container in cells.iter().filter_map(|cell| cell.container.as_ref()) {
+                    if let ContainerImage::Reference(reference) = &container.image {
+                        see(reference, None, &container.span);
+                    }
+                }
+            }
+            TargetKind::Image(images) => {
+                for recipe in images.iter().flat_map(|image| &image.platforms) {
+                    if let Base::Registry { reference, span, .. } = &recipe.base {
+                        see(reference, Some(&recipe.platform), span);
+                    }
+                }
+            }
+            TargetKind::Service(service) => {
+                if let ContainerImage::Reference(reference) = &service.image {
+                    see(reference, None, &service.image_span);
+                }
+            }
+            TargetKind::Group(_) => {}
+        }
+    }
+    order
+}
+
+/// Puts the pinned digests into the places of the plan that name images by tag. From here on a tag that moved changes
+/// nothing, and the digest is part of every key and of the plan digest.
+pub fn pin(plan: &mut Plan, lock: &Lock) {
+    let put = |reference: &mut Reference, platform: Option<&Platform>| {
+        if let Some(pin) = ImageName::of(reference).and_then(|name| lock.images.get(&name)) {
+            reference.digest = Some(platform.map_or(pin.digest, |platform| pin.for_platform(platform)));
+        }
+    };
+    for target in plan.targets.values_mut() {
+        match &mut target.kind {
+            TargetKind::Task(cells) => {
+                for container in cells.iter_mut().filter_map(|cell| cell.container.as_mut()) {
+                    if let ContainerImage::Reference(reference) = &mut container.image {
+                        put(reference, None);
+                    }
+                }
+            }
+            TargetKind::Image(images) => {
+                for recipe in images.iter_mut().flat_map(|image| &mut image.platforms) {
+                    if let Base::Registry { reference, .. } = &mut recipe.base {
+                        put(reference, Some(&recipe.platform));
+                    }
+                }
+            }
+            TargetKind::Service(service) => {
+                if let ContainerImage::Reference(reference) = &mut service.image {
+                    put(reference, None);
+                }
+            }
+            TargetKind::Group(_) => {}
+        }
+    }
+}
+
+/// The images of the plan that the lock does not pin.
+pub fn unpinned<'a>(uses: &'a [ImageUse], lock: &'a Lock) -> impl Iterator<Item = &'a ImageUse> {
+    uses.iter().filter(|used| !lock.images.contains_key(&used.name))
+}
+
+/// The fault of a name without a pin where every name must have one; as a warning where it may be asked for.
+#[must_use]
+pub fn missing_fault(used: &ImageUse, file: &str) -> Diagnostic {
+    let message = format!("`{}` is not pinned in {file}", used.name);
+    Diagnostic::plan("lock::unpinned", message, &used.span, "a tag can move").help("`kiln lock` pins it")
+}
