@@ -86,6 +86,8 @@ pub enum Command {
     Check,
     /// Lists the targets
     List,
+    /// Writes plans in their one form; keeps comments, order and every value
+    Fmt(Fmt),
     /// Puts an image of the plan into the local Docker daemon
     Load {
         /// The image
@@ -153,6 +155,22 @@ pub struct LockHow {
     /// Writes nothing; exit code 1 when a pin would change
     #[arg(long, conflicts_with = "update")]
     pub check: bool,
+}
+
+/// Options of `fmt`.
+#[derive(Debug, Args)]
+pub struct Fmt {
+    /// KDL files [default: the plan]
+    pub files: Vec<PathBuf>,
+    /// Writes nothing: lists the files that would change, and exits with 1 if there is one
+    #[arg(long)]
+    pub check: bool,
+    /// Writes nothing: shows the lines that would change
+    #[arg(long)]
+    pub diff: bool,
+    /// Reads standard input and prints it formatted
+    #[arg(long, conflicts_with_all = ["files", "check", "diff"])]
+    pub stdin: bool,
 }
 
 /// Options of `plan`.

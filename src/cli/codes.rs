@@ -31,6 +31,10 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("exec::schedule", "kiln's own schedule contradicted itself. This is a bug; please report it with the plan that shows it."),
     (
+        "fmt::unwritable",
+        "The formatted text could not be put in the place of the file: it is read-only, its folder may not be written to, or the disk is full. The file is as it was.",
+    ),
+    (
         "image::base",
         "The base image's manifest, config or layers are not what they should be, or do not fit the image that stands on them.",
     ),

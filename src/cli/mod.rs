@@ -10,6 +10,7 @@ mod docker;
 mod explain;
 mod export;
 mod facts;
+mod fmt;
 mod graph;
 mod list;
 mod load;
@@ -73,9 +74,10 @@ fn read(words: &[OsString]) -> Result<Cli, clap::Error> {
 
 fn command(cli: Cli, output: &Output) -> u8 {
     let Cli { global, command } = cli;
-    // These need no plan.
+    // These need no plan, or none without faults.
     match &command {
         Some(Command::Explain { code }) => return explain::explain(output, code),
+        Some(Command::Fmt(asked)) => return fmt::fmt(&global, output, asked),
         Some(Command::Schema) => {
             output.answer(&crate::plan::spec::schema_json());
             return 0;
@@ -100,7 +102,7 @@ fn command(cli: Cli, output: &Output) -> u8 {
         Some(Command::Load { image, name, how }) => load::load(&settings, output, &image, name, &how),
         Some(Command::Lock(how)) => lock::lock(&settings, output, &how),
         Some(Command::Log { step }) => log::log(&settings, output, &step),
-        Some(Command::Cache(_) | Command::Explain { .. } | Command::Schema) => Ok(0),
+        Some(Command::Cache(_) | Command::Explain { .. } | Command::Fmt(_) | Command::Schema) => Ok(0),
         // `read` has made it a `run`.
         Some(Command::Targets(words)) => {
             Err(Diagnostic::new(Class::Usage, "cli::arguments", format!("`{}` is no command", words.join(" "))).into())

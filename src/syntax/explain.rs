@@ -111,6 +111,12 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "",
     ),
     entry(
+        "syntax::format-changed",
+        "What `kiln fmt` printed would have said something else than the file, so the file was left as it is. This is a bug in kiln.",
+        "",
+        "",
+    ),
+    entry(
         "syntax::glued-comment",
         "`/*` and `//` begin a comment also in the middle of a word. The glob `src/**/*.go` without quotes would silently become `src` and `*.go`, and `https://host` would become `https:`.",
         "inputs src/**/*.go",

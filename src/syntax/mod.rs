@@ -12,6 +12,7 @@ pub mod document;
 mod entry;
 pub mod explain;
 mod faults;
+pub mod format;
 mod parse;
 mod prescan;
 mod repair;

@@ -5,7 +5,7 @@
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -299,4 +299,35 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8], durable: bool) -> Resu
     }
     at("set mode of", path, temporary.as_file().set_permissions(Permissions::from_mode(0o644)))?;
     at("write", path, temporary.persist(path).map_err(|error| error.error)).map(drop)
+}
+
+/// Puts new bytes in place of those of a file that is there, as [`write_atomic`] does. The file keeps its mode, and its owner where
+/// this process may give files away; a link stays and the file that it leads to is replaced.
+///
+/// # Errors
+/// [`FileError`]; the file is as it was.
+pub fn replace(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), FileError> {
+    let path = canonical(path)?;
+    let old = at("look at", &path, open(&path)?.metadata())?;
+    if old.permissions().readonly() {
+        return at("write", &path, Err(io::Error::from(io::ErrorKind::PermissionDenied)));
+    }
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let mut temporary = at("create", &path, tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder))?;
+    at("write", &path, temporary.write_all(bytes))?;
+    let (user, group) = (rustix::fs::Uid::from_raw(old.uid()), rustix::fs::Gid::from_raw(old.gid()));
+    let _ = rustix::fs::fchown(temporary.as_file(), Some(user), Some(group));
+    at("set mode of", &path, temporary.as_file().set_permissions(old.permissions()))?;
+    at("write", &path, temporary.as_file().sync_data())?;
+    at("write", &path, temporary.persist(&path).map_err(|error| error.error)).map(drop)
+}
+
+/// Reads standard input to its end, at most `limit` bytes and one more.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_input(limit: u64) -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
+    at("read", "standard input", io::stdin().lock().take(limit.saturating_add(1)).read_to_end(&mut bytes))?;
+    Ok(bytes)
 }

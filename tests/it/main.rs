@@ -15,6 +15,7 @@ mod declarations;
 mod docker;
 mod explain;
 mod fake_registry;
+mod fmt;
 mod hostile;
 mod image;
 mod include;

@@ -34,7 +34,7 @@ image "web" {
 /// A repository whose own configuration starts programs, before a `PATH` on which every program is hostile.
 fn hostile() -> Project {
     let mut project = Project::new(TEMPTING);
-    project.write("in.txt", "x").commit();
+    project.write("in.txt", "x").write("nice.kdl", "kiln 1\n").commit();
     let evil = project.beside("evil");
     std::fs::create_dir_all(&evil).unwrap();
     for program in ["git", "sh", "docker", "nosuchtool", "docker-credential-evil"] {
@@ -99,6 +99,8 @@ const LOOKING: &[&[&str]] = &[
     &["graph"],
     &["graph", "web", "--format", "mermaid"],
     &["graph", "--format", "json"],
+    &["fmt", "--check", "nice.kdl"],
+    &["fmt", "--diff"],
     &["explain", "plan::circle"],
     &["schema"],
 ];
