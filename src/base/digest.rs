@@ -184,12 +184,15 @@ impl<A: Algorithm> fmt::Debug for Digest<A> {
 
 impl<A: Algorithm> Serialize for Digest<A> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        if serializer.is_human_readable() { serializer.collect_str(self) } else { self.as_bytes().serialize(serializer) }
     }
 }
 
 impl<'de, A: Algorithm> Deserialize<'de> for Digest<A> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return <[u8; 32]>::deserialize(deserializer).map(Self::from_bytes);
+        }
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
     }

@@ -7,6 +7,7 @@ pub mod digest;
 pub mod id;
 pub mod path;
 pub mod pattern;
+pub mod places;
 pub mod platform;
 pub mod size;
 pub mod time;

@@ -140,7 +140,8 @@ impl RelPath {
     /// Whether this path is `base` or lies below it.
     #[must_use]
     pub fn is_within(&self, base: &Self) -> bool {
-        self.below(base).is_some()
+        let (own, base) = (self.as_bytes(), base.as_bytes());
+        base.is_empty() || own.strip_prefix(base).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
     }
 
     /// A reversible text: backslashes, control characters and bytes that are not UTF-8 are escaped.
@@ -209,14 +210,23 @@ impl fmt::Debug for RelPath {
 
 impl Serialize for RelPath {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.escaped())
+        if serializer.is_human_readable() { serializer.serialize_str(&self.escaped()) } else { serializer.serialize_bytes(&self.0) }
     }
 }
 
 impl<'de> Deserialize<'de> for RelPath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        Self::from_escaped(&text).map_err(serde::de::Error::custom)
+        if deserializer.is_human_readable() {
+            let text = Cow::<'de, str>::deserialize(deserializer)?;
+            return Self::from_escaped(&text).map_err(serde::de::Error::custom);
+        }
+        let bytes = <&'de [u8]>::deserialize(deserializer)?;
+        let usual = |part: &[u8]| !matches!(part, b"" | b"." | b"..") && part.len() <= 255 && !part.contains(&0);
+        if bytes.is_empty() || (bytes.len() <= 4096 && bytes.split(|byte| *byte == b'/').all(usual)) {
+            Ok(Self(bytes.into()))
+        } else {
+            Err(serde::de::Error::custom("not a path in its normal form"))
+        }
     }
 }
 

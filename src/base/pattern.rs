@@ -6,15 +6,19 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use super::path::{BadPath, RelPath};
 
 /// One parsed pattern.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pattern {
-    text: String,
-    /// One list of segments per way through the braces.
-    ways: Vec<Vec<Segment>>,
+    /// The path, when there is no wildcard. Most patterns of a large plan are of this kind, so they hold nothing else.
     literal: Option<RelPath>,
+    /// As it was written, where that is not the literal path byte for byte.
+    text: Option<Box<str>>,
+    /// One list of segments per way through the braces; none when the pattern is a literal.
+    ways: Vec<Vec<Segment>>,
     folder: bool,
 }
 
@@ -67,7 +71,13 @@ impl Pattern {
         if text.starts_with('/') {
             return Err(BadPath::Absolute.into());
         }
-        let folder = text.ends_with('/') || text == ".";
+        if is_plain(text) {
+            let literal = RelPath::new(text)?;
+            let folder = text.ends_with('/') || text == ".";
+            let written = (literal.as_bytes() != text.as_bytes()).then(|| text.into());
+            return Ok(Self { literal: Some(literal), text: written, ways: Vec::new(), folder });
+        }
+        let folder = text.ends_with('/');
         let mut ways = Vec::new();
         for way in alternatives(text)? {
             ways.push(segments(&way)?);
@@ -76,20 +86,29 @@ impl Pattern {
             [only] => literal_of(only)?,
             _ => None,
         };
-        Ok(Self { text: text.to_owned(), ways, literal, folder })
+        if literal.is_some() {
+            ways.clear();
+        }
+        Ok(Self { literal, text: Some(text.into()), ways, folder })
     }
 
     /// The pattern that names exactly this file, or everything in this folder, whatever characters the path holds.
     #[must_use]
     pub fn of(path: &RelPath) -> Self {
-        let name = |name: &&[u8]| Segment::Name(name.iter().copied().map(Token::Byte).collect());
-        Self { text: path.escaped(), ways: vec![names(path).iter().map(name).collect()], literal: Some(path.clone()), folder: false }
+        let escaped = path.escaped();
+        let text = (escaped.as_bytes() != path.as_bytes()).then(|| escaped.into());
+        Self { literal: Some(path.clone()), text, ways: Vec::new(), folder: false }
     }
 
     /// The pattern as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.text
+        match (&self.text, &self.literal) {
+            (Some(text), _) => text,
+            // Only a path that is a text is left unwritten.
+            (None, Some(path)) => path.as_str().unwrap_or_default(),
+            (None, None) => "",
+        }
     }
 
     /// The path, when the pattern has no wildcard.
@@ -117,6 +136,9 @@ impl Pattern {
     /// Whether the pattern, as an exclusion, covers this path or a folder around it.
     #[must_use]
     pub fn covers(&self, path: &RelPath) -> bool {
+        if let Some(literal) = &self.literal {
+            return if literal.is_root() { path.is_root() } else { path.is_within(literal) };
+        }
         let names = names(path);
         self.ways.iter().any(|way| matches(way, &names) || prefixes(&names).any(|prefix| matches(way, prefix)))
     }
@@ -136,10 +158,13 @@ impl Pattern {
     /// Whether something below this folder could be selected.
     #[must_use]
     pub fn may_select_below(&self, folder: &RelPath) -> bool {
+        if let Some(literal) = &self.literal {
+            return folder.is_within(literal) || literal.is_within(folder);
+        }
         let names = names(folder);
         self.ways.iter().any(|way| {
             let mut segments = way.clone();
-            if self.literal.is_some() || self.folder {
+            if self.folder {
                 segments.push(Segment::Folders);
             }
             may_continue(&segments, &names)
@@ -180,7 +205,10 @@ impl Pattern {
     }
 
     fn reach(&self) -> Vec<Vec<Segment>> {
-        let mut ways = self.ways.clone();
+        let mut ways = match &self.literal {
+            Some(path) => vec![exactly(path)],
+            None => self.ways.clone(),
+        };
         if self.folder {
             for way in &mut ways {
                 way.push(Segment::Folders);
@@ -192,13 +220,52 @@ impl Pattern {
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&super::words::visible(&self.text))
+        f.write_str(&super::words::visible(self.as_str()))
     }
 }
 
 impl fmt::Debug for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Pattern({self})")
+    }
+}
+
+/// Whether no character of the text has a meaning of its own.
+fn is_plain(text: &str) -> bool {
+    !text.bytes().any(|byte| matches!(byte, b'*' | b'?' | b'[' | b'{' | b'\\'))
+}
+
+fn exactly(path: &RelPath) -> Vec<Segment> {
+    names(path).iter().map(|name| Segment::Name(name.iter().copied().map(Token::Byte).collect())).collect()
+}
+
+/// A pattern is written down as what makes it: a path that is taken as it is, or a text that is read again.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "Pattern")]
+enum Written<'a> {
+    Path { literal: RelPath, folder: bool },
+    Exactly(RelPath),
+    Text(#[serde(borrow)] std::borrow::Cow<'a, str>),
+}
+
+impl Serialize for Pattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match (&self.literal, &self.text) {
+            (Some(literal), None) => Written::Path { literal: literal.clone(), folder: self.folder },
+            (Some(literal), Some(text)) if Self::new(text).as_ref() != Ok(self) => Written::Exactly(literal.clone()),
+            (_, text) => Written::Text(text.as_deref().unwrap_or_default().into()),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Written::deserialize(deserializer)? {
+            Written::Path { literal, folder } => Ok(Self { literal: Some(literal), text: None, ways: Vec::new(), folder }),
+            Written::Exactly(literal) => Ok(Self::of(&literal)),
+            Written::Text(text) => Self::new(&text).map_err(serde::de::Error::custom),
+        }
     }
 }
 

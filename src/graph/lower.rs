@@ -79,7 +79,7 @@ impl<'a> Lowering<'a> {
                     let mut name = StepName::new(target.name.clone(), StepKind::Run);
                     name.cell = cell.cell.clone();
                     name.platform = cell.platform.clone();
-                    let id = self.add(name, ActionKind::Run(Arc::new(cell.clone())), &target.span);
+                    let id = self.add(name, ActionKind::Run(Arc::clone(cell)), &target.span);
                     for output in &cell.outputs {
                         self.producers.add(id, &output.pattern);
                     }
@@ -87,7 +87,7 @@ impl<'a> Lowering<'a> {
             }
             TargetKind::Image(images) => {
                 for image in images {
-                    self.add_image(target, &Arc::new(image.clone()));
+                    self.add_image(target, image);
                 }
             }
             TargetKind::Service(service) => {
@@ -129,12 +129,12 @@ impl<'a> Lowering<'a> {
         };
         let mut builds = Vec::new();
         let mut scans = Vec::new();
-        for recipe in image.platforms.iter().cloned().map(Arc::new) {
+        for recipe in &image.platforms {
             let platform = Some(&recipe.platform);
-            let build = BuildAction { recipe: Arc::clone(&recipe), epoch: self.plan.epoch };
+            let build = BuildAction { recipe: Arc::clone(recipe), epoch: self.plan.epoch };
             let mutable_base = build.has_mutable_base();
             let base = matches!(recipe.base, Base::Registry { .. } | Base::Layout { .. })
-                .then(|| self.add(name(StepKind::Base, platform, None), ActionKind::Base(Arc::clone(&recipe)), &target.span));
+                .then(|| self.add(name(StepKind::Base, platform, None), ActionKind::Base(Arc::clone(recipe)), &target.span));
             let id = self.add(name(StepKind::Build, platform, None), ActionKind::Build(build), &target.span);
             if let Some(base) = base {
                 self.edge(base, id, Edge::Data);

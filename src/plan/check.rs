@@ -28,7 +28,7 @@ fn images(plan: &Plan) -> impl Iterator<Item = (&Target, &ImageDef)> {
             _ => &[],
         }
         .iter()
-        .map(move |def| (target, def))
+        .map(move |def| (target, &**def))
     })
 }
 

@@ -1,6 +1,9 @@
 //! `image` nodes: what goes into an image, and its way to the registries.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::base::diagnostic::Span;
 use crate::base::id::{Cell, TargetName};
@@ -11,14 +14,14 @@ use crate::oci::reference::{Reference, Tag};
 use super::target::FileSet;
 
 /// An image for one matrix cell.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ImageDef {
     /// The matrix variables.
     pub cell: Cell,
     /// The last part of the repository name; the target's name unless `name=` says otherwise.
     pub repository: String,
     /// One recipe per platform, at least one, in the order of the plan.
-    pub platforms: Vec<Recipe>,
+    pub platforms: Vec<Arc<Recipe>>,
     /// How it is scanned before a push; `None` when there is no `scan` node.
     pub scan: Option<ScanDef>,
     /// Tags, in order of declaration.
@@ -30,7 +33,7 @@ pub struct ImageDef {
 }
 
 /// An image for one platform, all texts resolved.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Recipe {
     /// The platform.
     pub platform: Platform,
@@ -43,7 +46,7 @@ pub struct Recipe {
 }
 
 /// What an image stands on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Base {
     /// Nothing.
     Scratch,
@@ -76,7 +79,7 @@ pub enum Base {
 
 /// A `copy` node. The rules of `to` are Docker's: with a trailing `/`, or with several files, it is a folder.
 /// A source that is a folder gives its content. A glob keeps the path below its literal beginning.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Copy {
     /// What is copied, from the project or from outputs of other targets.
     pub from: FileSet,
@@ -91,7 +94,7 @@ pub struct Copy {
 }
 
 /// What the config of an image says beyond its base.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// `NAME`, value; later ones replace the base's.
     pub env: Vec<(String, String)>,
@@ -118,7 +121,7 @@ pub struct Settings {
 }
 
 /// A health check.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Health {
     /// Turns the base's check off.
     None,
@@ -138,7 +141,7 @@ pub enum Health {
 }
 
 /// The command of a health check.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HealthCommand {
     /// `healthcheck exec "/app" "check"`.
     Exec(Vec<String>),
@@ -147,7 +150,7 @@ pub enum HealthCommand {
 }
 
 /// A `scan` node.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ScanDef {
     /// The name of a policy of the plan, or `None` for the built-in one (every rule of `default` in the reference).
     pub policy: Option<(String, Span)>,
@@ -156,7 +159,7 @@ pub struct ScanDef {
 }
 
 /// A rule that gives tags.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TagRule {
     /// The text itself.
     Literal(Tag),

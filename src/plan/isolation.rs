@@ -1,11 +1,13 @@
 //! What a container may see and use, whether a task or a service runs in it.
 //! In: nothing. Out: types that readers fill and engines obey. Never: a default that gives more than the plan asked for.
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::diagnostic::Span;
 use crate::base::path::RelPath;
 
 /// The walls of a container.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Isolation {
     /// The user, as `docker run --user` takes it; `None` is the image's.
     pub user: Option<String>,
@@ -30,7 +32,7 @@ pub struct Isolation {
 }
 
 /// What a container can reach.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub enum Network {
     /// Nothing but itself.
     #[default]
@@ -42,7 +44,7 @@ pub enum Network {
 }
 
 /// One mount.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Mount {
     /// What is mounted.
     pub source: MountSource,
@@ -55,7 +57,7 @@ pub struct Mount {
 }
 
 /// What can be mounted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MountSource {
     /// A file or folder of the project.
     Project(RelPath),

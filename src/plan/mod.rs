@@ -25,12 +25,13 @@ mod value;
 pub use resolve::resolve;
 
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::id::TargetName;
 
 /// Values set from the command line.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Overrides {
     /// `--set name=value`, in order; a later one replaces an earlier one.
     pub set: Vec<(String, String)>,
@@ -49,7 +50,7 @@ pub struct Resolved {
 }
 
 /// A whole plan. Immutable once resolved.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Plan {
     /// The `project` node.
     pub project: Project,
@@ -70,7 +71,7 @@ pub struct Plan {
 }
 
 /// The `project` node.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Project {
     /// The name.
     pub name: String,
@@ -83,7 +84,7 @@ pub struct Project {
 }
 
 /// Where images are published.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RegistryDef {
     /// The name used in `push`.
     pub name: String,
@@ -96,7 +97,7 @@ pub struct RegistryDef {
 }
 
 /// The kinds of places that take images.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RegistryPlace {
     /// A distribution registry: `ghcr.io/acme`. The image's name is appended as the last part of the repository.
     Remote {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::diagnostic::{Source, Span};
 
 /// What happens on a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Level {
     /// Reported; nothing stops.
     Warn,
@@ -14,7 +16,7 @@ pub enum Level {
 }
 
 /// A rule about images. The word in the plan is [`Rule::word`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Rule {
     /// The image would run as root (no user, `root`, or `0`).
     RootUser,
@@ -60,7 +62,7 @@ impl Rule {
 }
 
 /// A `policy` node.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PolicyDef {
     /// The name used in `scan policy=…`.
     pub name: String,
@@ -73,7 +75,7 @@ pub struct PolicyDef {
 }
 
 /// An exception with its reason: `allow "/usr/bin/su" reason="…"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Allowance {
     /// A pattern over paths in the image, without the leading slash. A secret in the config has the path
     /// `config:env/NAME`, `config:label/NAME` or `config:history/3`.

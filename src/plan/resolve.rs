@@ -1,5 +1,7 @@
 //! A document → the plan: the order of the stages.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Span};
@@ -143,8 +145,8 @@ fn target(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &[(String
         needs: listed("needs"),
         after: listed("after"),
         kind: match instance.sort {
-            Sort::Task => TargetKind::Task(task::task(cx, instance, names, common)),
-            Sort::Image => TargetKind::Image(image::image(cx, instance, names)),
+            Sort::Task => TargetKind::Task(task::task(cx, instance, names, common).into_iter().map(Arc::new).collect()),
+            Sort::Image => TargetKind::Image(image::image(cx, instance, names).into_iter().map(Arc::new).collect()),
             Sort::Service => TargetKind::Service(Box::new(service::service(cx, instance, names)?)),
             Sort::Group => TargetKind::Group(project::targets(cx, names, view.texts(&node.args[1..]))),
         },

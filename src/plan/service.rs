@@ -4,6 +4,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::diagnostic::Span;
 
 use super::image::Health;
@@ -11,7 +13,7 @@ use super::isolation::Isolation;
 use super::target::{Command, ContainerImage};
 
 /// A container that stays: started by `kiln up`, stopped by `kiln down`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ServiceDef {
     /// The image.
     pub image: ContainerImage,
@@ -44,7 +46,7 @@ pub struct ServiceDef {
 }
 
 /// Ports of this machine that lead into a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortMap {
     /// The ports in the container.
     pub inside: Ports,
@@ -59,7 +61,7 @@ pub struct PortMap {
 }
 
 /// One port, or several in a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ports {
     /// The first.
     pub first: u16,
@@ -88,7 +90,7 @@ impl std::fmt::Display for Ports {
 }
 
 /// When a service that ended is started again.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Restart {
     /// Never.
     #[default]
@@ -115,7 +117,7 @@ impl Restart {
 }
 
 /// The engine's socket, mounted with its group granted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Socket {
     /// Its path on this machine; `None` is the one that kiln itself uses.
     pub path: Option<String>,
@@ -124,7 +126,7 @@ pub struct Socket {
 }
 
 /// A network of the plan; made for the project by `kiln up`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NetworkDef {
     /// The name used in `network`.
     pub name: String,
@@ -143,7 +145,7 @@ pub struct NetworkDef {
 }
 
 /// A volume of the plan; made for the project by `kiln up`, kept by `kiln down`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct VolumeDef {
     /// The name used in `volume`.
     pub name: String,
@@ -160,7 +162,7 @@ pub struct VolumeDef {
 }
 
 /// What stays when the rest is cleared away.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retention {
     /// The newest so many stay.
     pub keep: Option<u32>,

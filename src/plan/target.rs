@@ -1,6 +1,9 @@
 //! Targets: tasks, images, services and groups, with one resolved definition per matrix cell and platform.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::base::diagnostic::Span;
 use crate::base::id::{Cell, TargetName};
@@ -13,7 +16,7 @@ use super::isolation::Isolation;
 use super::service::ServiceDef;
 
 /// Something that a user names.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Target {
     /// The name.
     pub name: TargetName,
@@ -30,12 +33,12 @@ pub struct Target {
 }
 
 /// The kinds of targets.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum TargetKind {
     /// Commands: one definition per matrix cell and platform, at least one.
-    Task(Vec<TaskCell>),
+    Task(Vec<Arc<TaskCell>>),
     /// A container image: one per matrix cell, at least one.
-    Image(Vec<ImageDef>),
+    Image(Vec<Arc<ImageDef>>),
     /// A container that stays.
     Service(Box<ServiceDef>),
     /// A name for several targets.
@@ -43,7 +46,7 @@ pub enum TargetKind {
 }
 
 /// A task for one matrix cell and one platform, all texts resolved.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TaskCell {
     /// The matrix variables.
     pub cell: Cell,
@@ -84,7 +87,7 @@ pub struct TaskCell {
 }
 
 /// A set of files: selected by any pattern and covered by no exclusion.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct FileSet {
     /// What is selected, with its place.
     pub include: Vec<(Pattern, Span)>,
@@ -93,7 +96,7 @@ pub struct FileSet {
 }
 
 /// An output declaration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Output {
     /// A file, a folder (written with `/`) or a glob.
     pub pattern: Pattern,
@@ -102,7 +105,7 @@ pub struct Output {
 }
 
 /// One command of a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// Script text, handed to the shell as it was written.
     Script(String),
@@ -111,7 +114,7 @@ pub enum Command {
 }
 
 /// A container for a task's commands.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Container {
     /// The image.
     pub image: ContainerImage,
@@ -124,7 +127,7 @@ pub struct Container {
 }
 
 /// Which image a container is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ContainerImage {
     /// One that the plan builds; used by its digest.
     Target(TargetName),

@@ -8,6 +8,8 @@ mod node;
 pub use load::load;
 use node::include;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::digest::BlobDigest;
 use crate::base::path::RelPath;
@@ -22,7 +24,7 @@ pub const DEPTH_LIMIT: usize = 16;
 pub const BYTES_LIMIT: usize = 16 * 1024 * 1024;
 
 /// Where an included document is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum IncludeSource {
     /// A file of the project.
     Local(RelPath),

@@ -1,6 +1,7 @@
 //! Where a plan names something that can move, and the pins put in their places.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::platform::Platform;
@@ -73,14 +74,15 @@ pub fn pin(plan: &mut Plan, lock: &Lock) {
     for target in plan.targets.values_mut() {
         match &mut target.kind {
             TargetKind::Task(cells) => {
-                for container in cells.iter_mut().filter_map(|cell| cell.container.as_mut()) {
+                let contained = cells.iter_mut().filter(|cell| cell.container.is_some());
+                for container in contained.filter_map(|cell| Arc::make_mut(cell).container.as_mut()) {
                     if let ContainerImage::Reference(reference) = &mut container.image {
                         put(reference, None);
                     }
                 }
             }
             TargetKind::Image(images) => {
-                for recipe in images.iter_mut().flat_map(|image| &mut image.platforms) {
+                for recipe in images.iter_mut().flat_map(|image| &mut Arc::make_mut(image).platforms).map(Arc::make_mut) {
                     if let Base::Registry { reference, .. } = &mut recipe.base {
                         put(reference, Some(&recipe.platform));
                     }

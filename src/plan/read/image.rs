@@ -1,5 +1,7 @@
 //! `image` nodes: one definition per matrix cell, one recipe per platform.
 
+use std::sync::Arc;
+
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::id::Cell;
 use crate::base::platform::Platform;
@@ -35,7 +37,7 @@ pub(in crate::plan) fn image(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names
                 return Vec::new();
             }
             let locals = instance.cell_locals(&cell, Ok(platform.clone()));
-            recipes.push(recipe(&View { cx, locals: &locals }, node, names, platform));
+            recipes.push(Arc::new(recipe(&View { cx, locals: &locals }, node, names, platform)));
         }
         found.push(ImageDef {
             cell: Cell(cell.iter().map(|var| (var.name.clone(), var.value.clone())).collect()),
