@@ -106,11 +106,12 @@ pub enum Command {
     },
     /// Pins what the plan names and what can move: base images by tag
     Lock(LockHow),
-    /// Prints the log of a step's last run
-    Log {
-        /// The step, as the run printed it
-        step: String,
-    },
+    /// Prints the log of a step's last run, or of another run
+    Log(super::log::Log),
+    /// Lists the runs on record; `verify` tells whether anybody changed them
+    History(super::history::History),
+    /// Shows a recorded run again, as it was shown when it happened
+    Replay(super::replay::Replay),
     /// Looks after the store of results
     #[command(subcommand)]
     Cache(super::cache::Cache),
@@ -150,6 +151,9 @@ pub struct How {
     /// Also lists cached steps and prints every log
     #[arg(short, long)]
     pub verbose: bool,
+    /// Writes a report at the end: junit, trace or markdown
+    #[arg(long = "report", value_name = "KIND=FILE")]
+    pub reports: Vec<super::reports::ReportTo>,
 }
 
 /// Options of `lock`.

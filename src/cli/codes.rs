@@ -35,6 +35,14 @@ pub const CODES: &[(&str, &str)] = &[
         "The formatted text could not be put in the place of the file: it is read-only, its folder may not be written to, or the disk is full. The file is as it was.",
     ),
     (
+        "history::unknown-run",
+        "`kiln history` lists the runs on record in this project. A run is named by its name, by the beginning of it, or by `last`.",
+    ),
+    (
+        "history::unreadable",
+        "The folder with the records of this project's runs cannot be read, or the record is of another version of kiln.",
+    ),
+    (
         "image::base",
         "The base image's manifest, config or layers are not what they should be, or do not fit the image that stands on them.",
     ),

@@ -14,6 +14,7 @@ mod export;
 mod facts;
 mod fmt;
 mod graph;
+mod history;
 mod list;
 mod load;
 mod lock;
@@ -25,6 +26,8 @@ mod output;
 mod pins;
 mod plan;
 mod projects;
+mod replay;
+mod reports;
 mod run;
 mod settings;
 mod sources;
@@ -106,7 +109,9 @@ fn command(cli: Cli, output: &Output) -> u8 {
         Some(Command::Graph { targets, format }) => graph::graph(&settings, output, &targets, format),
         Some(Command::Load { image, name, how }) => load::load(&settings, output, &image, name, &how),
         Some(Command::Lock(how)) => lock::lock(&settings, output, &how),
-        Some(Command::Log { step }) => log::log(&settings, output, &step),
+        Some(Command::Log(asked)) => log::log(&settings, output, &asked),
+        Some(Command::History(asked)) => history::run(&settings, output, &asked),
+        Some(Command::Replay(asked)) => replay::replay(&settings, output, &asked),
         Some(Command::Cache(_) | Command::Explain { .. } | Command::Fmt(_) | Command::Schema) => Ok(0),
         // `read` has made it a `run`.
         Some(Command::Targets(words)) => {

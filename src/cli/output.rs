@@ -3,7 +3,9 @@
 use std::io::{self, Write as _};
 
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::base::words::visible;
 use crate::report::diagnostic;
+use crate::report::paint::Mark;
 use crate::report::style::{Colour, Facts, Style};
 use crate::sys::env;
 use crate::sys::terminal::Screen;
@@ -30,8 +32,21 @@ impl Output {
 
     /// Writes an answer. A reader that went away is no fault.
     pub fn answer(&self, text: &str) {
+        self.answer_bytes(text.as_bytes());
+    }
+
+    /// Writes bytes that were asked for as they are.
+    pub fn answer_bytes(&self, bytes: &[u8]) {
         let mut stream = io::stdout().lock();
-        let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
+        let _ = stream.write_all(bytes).and_then(|()| stream.flush());
+    }
+
+    /// Says what went wrong beside the answer.
+    pub fn complain(&self, sentences: &[String]) {
+        let mut stream = io::stderr().lock();
+        for sentence in sentences {
+            let _ = writeln!(stream, "{} {}", self.err.mark(Mark::Warning), visible(sentence));
+        }
     }
 
     /// Shows faults and gives the exit code of the gravest class: a bug, then environment, policy, plan, usage.

@@ -13,6 +13,7 @@ use crate::record;
 use crate::record::history::StepHistory;
 use crate::record::journal::Journal;
 use crate::record::recorder::Recorder;
+use crate::report::ci::Ci;
 use crate::report::exit::{INTERRUPTED, exit_code};
 use crate::report::json::Json;
 use crate::report::plain::Plain;
@@ -22,7 +23,7 @@ use crate::report::{Options, Renderer};
 use crate::sys::cancel::{Cancel, Urgency};
 use crate::sys::signal::{Interrupt, Interrupts};
 use crate::sys::terminal::Screen;
-use crate::sys::{clock, random};
+use crate::sys::{clock, env, random};
 
 use super::args::{How, Run};
 use super::cache;
@@ -30,6 +31,7 @@ use super::machine::{self, All};
 use super::open::{self, Opened, World};
 use super::output::Output;
 use super::projects;
+use super::reports::{self, Reports};
 use super::settings::Settings;
 
 /// # Errors
@@ -72,6 +74,8 @@ pub fn carry_out(
         .map_err(|fault| reporter.event(Event::Notice { step: None, text: format!("this run is not recorded: {fault}") }))
         .ok();
     listeners.extend(recorder.iter().map(|recorder| Arc::clone(recorder) as Arc<dyn Listener>));
+    let reports = Reports::new(&how.reports, true).map(Arc::new);
+    listeners.extend(reports.iter().map(|reports| Arc::clone(reports) as Arc<dyn Listener>));
     listeners.push(Arc::clone(&reporter) as Arc<dyn Listener>);
     let cancel = Cancel::new();
     let wishes = Arc::new(Wishes::default());
@@ -113,6 +117,9 @@ pub fn carry_out(
         reporter.event(Event::Notice { step: None, text: format!("the record of this run has a gap: {fault}") });
     }
     reporter.finish();
+    if let (Some(reports), Ok(here)) = (&reports, env::current_dir()) {
+        output.complain(&reports.write(&here));
+    }
     cache::collect_daily(&machine.store, &settings.cache);
     // Threads that only wait (a slow disk, a dead server) do not keep kiln from ending.
     runtime.shutdown_background();
@@ -155,12 +162,19 @@ fn renderer(output: &Output, opened: &Opened, selection: &Selection, history: &S
         let name = &opened.graph.action(*id).name;
         Some((name.clone(), history.expected_ms(name)?))
     });
-    let options = Options { verbose: how.verbose, expected: expected.collect(), jobs: jobs as usize };
+    screen(output, Options { verbose: how.verbose, expected: expected.collect(), jobs: jobs as usize })
+}
+
+/// The screen that fits where standard output leads, and what was asked for.
+pub fn screen(output: &Output, options: Options) -> Box<dyn Renderer> {
     if output.json {
         return Box::new(Json::new(io::stdout()));
     }
     if Screen::Out.is_terminal() && output.out.unicode {
         return Box::new(Terminal::new(io::stdout(), output.out, Box::new(|| Screen::Out.size()), options));
+    }
+    if let Some(server) = reports::server() {
+        return Box::new(Ci::new(io::stdout(), server, output.out, options));
     }
     Box::new(Plain::new(io::stdout(), output.out, options))
 }

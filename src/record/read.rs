@@ -3,9 +3,9 @@
 //! that was not written whole.
 
 use crate::base::digest::{Blake3, Digest};
-use crate::base::id::RunId;
+use crate::base::id::{RunId, StepKind};
 use crate::base::time::Moment;
-use crate::event::Event;
+use crate::event::{Ended, Event};
 use crate::sys::file;
 
 use super::SCHEMA;
@@ -45,6 +45,14 @@ pub struct RunOverview {
     pub targets: Vec<String>,
     /// Steps that took part.
     pub steps: usize,
+    /// Steps that ran, well or not. Groups do nothing and are in none of these numbers.
+    pub ran: usize,
+    /// Steps that did not have to run.
+    pub cached: usize,
+    /// Steps that failed, and may not; they are among those that ran.
+    pub failed: usize,
+    /// What cached steps took when they ran, in milliseconds.
+    pub saved_ms: u64,
     /// How long it took in milliseconds, and its exit code; `None` when it did not come to its end.
     pub end: Option<(u64, u8)>,
 }
@@ -97,14 +105,36 @@ impl Journal {
     /// As [`Journal::read`].
     pub fn overview(&self, run: &RunId) -> Result<Option<RunOverview>, JournalError> {
         let events = self.read(run)?;
-        let end = events.iter().rev().find_map(|event| match event {
-            Event::RunEnded { took_ms, exit, .. } => Some((*took_ms, *exit)),
-            _ => None,
-        });
-        Ok(events.into_iter().next().and_then(|event| match event {
-            Event::RunStarted { at, targets, steps, .. } => Some(RunOverview { run: run.clone(), at, targets, steps, end }),
-            _ => None,
-        }))
+        let Some(Event::RunStarted { at, targets, steps, .. }) = events.first() else { return Ok(None) };
+        let mut overview = RunOverview {
+            run: run.clone(),
+            at: *at,
+            targets: targets.clone(),
+            steps: *steps,
+            ran: 0,
+            cached: 0,
+            failed: 0,
+            saved_ms: 0,
+            end: None,
+        };
+        for event in &events {
+            match event {
+                Event::StepEnded { step, ended, .. } if step.kind != StepKind::Group => match ended {
+                    Ended::Cached { .. } => overview.cached += 1,
+                    Ended::Done => overview.ran += 1,
+                    Ended::Failed { allowed, .. } => {
+                        overview.ran += 1;
+                        overview.failed += usize::from(!allowed);
+                    }
+                    Ended::Skipped { .. } | Ended::Cancelled => {}
+                },
+                Event::RunEnded { took_ms, exit, saved_ms, .. } => {
+                    (overview.end, overview.saved_ms) = (Some((*took_ms, *exit)), *saved_ms);
+                }
+                _ => {}
+            }
+        }
+        Ok(Some(overview))
     }
 
     fn bytes(&self, run: &RunId) -> Result<Vec<u8>, JournalError> {

@@ -5,15 +5,20 @@
 pub mod affected;
 pub mod cache;
 pub mod canvas;
+pub mod ci;
 pub mod diagnostic;
 pub mod diff;
 pub mod excerpt;
 pub mod exit;
 pub mod graph;
+pub mod history;
 pub mod json;
+pub mod junit;
 pub mod line;
 pub mod list;
 pub mod lock_table;
+pub mod markdown;
+pub mod outcome;
 pub mod paint;
 pub mod plain;
 pub mod plan_diff;
@@ -27,6 +32,7 @@ pub mod table;
 pub mod tail;
 pub mod terminal;
 pub mod told;
+pub mod trace;
 pub mod why;
 
 use std::collections::BTreeMap;

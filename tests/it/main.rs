@@ -17,6 +17,7 @@ mod docker;
 mod explain;
 mod fake_registry;
 mod fmt;
+mod history;
 mod hostile;
 mod image;
 mod include;
