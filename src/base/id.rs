@@ -37,6 +37,14 @@ impl TargetName {
     }
 }
 
+impl TargetName {
+    /// What stands before the last `:`, for `ci:test` the name under which its file is included.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        self.0.rsplit_once(':').map(|(namespace, _)| namespace)
+    }
+}
+
 impl FromStr for TargetName {
     type Err = BadName;
     fn from_str(text: &str) -> Result<Self, BadName> {

@@ -4,6 +4,8 @@
 //! `{a,b}` for either, `\` takes the next character as it is. A pattern without any of these names a file or a whole
 //! folder; a trailing `/` says that it is a folder. A leading dot is not special.
 
+mod within;
+
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -87,6 +87,9 @@ fn conflict(first: &Made<'_>, second: &Made<'_>) -> Diagnostic {
         let varies = second.cell.cell.0.iter().zip(&first.cell.cell.0).find(|(a, b)| a != b).map(|(a, _)| a.0.clone());
         let fault = Diagnostic::plan("plan::output-conflict", message, &second.output.span, "the same path each time");
         return fault.help(match varies {
+            _ if first.target.name.namespace() != second.target.name.namespace() => {
+                "the file is included under two names; put a `param` into the path, and set it where the file is included".to_owned()
+            }
             _ if first.target.name != second.target.name => "put the value that `each` gives into the path".to_owned(),
             Some(name) => format!("put `${{{name}}}` into the path"),
             None => "put `${platform}` into the path".to_owned(),
@@ -111,11 +114,13 @@ fn described(made: &Made<'_>) -> String {
 
 /// Finds images that would move the same tag of the same repository.
 fn published(cx: &Cx<'_>, plan: &Plan) {
-    let mut seen: HashMap<(&str, &str, String), (&Target, &ImageDef)> = HashMap::new();
+    let mut seen: HashMap<(String, &str, String), (&Target, &ImageDef)> = HashMap::new();
     for (target, def) in images(plan) {
         for (registry, _) in &def.push {
+            // Two names may stand for one place.
+            let place = plan.registries.get(registry).map_or_else(|| registry.clone(), |def| format!("{:?}", def.place));
             for (rule, span) in &def.tags {
-                let key = (registry.as_str(), def.repository.as_str(), shown_tag(rule));
+                let key = (place.clone(), def.repository.as_str(), shown_tag(rule));
                 match seen.get(&key) {
                     Some((first, other)) if !std::ptr::eq(*other, def) => cx.fault(same_tag(first, target, def, &key.2, span)),
                     _ => {

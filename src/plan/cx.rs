@@ -1,6 +1,6 @@
 //! What every reader shares: the facts, the names in scope, and the faults found so far.
 //! In: the parts of one call of [`super::resolve`]. Out: faults and warnings, one per root cause.
-//! Never: shared between two plans.
+//! Never: shared between two plans. Each document has a [`Cx`] of its own, since names of one mean nothing in another.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use minijinja::Environment;
 
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Severity, Span};
+use crate::base::path::RelPath;
 use crate::syntax::document::{Node, Value};
 
 use super::facts::{Facts, Recorder};
@@ -28,12 +29,24 @@ fn place(span: &Span) -> Place {
     (Arc::as_ptr(&span.source) as usize, span.start)
 }
 
-/// Everything that one call of `resolve` works with.
+/// What one document of a plan is read with.
 pub(super) struct Cx<'a> {
     /// Answers and remembers.
-    pub facts: Recorder<'a>,
+    pub facts: Rc<Recorder<'a>>,
     pub(super) engine: &'a Environment<'static>,
+    pub(super) shared: Rc<Shared<'a>>,
     pub(super) bindings: OnceCell<Bindings<'a>>,
+    /// Kinds of nodes that a node of an unknown name at the top was probably meant to be.
+    meant: RefCell<HashSet<&'static str>>,
+    /// What stands before the names of its targets: `ci:`; nothing in the main document.
+    pub(super) prefix: String,
+    /// What its paths are relative to.
+    pub(super) folder: RelPath,
+}
+
+/// What all documents of a plan have in common.
+#[derive(Default)]
+pub(super) struct Shared<'a> {
     templates: RefCell<HashMap<Place, Option<Rc<Template<'a>>>>>,
     /// Bytes of text made so far.
     pub(super) spent: Cell<usize>,
@@ -42,41 +55,55 @@ pub(super) struct Cx<'a> {
     faults: RefCell<Diagnostics>,
     told: RefCell<HashSet<(&'static str, Place, usize)>>,
     broken: RefCell<HashSet<Place>>,
-    /// Kinds of nodes that a node of an unknown name at the top was probably meant to be.
-    meant: RefCell<HashSet<&'static str>>,
 }
 
 impl<'a> Cx<'a> {
+    /// For a plan as a whole.
     pub(super) fn new(facts: &'a dyn Facts, engine: &'a Environment<'static>) -> Self {
         Self {
-            facts: Recorder::new(facts),
+            facts: Rc::new(Recorder::new(facts)),
             engine,
+            shared: Rc::default(),
             bindings: OnceCell::new(),
-            templates: RefCell::default(),
-            spent: Cell::new(0),
-            steps: Cell::new(0),
-            faults: RefCell::default(),
-            told: RefCell::default(),
-            broken: RefCell::default(),
             meant: RefCell::default(),
+            prefix: String::new(),
+            folder: RelPath::root(),
         }
+    }
+
+    /// For one of its documents.
+    pub(super) fn document(&self, prefix: String, folder: RelPath) -> Self {
+        Self {
+            facts: Rc::clone(&self.facts),
+            engine: self.engine,
+            shared: Rc::clone(&self.shared),
+            bindings: OnceCell::new(),
+            meant: RefCell::default(),
+            prefix,
+            folder,
+        }
+    }
+
+    /// The name under which the whole plan knows what this document calls `name`.
+    pub(super) fn full(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 
     /// Takes a fault or a warning in. A second one with the same code at the same place has the same root cause (another
     /// cell or platform of the same node) and is dropped.
     pub(super) fn fault(&self, fault: Diagnostic) {
         let new = match fault.labels.first() {
-            Some(label) => self.told.borrow_mut().insert((fault.code, place(&label.span), label.span.len)),
+            Some(label) => self.shared.told.borrow_mut().insert((fault.code, place(&label.span), label.span.len)),
             None => true,
         };
         if new {
-            self.faults.borrow_mut().push(fault);
+            self.shared.faults.borrow_mut().push(fault);
         }
     }
 
     /// Marks a node or value whose form is wrong, so that nothing reads it.
     pub(super) fn break_at(&self, span: &Span) {
-        self.broken.borrow_mut().insert(place(span));
+        self.shared.broken.borrow_mut().insert(place(span));
     }
 
     /// Notes what a node of an unknown name was probably meant to be. What it would have declared is missing, so whoever
@@ -92,18 +119,18 @@ impl<'a> Cx<'a> {
 
     /// Whether the node's own form is good.
     pub(super) fn is_good(&self, node: &Node) -> bool {
-        !self.broken.borrow().contains(&place(&node.name.span))
+        !self.shared.broken.borrow().contains(&place(&node.name.span))
     }
 
     /// Whether the form of the value is good.
     pub(super) fn is_good_value(&self, value: &Value) -> bool {
-        !self.broken.borrow().contains(&place(&value.span))
+        !self.shared.broken.borrow().contains(&place(&value.span))
     }
 
     /// The text of a value taken apart, once for all cells; `None` when it cannot be, which is reported.
     pub(super) fn template(&self, value: &Value, text: &str) -> Option<Rc<Template<'a>>> {
         let key = place(&value.span);
-        if let Some(known) = self.templates.borrow().get(&key) {
+        if let Some(known) = self.shared.templates.borrow().get(&key) {
             return known.clone();
         }
         let template = match Template::new(self.engine, value, text) {
@@ -113,20 +140,20 @@ impl<'a> Cx<'a> {
                 None
             }
         };
-        self.templates.borrow_mut().insert(key, template.clone());
+        self.shared.templates.borrow_mut().insert(key, template.clone());
         template
     }
 
     /// All faults and warnings, with the facts that were read.
-    pub(super) fn finish(self) -> Finished {
-        let faults = self.faults.into_inner();
+    pub(super) fn finish(&self) -> Finished {
+        let faults = self.shared.faults.take();
         let stops = faults.has_errors();
         let mut all = Diagnostics::default();
         let mut warnings = Vec::new();
         for fault in faults.sorted() {
             if stops || fault.severity == Severity::Error { all.push(fault) } else { warnings.push(fault) }
         }
-        Finished { faults: stops.then_some(all), warnings, facts_read: self.facts.into_read() }
+        Finished { faults: stops.then_some(all), warnings, facts_read: self.facts.answers() }
     }
 }
 

@@ -46,11 +46,11 @@ fn whole_target(node: &Node, vars: Vec<Variable>) -> Locals {
     Locals { vars, platform: Err(NoPlatform::Whole), hidden: axes.collect() }
 }
 
-/// All targets of a plan, in order of declaration, and whether that is all: a name that has no value leaves its target out.
+/// All targets of a document, in order of declaration, and whether that is all: a name that has no value leaves its target out.
 pub(super) fn instances<'a>(cx: &Cx<'a>, nodes: &'a [Node]) -> (Vec<Instance<'a>>, bool) {
     let mut found = Found { instances: Vec::new(), complete: true };
     found.walk(cx, nodes, &[]);
-    found.complete &= !cx.may_lack(&["task", "image", "service", "group", "each"]);
+    found.complete &= !cx.may_lack(&["task", "image", "service", "group", "each", "include"]);
     (found.instances, found.complete)
 }
 
@@ -135,7 +135,7 @@ fn written(nodes: &[Node]) -> u128 {
 fn instance<'a>(cx: &Cx<'a>, node: &'a Node, sort: Sort, vars: &[Variable]) -> Option<Instance<'a>> {
     let locals = whole_target(node, vars.to_vec());
     let (text, span) = View { cx, locals: &locals }.text(&node.args[0])?;
-    match text.parse() {
+    match cx.full(&text).parse() {
         Ok(name) => Some(Instance { node, sort, name, span, vars: vars.to_vec() }),
         Err(why) => {
             cx.fault(bad_name(&text, why, &span));
@@ -325,14 +325,14 @@ fn included(cx: &Cx<'_>, axes: &[Axis], pairs: &[(String, String)], span: &Span,
 impl Cx<'_> {
     /// Counts one more definition; false, and reported once, when the plan has too many, or its texts are too large already.
     pub(super) fn one_more_step(&self, span: &Span) -> bool {
-        let steps = self.steps.get() + 1;
-        self.steps.set(steps);
+        let steps = self.shared.steps.get() + 1;
+        self.shared.steps.set(steps);
         if steps == STEP_LIMIT + 1 {
             let message = format!("the plan has more than {STEP_LIMIT} combinations of cells and platforms");
             self.fault(
                 Diagnostic::plan("plan::matrix-size", message, span, "reached here").help("make its matrix smaller, or split the plan"),
             );
         }
-        steps <= STEP_LIMIT && self.spent.get() <= PLAN_LIMIT
+        steps <= STEP_LIMIT && self.shared.spent.get() <= PLAN_LIMIT
     }
 }

@@ -153,8 +153,9 @@ impl<'a> Recorder<'a> {
     }
 
     /// All that was read, in order of reading; an absent fact has an empty text.
-    pub(super) fn into_read(self) -> Vec<(String, String)> {
-        self.read.into_inner().into_iter().map(|(name, answer)| (name, answer.ok().flatten().unwrap_or_default())).collect()
+    pub(super) fn answers(&self) -> Vec<(String, String)> {
+        let read = self.read.borrow();
+        read.iter().map(|(name, answer)| (name.clone(), answer.clone().ok().flatten().unwrap_or_default())).collect()
     }
 }
 
@@ -235,7 +236,7 @@ mod tests {
         assert_eq!(recorder.named("git", "tag"), Some(Ok(None)));
         assert_eq!(recorder.named("git", "tag"), Some(Ok(None)));
         assert_eq!(recorder.named("git", "tagg"), None);
-        assert_eq!(recorder.into_read(), [("git.tag".to_owned(), String::new())]);
+        assert_eq!(recorder.answers(), [("git.tag".to_owned(), String::new())]);
         assert_eq!(facts.0.get(), 1);
     }
 

@@ -20,6 +20,7 @@ mod expand;
 mod names;
 mod read;
 mod resolve;
+mod scope;
 mod value;
 
 pub use resolve::resolve;

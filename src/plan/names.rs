@@ -5,9 +5,11 @@ use indexmap::IndexMap;
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::id::TargetName;
 use crate::base::words;
+use crate::syntax::document::Node;
 
 use super::cx::Cx;
-use super::expand::Instance;
+use super::expand::{Instance, instances};
+use super::scope::{Scope, first_text};
 
 /// What a target was declared as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,20 +93,26 @@ impl Thing {
     }
 }
 
-/// All names that other nodes may refer to.
+/// All names that other nodes may refer to, each as the whole plan knows it: `ci:test`.
+#[derive(Default)]
 pub(super) struct Names {
     targets: IndexMap<TargetName, (Sort, Span)>,
-    /// Whether every target's name is known. If not, an unknown name may be one of the missing ones and is no fault of its own.
-    complete: bool,
+    /// What stands before names that are not known because a file is missing. Whoever uses such a name is not at fault.
+    missing: Vec<String>,
+    /// The same for targets alone: a name that has no value leaves its target out.
+    incomplete: Vec<String>,
     things: Vec<(Thing, String)>,
 }
 
 impl Names {
-    /// Takes all names in. Instances whose name is taken already are reported and dropped.
-    pub(super) fn new(cx: &Cx<'_>, instances: &mut Vec<Instance<'_>>, complete: bool, things: Vec<(Thing, String)>) -> Self {
-        let mut targets: IndexMap<TargetName, (Sort, Span)> = IndexMap::new();
+    /// Takes all names of a document in, and gives its targets. Those whose name is taken already are reported and dropped.
+    pub(super) fn take<'a>(&mut self, scope: &Scope<'a>) -> Vec<Instance<'a>> {
+        let Scope { cx, nodes, missing } = scope;
+        let (mut instances, complete) = instances(cx, nodes);
+        self.missing.extend(missing.iter().cloned());
+        self.incomplete.extend((!complete).then(|| cx.prefix.clone()));
         instances.retain(|instance| {
-            if let Some((sort, first)) = targets.get(&instance.name) {
+            if let Some((sort, first)) = self.targets.get(&instance.name) {
                 cx.fault(duplicate(instance, *sort, first));
                 return false;
             }
@@ -113,60 +121,83 @@ impl Names {
                 let fault = Diagnostic::plan("plan::lookalike", message, &instance.span, "not only a-z, A-Z and 0-9");
                 cx.fault(fault.help("names are typed on command lines; plain letters are safer").warning());
             }
-            targets.insert(instance.name.clone(), (instance.sort, instance.span.clone()));
+            self.targets.insert(instance.name.clone(), (instance.sort, instance.span.clone()));
             true
         });
-        Self { targets, complete, things }
+        // Good or not, so that whoever refers to one is not at fault.
+        let thing = |node: &Node| {
+            let thing = Thing::ALL.iter().find(|thing| thing.word() == node.name.text)?;
+            Some((*thing, cx.full(first_text(node)?)))
+        };
+        self.things.extend(nodes.iter().filter_map(thing));
+        instances
     }
 
-    /// What the target of this name is.
-    pub(super) fn sort(&self, name: &str) -> Option<Sort> {
-        let name: TargetName = name.parse().ok()?;
-        self.targets.get(&name).map(|(sort, _)| *sort)
+    /// The target that a document calls by this name, and what it is.
+    pub(super) fn sort(&self, cx: &Cx<'_>, name: &str) -> Option<(TargetName, Sort)> {
+        let name: TargetName = cx.full(name).parse().ok()?;
+        self.targets.get(&name).map(|(sort, _)| (name, *sort))
     }
 
     /// The target that a text names; a fault when there is none.
     pub(super) fn target(&self, cx: &Cx<'_>, text: &str, span: &Span) -> Option<TargetName> {
-        if let Ok(name) = text.parse::<TargetName>()
-            && self.targets.contains_key(&name)
-        {
+        if let Some((name, _)) = self.sort(cx, text) {
             return Some(name);
         }
-        if self.complete {
+        let full = cx.full(text);
+        if !self.missing.iter().chain(&self.incomplete).any(|prefix| may_hold(prefix, cx, &full)) {
             let shown = words::shorten(&words::visible(text), 80);
             let fault = Diagnostic::plan("plan::unknown-target", format!("there is no target `{shown}`"), span, "unknown target");
-            cx.fault(fault.help(suggest(text, self.targets.keys().map(TargetName::as_str).collect(), "targets")));
+            let names = self.targets.keys().filter_map(|name| name.as_str().strip_prefix(&cx.prefix));
+            cx.fault(if self.targets.keys().any(|name| name.as_str() == text) {
+                fault.help(format!(
+                    "`{shown}` belongs to a file that includes this one, which sees only its own targets and those it includes"
+                ))
+            } else {
+                fault.help(suggest(text, names.collect(), "targets"))
+            });
         }
         None
     }
 
-    /// The image of the plan whose name a text most likely misses.
-    pub(super) fn near_image(&self, text: &str) -> Option<&str> {
+    /// The image of the document whose name a text most likely misses.
+    pub(super) fn near_image(&self, cx: &Cx<'_>, text: &str) -> Option<&str> {
         let images = self.targets.iter().filter(|(_, (sort, _))| *sort == Sort::Image);
-        words::closest(text, images.map(|(name, _)| name.as_str()))
+        words::closest(text, images.filter_map(|(name, _)| name.as_str().strip_prefix(&cx.prefix)))
     }
 
-    /// The names of all services.
-    pub(super) fn services(&self) -> Vec<&str> {
-        self.targets.iter().filter(|(_, (sort, _))| *sort == Sort::Service).map(|(name, _)| name.as_str()).collect()
+    /// The names of all services of the document.
+    pub(super) fn services(&self, cx: &Cx<'_>) -> Vec<&str> {
+        let services = self.targets.iter().filter(|(_, (sort, _))| *sort == Sort::Service);
+        services.filter_map(|(name, _)| name.as_str().strip_prefix(&cx.prefix)).collect()
     }
 
-    /// Whether the plan declares a thing of this name; a fault when it does not.
-    pub(super) fn knows(&self, cx: &Cx<'_>, thing: Thing, text: &str, span: &Span) -> bool {
-        let names: Vec<&str> = self.things.iter().filter(|(kind, _)| *kind == thing).map(|(_, name)| name.as_str()).collect();
-        let known = names.contains(&text);
-        if !known && !cx.may_lack(&[thing.word()]) {
+    /// The full name of what a text names; a fault when there is none.
+    pub(super) fn thing(&self, cx: &Cx<'_>, thing: Thing, text: &str, span: &Span) -> Option<String> {
+        let full = cx.full(text);
+        let of_kind = || self.things.iter().filter(|(kind, _)| *kind == thing).map(|(_, name)| name);
+        if of_kind().any(|name| *name == full) {
+            return Some(full);
+        }
+        if !self.missing.iter().any(|prefix| may_hold(prefix, cx, &full)) && !cx.may_lack(&[thing.word()]) {
+            let names: Vec<&str> = of_kind().filter_map(|name| name.strip_prefix(&cx.prefix)).collect();
             let shown = words::shorten(&words::visible(text), 80);
             let message = format!("there is no {} `{shown}`", thing.word());
             let fault = Diagnostic::plan(thing.unknown(), message, span, format!("unknown {}", thing.word()));
             cx.fault(fault.help(if names.is_empty() { thing.declare(&shown) } else { suggest(text, names, thing.plural()) }));
         }
-        known
+        None
     }
 }
 
+/// Whether a name that a document uses, `full` in the whole plan, may be one of those behind this prefix.
+fn may_hold(prefix: &str, cx: &Cx<'_>, full: &str) -> bool {
+    prefix == cx.prefix || (prefix.len() > cx.prefix.len() && full.starts_with(prefix))
+}
+
 fn suggest(text: &str, names: Vec<&str>, noun: &str) -> String {
-    match words::closest(text, names.iter().copied()) {
+    let included = names.iter().copied().find(|name| name.strip_suffix(text).is_some_and(|rest| rest.ends_with(':')));
+    match included.or_else(|| words::closest(text, names.iter().copied())) {
         Some(near) => format!("did you mean `{near}`?"),
         None if names.is_empty() => format!("the plan has no {noun}"),
         None => format!("{noun} are: {}", words::shorten(&names.join(", "), 300)),

@@ -12,7 +12,6 @@ mod architecture;
 mod collect;
 mod crash;
 mod declarations;
-mod diff;
 mod docker;
 mod explain;
 mod fake_registry;

@@ -30,7 +30,7 @@ pub struct Fake {
 }
 
 impl Fake {
-    fn new(answers: &[(&'static str, &'static str)]) -> Self {
+    pub fn new(answers: &[(&'static str, &'static str)]) -> Self {
         Self { answers: answers.iter().copied().collect(), asked: RefCell::default() }
     }
 
@@ -181,7 +181,7 @@ fn every_code_that_the_planner_gives_is_explained_and_every_explained_code_is_sh
 }
 
 /// The plan in a few lines: what differs from the defaults, in a fixed order.
-fn summary(resolved: &Resolved) -> String {
+pub fn summary(resolved: &Resolved) -> String {
     let mut lines = Vec::new();
     let plan = &resolved.plan;
     for registry in plan.registries.values() {

@@ -6,7 +6,7 @@ mod load;
 mod node;
 
 pub use load::load;
-use node::include;
+pub(super) use node::{Include, include};
 
 use serde::{Deserialize, Serialize};
 

@@ -14,6 +14,10 @@ use super::IncludeSource;
 pub(in crate::plan) struct Include<'a> {
     /// Where the document is.
     pub place: IncludeSource,
+    /// The namespace of its targets.
+    pub name: &'a str,
+    /// The name in the source.
+    pub name_span: &'a Span,
     /// The path or address in the source.
     pub span: &'a Span,
 }
@@ -45,7 +49,7 @@ pub(in crate::plan) fn include<'a>(node: &'a Node, from: Option<&IncludeSource>)
         Some(Value { scalar: Scalar::String(text), span, .. }) => Some(digest(text, span)?),
         Some(_) => return Err(None),
     };
-    Ok(Include { place: place(text, span, from, digest)?, span })
+    Ok(Include { place: place(text, span, from, digest)?, name, name_span, span })
 }
 
 fn digest(text: &str, span: &Span) -> Result<BlobDigest, Box<Diagnostic>> {

@@ -47,9 +47,9 @@ pub(super) enum Named {
 /// Finds an image: one of the plan comes first; else the text is a reference. A task's name, or a single word that nearly
 /// is an image of the plan, is a fault.
 pub(super) fn named(view: &View<'_, '_>, names: &Names, text: &str, span: &Span) -> Option<Named> {
-    match names.sort(text) {
-        Some(Sort::Image) => return text.parse().ok().map(Named::Target),
-        Some(sort) => {
+    match names.sort(view.cx, text) {
+        Some((name, Sort::Image)) => return Some(Named::Target(name)),
+        Some((_, sort)) => {
             let message = format!("`{text}` is a {}, not an image", sort.word());
             let fault = Diagnostic::plan("plan::not-an-image", message, span, "not an image");
             view.cx.fault(fault.help("name an `image` of the plan, or write a reference with its tag: `alpine:3`"));
@@ -58,7 +58,7 @@ pub(super) fn named(view: &View<'_, '_>, names: &Names, text: &str, span: &Span)
         None => {}
     }
     if !text.contains(['/', ':', '@', '.'])
-        && let Some(near) = names.near_image(text)
+        && let Some(near) = names.near_image(view.cx, text)
     {
         let fault = Diagnostic::plan("plan::unknown-target", format!("the plan has no image `{}`", shown(text)), span, "unknown image");
         view.cx.fault(fault.help(format!("did you mean `{near}`? an image elsewhere is written with its tag: `{text}:latest`")));

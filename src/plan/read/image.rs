@@ -69,9 +69,10 @@ fn host_platform(cx: &Cx<'_>) -> Option<Platform> {
 
 fn repository(view: &View<'_, '_>, node: &Node, instance: &Instance<'_>) -> String {
     let given = view.prop(node, "name");
+    let own = instance.name.as_str().strip_prefix(&view.cx.prefix).unwrap_or_default();
     let (name, span) = match given.map(|value| view.text(value)) {
-        None => (instance.name.to_string(), instance.span.clone()),
-        Some(None) => return instance.name.to_string(),
+        None => (own.to_owned(), instance.span.clone()),
+        Some(None) => return own.to_owned(),
         Some(Some(text)) => text,
     };
     if format!("localhost/{name}").parse::<Repository>().is_err() || name.contains('/') {
@@ -80,7 +81,7 @@ fn repository(view: &View<'_, '_>, node: &Node, instance: &Instance<'_>) -> Stri
         let help = if given.is_some() {
             "such names have lower-case letters and digits, separated by `.`, `_`, `__` or `-`".to_owned()
         } else {
-            format!("give it one: `image {} name=\"{}\"`", instance.name, instance.name.as_str().to_lowercase())
+            format!("give it one: `image {own} name=\"{}\"`", own.to_lowercase())
         };
         view.cx.fault(fault.help(help));
     }

@@ -96,11 +96,12 @@ fn joined(view: &View<'_, '_>, node: &Node, names: &Names) -> Option<Network> {
     }
     let mut found: Vec<(String, Span)> = Vec::new();
     for (name, span) in view.texts(&child.args) {
-        if let Some((_, first)) = found.iter().find(|(known, _)| *known == name) {
+        let Some(full) = names.thing(view.cx, Thing::Network, &name, &span) else { continue };
+        if let Some((_, first)) = found.iter().find(|(known, _)| *known == full) {
             let fault = Diagnostic::plan("plan::repeated", format!("it joins `{}` twice", shown(&name)), &span, "again here");
             view.cx.fault(fault.label(first, "first here").help("leave one of them out"));
-        } else if names.knows(view.cx, Thing::Network, &name, &span) {
-            found.push((name, span));
+        } else {
+            found.push((full, span));
         }
     }
     Some(Network::Named(found))
@@ -139,10 +140,7 @@ fn mount(view: &View<'_, '_>, node: &Node, names: &Names) -> Option<Mount> {
         }
         "volume" => {
             let (name, span) = view.text(node.args.first()?)?;
-            if !names.knows(view.cx, Thing::Volume, &name, &span) {
-                return None;
-            }
-            MountSource::Volume(name)
+            MountSource::Volume(names.thing(view.cx, Thing::Volume, &name, &span)?)
         }
         "tmpfs" => MountSource::Memory(
             view.prop(node, "size").and_then(|value| view.text(value)).and_then(|text| view.parsed(text, "plan::bad-size", size)),

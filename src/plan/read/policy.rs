@@ -79,7 +79,7 @@ fn allowance(view: &View<'_, '_>, node: &Node) -> Option<Allowance> {
     let path = view.text(&node.args[0]);
     let reason: Option<Text> = view.prop(node, "reason").and_then(|value| view.text(value));
     let ((path, span), (reason, reason_span)) = path.zip(reason)?;
-    let pattern = view.pattern(path.strip_prefix('/').unwrap_or(&path), &span)?;
+    let pattern = view.inner_pattern(path.strip_prefix('/').unwrap_or(&path), &span)?;
     if reason.trim().is_empty() {
         let fault = Diagnostic::plan("plan::bad-value", "an exception needs a reason", &reason_span, "says nothing");
         view.cx.fault(fault.help("say why the finding is accepted; it is shown with every scan"));

@@ -17,7 +17,10 @@ const RULES: &[&str] = &["semver", "branch", "sha"];
 /// A `scan` node.
 pub(super) fn scan(view: &View<'_, '_>, node: &Node, names: &Names) -> ScanDef {
     let policy = view.prop(node, "policy").and_then(|value| view.text(value));
-    ScanDef { policy: policy.filter(|(name, span)| names.knows(view.cx, Thing::Policy, name, span)), span: node.name.span.clone() }
+    ScanDef {
+        policy: policy.and_then(|(name, span)| Some((names.thing(view.cx, Thing::Policy, &name, &span)?, span))),
+        span: node.name.span.clone(),
+    }
 }
 
 /// The registries that an image is pushed to.
@@ -34,15 +37,13 @@ pub(super) fn pushes(view: &View<'_, '_>, node: &Node, names: &Names) -> Vec<(St
             view.cx.fault(fault.help("say under which names it can be pulled: `tag \"latest\"`, or `tag semver`"));
         }
         for (name, span) in view.texts(&child.args) {
-            if !names.knows(view.cx, Thing::Registry, &name, &span) {
-                continue;
-            }
-            if let Some((_, first)) = found.iter().find(|(known, _)| *known == name) {
+            let Some(full) = names.thing(view.cx, Thing::Registry, &name, &span) else { continue };
+            if let Some((_, first)) = found.iter().find(|(known, _)| *known == full) {
                 let fault = Diagnostic::plan("plan::repeated", format!("it is pushed to `{name}` twice"), &span, "again here");
                 view.cx.fault(fault.label(first, "first here").help("leave one of them out"));
                 continue;
             }
-            found.push((name, span));
+            found.push((full, span));
         }
     }
     found

@@ -38,7 +38,7 @@ pub(in crate::plan) fn service(cx: &Cx<'_>, instance: &Instance<'_>, names: &Nam
         let fault = Diagnostic::plan("plan::repeated", "a service runs one command", &second.name.span, "a second one");
         cx.fault(fault.label(&first.name.span, "the first").help("put both into one script: `run \"first && exec second\"`"));
     }
-    let policy = view.child_text(node, "policy").filter(|(name, span)| names.knows(cx, Thing::Policy, name, span));
+    let policy = view.child_text(node, "policy").and_then(|(name, span)| Some((names.thing(cx, Thing::Policy, &name, &span)?, span)));
     let shell = shell(view, node);
     let (env, ports, isolation) = (environment(view, node), ports(view, node), isolation(view, node, names, Network::Usual));
     let healthcheck = view.child(node, "healthcheck").and_then(|child| health(view, child));

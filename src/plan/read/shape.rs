@@ -61,10 +61,10 @@ fn unknown_node(cx: &Cx<'_>, node: &Node, allowed: &Children, owner: Option<&str
     if let Some(near) = words::closest(name, known.iter().copied()) {
         cx.probably_meant(near);
         fault.help(format!("did you mean `{near}`?"))
-    } else if !homes.is_empty() {
-        fault.help(format!("`{shown}` belongs in {}", words::list(&homes, "or")))
     } else if spec::TOP.find(name).is_some() {
         fault.help(format!("`{shown}` belongs at the top of the plan"))
+    } else if !homes.is_empty() {
+        fault.help(format!("`{shown}` belongs in {}", words::list(&homes, "or")))
     } else if known.is_empty() {
         fault.help("nothing can stand here")
     } else {

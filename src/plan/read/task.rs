@@ -81,7 +81,7 @@ fn one(
         pass_env,
         unkeyed,
         tools: tools(view, node),
-        dir: view.child_text(node, "dir").and_then(|(text, span)| view.path(&text, &span)).unwrap_or_else(RelPath::root),
+        dir: view.child_text(node, "dir").and_then(|(text, span)| view.path(&text, &span)).unwrap_or_else(|| view.cx.folder.clone()),
         shell: shell(view, node),
         container: view.child(node, "container").and_then(|child| container(view, child, names)),
         exec_in: exec_in(view, node, names),
@@ -101,12 +101,12 @@ fn exec_in(view: &View<'_, '_>, node: &Node, names: &Names) -> Option<(TargetNam
             Diagnostic::plan("plan::repeated", "its commands run in a service or in a container of their own", &span, "in a service");
         view.cx.fault(fault.label(&container.name.span, "in a container of their own").help("leave one of them out"));
     }
-    match names.sort(&text) {
-        Some(Sort::Service) => text.parse().ok().map(|name| (name, span)),
-        Some(sort) => {
+    match names.sort(view.cx, &text) {
+        Some((name, Sort::Service)) => Some((name, span)),
+        Some((_, sort)) => {
             let message = format!("`{}` is {}, not a service", shown(&text), words::with_article(sort.word()));
             let fault = Diagnostic::plan("plan::not-a-service", message, &span, "not a service");
-            view.cx.fault(match names.services().as_slice() {
+            view.cx.fault(match names.services(view.cx).as_slice() {
                 [] => fault.help("`exec-in` names a `service` of the plan; for a container of its own write `container { image \"…\" }`"),
                 services => fault.help(format!("services are: {}", services.join(", "))),
             });

@@ -144,9 +144,18 @@ impl View<'_, '_> {
         }
     }
 
-    /// A pattern over paths of the project.
+    /// A pattern over paths of the project, relative to the folder of the document.
     pub(super) fn pattern(&self, text: &str, span: &Span) -> Option<Pattern> {
-        match Pattern::new(text) {
+        self.good_pattern(Pattern::within(&self.cx.folder, text), text, span)
+    }
+
+    /// A pattern over paths in an image.
+    pub(super) fn inner_pattern(&self, text: &str, span: &Span) -> Option<Pattern> {
+        self.good_pattern(Pattern::new(text), text, span)
+    }
+
+    fn good_pattern(&self, pattern: Result<Pattern, BadPattern>, text: &str, span: &Span) -> Option<Pattern> {
+        match pattern {
             Ok(pattern) => Some(pattern),
             Err(BadPattern::Empty) => {
                 let fault = Diagnostic::plan("plan::bad-pattern", "an empty text is not a pattern", span, "empty");
@@ -165,9 +174,9 @@ impl View<'_, '_> {
         }
     }
 
-    /// A path of the project.
+    /// A path of the project, written relative to the folder of the document.
     pub(super) fn path(&self, text: &str, span: &Span) -> Option<RelPath> {
-        RelPath::new(text).map_err(|why| self.cx.fault(bad_path(text, why, span))).ok()
+        self.cx.folder.join(text).map_err(|why| self.cx.fault(bad_path(text, why, span))).ok()
     }
 
     /// Patterns, those with `!` before them as exclusions.

@@ -4,6 +4,7 @@
 
 mod container;
 mod image;
+mod include;
 mod reference;
 mod schema;
 pub(super) mod service;

@@ -1,6 +1,7 @@
 //! What may stand at the top of a plan, and in `each`.
 
 use super::image::IMAGE;
+use super::include::INCLUDE;
 use super::service::{NETWORK, SERVICE, VOLUME};
 use super::task::{DOC, ENV, TASK};
 use super::{ArgSpec, Children, Kind, NodeSpec, PropSpec};
@@ -8,8 +9,8 @@ use crate::plan::policy::Rule;
 
 /// The nodes at the top of a plan.
 pub static TOP: Children = Children::Known {
-    nodes: &[&KILN, &PROJECT, &LET, &PARAM, &ENV, &REGISTRY, &POLICY, &GROUP, &EACH, &TASK, &IMAGE, &SERVICE, &NETWORK, &VOLUME],
-    later: &["secret", "include", "template", "use", "profile", "env-file", "pool", "cache", "shell"],
+    nodes: &[&KILN, &PROJECT, &INCLUDE, &LET, &PARAM, &ENV, &REGISTRY, &POLICY, &GROUP, &EACH, &TASK, &IMAGE, &SERVICE, &NETWORK, &VOLUME],
+    later: &["secret", "template", "use", "profile", "env-file", "pool", "cache", "shell"],
 };
 
 static KILN: NodeSpec =

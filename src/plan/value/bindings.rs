@@ -111,7 +111,7 @@ pub(in crate::plan) fn declare<'a>(cx: &Cx<'a>, nodes: &'a [Node], overrides: &O
     }
     for (name, _) in &overrides.set {
         if !params.contains(&name.as_str()) {
-            cx.fault(unknown_param(name, &params, names.contains_key(name)));
+            cx.fault(unknown_param(&cx.full(name), name, &params, names.contains_key(name)));
         }
     }
     let bindings = Bindings(names);
@@ -128,25 +128,31 @@ fn binding<'a>(span: &Span, origin: Option<Origin<'a>>) -> Binding<'a> {
     Binding { span: span.clone(), origin: origin.unwrap_or_else(|| Origin::Given(String::new())), state: RefCell::new(state) }
 }
 
-/// The value of a parameter: `--set`, then `KILN_PARAM_NAME`, then its default.
+/// The value of a parameter: `--set`, then `KILN_PARAM_NAME`, then its default. The environment sets those of the main document
+/// alone: to set one of an included file is up to the file that includes it.
 fn param<'a>(cx: &Cx<'a>, node: &'a Node, name: &str, overrides: &Overrides) -> Option<Origin<'a>> {
     if let Some((_, value)) = overrides.set.iter().rev().find(|(set, _)| set == name) {
         return Some(Origin::Given(value.clone()));
     }
+    let main = cx.prefix.is_empty();
     let variable = format!("KILN_PARAM_{}", name.to_uppercase());
-    if let Some(value) = cx.facts.env(&variable) {
+    if let Some(value) = main.then(|| cx.facts.env(&variable)).flatten() {
         return Some(Origin::Given(value));
     }
     let default = node.props.iter().find(|prop| prop.name.text == "default");
     if default.is_none() {
         let fault = Diagnostic::plan("plan::missing-param", format!("param `{name}` has no value"), &node.args[0].span, "has no default");
-        cx.fault(fault.help(format!("run kiln with `--set {name}=…`, set {variable}, or give it a `default=`")));
+        cx.fault(fault.help(if main {
+            format!("run kiln with `--set {name}=…`, set {variable}, or give it a `default=`")
+        } else {
+            format!("set it where the file is included, in the block of `include`: `set {name}=…`; or give it a `default=`")
+        }));
     }
     default.filter(|prop| cx.is_good_value(&prop.value)).map(|prop| Origin::Written(&prop.value))
 }
 
-fn unknown_param(name: &str, params: &[&str], is_let: bool) -> Diagnostic {
-    let shown = words::shorten(&words::visible(name), 60);
+fn unknown_param(full: &str, name: &str, params: &[&str], is_let: bool) -> Diagnostic {
+    let shown = words::shorten(&words::visible(full), 60);
     let fault = Diagnostic::new(Class::Usage, "plan::unknown-param", format!("`--set {shown}=…`: the plan has no param `{shown}`"));
     match words::closest(name, params.iter().copied()) {
         _ if is_let => fault.help(format!("`{shown}` is a `let`, which cannot be set from outside; make it a `param`")),

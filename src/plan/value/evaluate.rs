@@ -111,9 +111,9 @@ impl Cx<'_> {
 
     /// Counts bytes of text; false, and reported once, when the plan has too many.
     fn count(&self, bytes: usize, span: &Span) -> bool {
-        let before = self.spent.get();
+        let before = self.shared.spent.get();
         let after = before.saturating_add(bytes);
-        self.spent.set(after);
+        self.shared.spent.set(after);
         if before <= PLAN_LIMIT && after > PLAN_LIMIT {
             let message = format!("the texts of this plan grow beyond {}", ByteSize(PLAN_LIMIT as u64));
             self.fault(Diagnostic::plan("plan::too-large", message, span, "here").help("split the plan, or make its matrix smaller"));
