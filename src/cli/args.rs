@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::affected::Affected;
+use super::diff::Diff;
 use super::why::Why;
 
 /// What was typed.
@@ -72,6 +74,10 @@ pub enum Command {
     Run(Run),
     /// Shows what `run` would do and why; executes no step
     Plan(Plan),
+    /// Compares the plan with another one: steps, tags and bases that differ (also `kiln plan diff`)
+    Diff(Diff),
+    /// Lists the targets that changes since a commit can affect
+    Affected(Affected),
     /// Says whether a step would run, and what changed in what it takes in since it last ran
     Why(Why),
     /// Draws the graph of steps
@@ -179,12 +185,22 @@ pub struct Fmt {
 
 /// Options of `plan`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Plan {
     /// Targets or steps [default: the plan's default]
     pub targets: Vec<String>,
     /// Prints only the digest of the whole plan
     #[arg(long, conflicts_with = "targets")]
     pub digest: bool,
+    #[command(subcommand)]
+    pub other: Option<PlanOther>,
+}
+
+/// What `plan` can be followed by besides targets.
+#[derive(Debug, Subcommand)]
+pub enum PlanOther {
+    /// Compares the plan with another one (also `kiln diff`)
+    Diff(Diff),
 }
 
 /// The languages of `graph`.

@@ -88,6 +88,13 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("log::none", "A step has a log when it has run on this machine and printed something."),
     ("log::store", "The log is recorded, but the store could not give it."),
+    ("past::disk", "The texts of the other commit are kept in a folder for temporary files while it is compared, and the disk refused."),
+    ("past::git", "The other side of a comparison is read with git, which refused. Its own words are in the message."),
+    ("past::no-plan", "The commit has no plan where this project has one, so there is nothing to compare with."),
+    (
+        "past::unknown-ref",
+        "`kiln diff` and `kiln affected --since` take what git can resolve: a branch, a tag, a commit, HEAD~1. A shallow clone of a CI system often lacks them; `git fetch` brings them. `NAME...` is the commit at which this branch left NAME.",
+    ),
     (
         "plan::circle",
         "Steps wait for each other, so none could ever start. An edge comes from `needs`, and from an input or a `copy` that another target's output matches: leave that output out with `!pattern`, or name inputs more narrowly.",

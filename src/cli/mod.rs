@@ -1,10 +1,12 @@
 //! Arguments, settings (resolved once), one file per command, exit codes.
 
+mod affected;
 mod against;
 mod args;
 mod cache;
 mod check;
 mod codes;
+mod diff;
 #[cfg(feature = "docker")]
 mod docker;
 mod explain;
@@ -19,6 +21,7 @@ mod lock;
 mod log;
 mod machine;
 mod open;
+mod other;
 mod output;
 mod pins;
 mod plan;
@@ -100,6 +103,8 @@ fn command(cli: Cli, output: &Output) -> u8 {
         Some(Command::Check) => check::check(&settings, output),
         Some(Command::Run(run)) => run::run(&settings, output, &run),
         Some(Command::Plan(asked)) => plan::plan(&settings, output, &asked),
+        Some(Command::Diff(asked)) => diff::diff(&settings, output, &asked),
+        Some(Command::Affected(asked)) => affected::affected(&settings, output, &asked),
         Some(Command::Why(asked)) => why::why(&settings, output, &asked),
         Some(Command::Graph { targets, format }) => graph::graph(&settings, output, &targets, format),
         Some(Command::Load { image, name, how }) => load::load(&settings, output, &image, name, &how),

@@ -61,7 +61,7 @@ pub fn resolve(settings: &Settings, world: World) -> Result<Resolved, Diagnostic
     })?;
     let source = syntax::check_file_bytes(&settings.plan_name, &bytes)?;
     let main = document(settings, source, world)?;
-    let here = Here { repository: (world == World::Asked).then(|| settings.root.clone()) };
+    let here = Here { repository: (world == World::Asked).then(|| settings.repository.clone()) };
     let loaded = include::load(main, settings.plan_place(), &Files { root: &settings.root, here: &settings.here });
     plan::resolve(&loaded, &here, &Overrides { set: settings.set.clone() })
 }

@@ -1,13 +1,13 @@
 //! `kiln plan`: what a run would do, and why; executes no step.
 
-use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
+use crate::base::diagnostic::Diagnostics;
 use crate::exec::foresee::{self, Foreseen};
-use crate::exec::gather::GatherError;
 use crate::graph::select;
 use crate::record::history::StepHistory;
 use crate::report::plan_table::{self, PlanRow, PlanStatus, PlanView};
 
-use super::args::Plan;
+use super::args::{Plan, PlanOther};
+use super::diff;
 use super::machine;
 use super::open::{self, Opened, World};
 use super::output::Output;
@@ -17,14 +17,22 @@ use super::settings::Settings;
 /// The faults of the plan; unknown targets; files that cannot be read.
 pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Diagnostics> {
     let opened = open::open(settings, World::Asked)?;
+    let mut typed = asked.targets.clone();
+    if let Some(PlanOther::Diff(diff)) = &asked.other {
+        // A plan may have a target of this name, and then it is meant.
+        if !opened.plan.targets.keys().any(|name| name.as_str() == "diff") {
+            return diff::compare(settings, output, &opened, diff);
+        }
+        typed = ["diff".to_owned()].into_iter().chain(diff.other.clone()).collect();
+    }
     if asked.digest {
         return digest(settings, output, &opened);
     }
-    let selection = select::select(&opened.graph, &opened.targets(&asked.targets)?)?;
+    let selection = select::select(&opened.graph, &opened.targets(&typed)?)?;
     opened.preflight(settings, &selection.steps)?;
     opened.at_hand(settings, &selection.steps)?;
     let machine = machine::still(settings, &opened.plan)?;
-    let digest = foresee::digest(&machine, &opened.graph).map_err(unreadable)?;
+    let digest = foresee::digest(&machine, &opened.graph).map_err(diff::unreadable)?;
     output.show(&opened.warnings);
     let history = StepHistory::load(settings.project().as_path());
     let mut steps = Vec::new();
@@ -51,16 +59,8 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
 fn digest(settings: &Settings, output: &Output, opened: &Opened) -> Result<u8, Diagnostics> {
     opened.preflight(settings, opened.graph.order())?;
     let machine = machine::still(settings, &opened.plan)?;
-    let digest = foresee::digest(&machine, &opened.graph).map_err(unreadable)?;
+    let digest = foresee::digest(&machine, &opened.graph).map_err(diff::unreadable)?;
     output.answer(&format!("{digest}\n"));
     let _ = machine.stats.save();
     Ok(0)
-}
-
-fn unreadable(error: GatherError) -> Diagnostics {
-    let fault = Diagnostic::new(Class::Plan, "plan::unreadable-source", error.reason);
-    Diagnostics::from(match error.help {
-        Some(help) => fault.help(help),
-        None => fault,
-    })
 }

@@ -28,6 +28,8 @@ pub struct Settings {
     pub here: AbsPath,
     /// The project's root.
     pub root: AbsPath,
+    /// Where git is asked; the root, unless the plan is taken from a commit.
+    pub repository: AbsPath,
     /// The user's cache directory: the store, and one folder per project.
     pub cache: AbsPath,
     /// `--set` as pairs.
@@ -64,7 +66,17 @@ pub fn resolve(global: &Global) -> Result<Settings, Diagnostic> {
         })?;
         set.push((name.to_owned(), value.to_owned()));
     }
-    Ok(Settings { plan, plan_name, cache: cache(global, &here)?, here, root, set, frozen: global.frozen, offline: global.offline })
+    Ok(Settings {
+        plan,
+        plan_name,
+        cache: cache(global, &here)?,
+        here,
+        repository: root.clone(),
+        root,
+        set,
+        frozen: global.frozen,
+        offline: global.offline,
+    })
 }
 
 fn find(start: &AbsPath) -> Result<AbsPath, Diagnostic> {

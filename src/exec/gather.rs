@@ -17,6 +17,8 @@ use crate::sys::stat::{Kind, Stat};
 use crate::sys::tree::Tree;
 use crate::sys::{env, file, walk};
 
+use super::past::Past;
+
 /// What a step that ended well left to those that wait for it.
 #[derive(Debug)]
 pub struct Product {
@@ -73,7 +75,7 @@ pub fn gather<'p>(
     needs.sort_by_key(|(name, ..)| *name);
     let made: Vec<&OutputFile> =
         needs.iter().filter(|(_, edge, _)| edge.is_data()).flat_map(|(.., product)| &product.result.outputs).collect();
-    let mut taken = Ingredients { files: all_files(machine, graph, id, &made, failed_need.is_none())?, ..Ingredients::default() };
+    let mut taken = Ingredients { files: all_files(machine, graph, id, &made, failed_need.is_none(), None)?, ..Ingredients::default() };
     if let ActionKind::Run(cell) = &graph.action(id).kind {
         let keyed = cell.pass_env.iter().filter(|name| !cell.unkeyed.contains(name));
         taken.pass_env = keyed.map(|name| (name.clone(), env::var(name))).collect();
@@ -97,7 +99,15 @@ pub fn gather<'p>(
 /// # Errors
 /// As [`gather`].
 pub fn sources(machine: &Machine, graph: &ActionGraph, id: StepId) -> Result<Ingredients, GatherError> {
-    Ok(Ingredients { files: all_files(machine, graph, id, &[], false)?, ..Ingredients::default() })
+    sources_at(machine, graph, id, None)
+}
+
+/// As [`sources`], in the tree of another commit.
+///
+/// # Errors
+/// As [`gather`].
+pub fn sources_at(machine: &Machine, graph: &ActionGraph, id: StepId, past: Option<&Past>) -> Result<Ingredients, GatherError> {
+    Ok(Ingredients { files: all_files(machine, graph, id, &[], false, past)?, ..Ingredients::default() })
 }
 
 /// Patterns with wildcards among the inputs of a task that select nothing: each is worth a word.
@@ -126,23 +136,24 @@ fn all_files(
     id: StepId,
     made: &[&OutputFile],
     complete: bool,
+    past: Option<&Past>,
 ) -> Result<Vec<Vec<OutputFile>>, GatherError> {
     match &graph.action(id).kind {
         ActionKind::Run(cell) => {
             let Some(inputs) = &cell.inputs else { return Ok(Vec::new()) };
             let own = |path: &RelPath| cell.outputs.iter().any(|output| output.pattern.selects(path));
-            Ok(vec![files(machine, graph, inputs, made, complete, &own)?])
+            Ok(vec![files(machine, graph, inputs, made, complete, &own, past)?])
         }
         ActionKind::Base(recipe) => {
             let Base::Layout { path, span, .. } = &recipe.base else { return Ok(Vec::new()) };
             let index = Pattern::of(&path.join("index.json").map_err(GatherError::new)?);
             let set = FileSet { include: vec![(index, span.clone())], exclude: Vec::new() };
-            Ok(vec![files(machine, graph, &set, made, complete, &|_| false)?])
+            Ok(vec![files(machine, graph, &set, made, complete, &|_| false, past)?])
         }
         ActionKind::Build(build) => {
             let mut lists = Vec::new();
             for copy in &build.recipe.copies {
-                let found = files(machine, graph, &copy.from, made, complete, &|_| false)?;
+                let found = files(machine, graph, &copy.from, made, complete, &|_| false, past)?;
                 if found.is_empty() && complete {
                     let patterns: Vec<&str> = copy.from.include.iter().map(|(pattern, _)| pattern.as_str()).collect();
                     let reason = format!(
@@ -168,6 +179,7 @@ fn files(
     made: &[&OutputFile],
     complete: bool,
     own: &dyn Fn(&RelPath) -> bool,
+    past: Option<&Past>,
 ) -> Result<Vec<OutputFile>, GatherError> {
     let include: Vec<&Pattern> = set.include.iter().map(|(pattern, _)| pattern).collect();
     let exclude: Vec<&Pattern> = set.exclude.iter().map(|(pattern, _)| pattern).collect();
@@ -185,7 +197,13 @@ fn files(
         });
     }
     let entries: Vec<walk::Entry> = walked.entries.into_iter().filter(|entry| !own(&entry.path) && !graph.is_output(&entry.path)).collect();
-    found.extend(contents(machine, entries)?);
+    match past {
+        None => found.extend(contents(machine, entries)?),
+        Some(past) => {
+            found.extend(contents(machine, entries.into_iter().filter(|entry| !past.is_other(&entry.path)).collect())?);
+            found.extend(past.others().filter(|file| selected(&file.path) && !own(&file.path) && !graph.is_output(&file.path)));
+        }
+    }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     found.dedup_by(|a, b| a.path == b.path);
     Ok(found)

@@ -2,11 +2,13 @@
 //! In: a graph and the steps that take part. Out: a stream of events and how the run ended.
 //! Never: words for screens, colours, a decision that the schedule could make.
 
+pub mod compare;
 pub mod foresee;
 pub mod gather;
 pub mod look;
 pub mod not_yet;
 pub mod offline;
+pub mod past;
 pub mod preflight;
 pub mod run;
 pub mod schedule;

@@ -134,3 +134,16 @@ pub enum ContainerImage {
     /// One that the daemon has or can pull.
     Reference(crate::oci::reference::Reference),
 }
+
+impl TargetKind {
+    /// The word in the plan.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Task(_) => "task",
+            Self::Image(_) => "image",
+            Self::Service(_) => "service",
+            Self::Group(_) => "group",
+        }
+    }
+}

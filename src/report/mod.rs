@@ -2,6 +2,7 @@
 //! In: values, and a stream to write on. Out: bytes on that stream. Never: decides, reads the store, asks the clock
 //! (only [`reporter`] does, and hands the time on as a number).
 
+pub mod affected;
 pub mod cache;
 pub mod canvas;
 pub mod ci;
@@ -20,6 +21,7 @@ pub mod markdown;
 pub mod outcome;
 pub mod paint;
 pub mod plain;
+pub mod plan_diff;
 pub mod plan_table;
 pub mod reporter;
 pub mod sanitize;

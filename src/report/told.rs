@@ -82,7 +82,10 @@ impl Told {
             came: Vec::new(),
             made_by,
             words: String::new(),
-            subject: difference.thing.words(),
+            subject: match (difference.thing.sort, &difference.change) {
+                (Sort::Need, Change::Added(_) | Change::Removed(_)) => format!("needs {}", difference.thing.name),
+                _ => difference.thing.words(),
+            },
         };
         let pair = |told: &mut Self, kind, old: &str, new: &str| {
             (told.change, told.old, told.new) = (kind, Some(old.to_owned()), Some(new.to_owned()));

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use crate::base::path::AbsPath;
@@ -26,14 +27,7 @@ pub enum GitError {
 /// # Errors
 /// [`GitError`].
 pub fn ask(dir: &AbsPath, question: &[&str]) -> Result<Option<String>, GitError> {
-    let asked = Command::new("git")
-        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "--no-optional-locks"])
-        .args(question)
-        .current_dir(dir)
-        .env("LC_ALL", "C")
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .stdin(Stdio::null())
-        .output();
+    let asked = command(dir, question).stdin(Stdio::null()).output();
     let answer = match asked {
         Ok(answer) => answer,
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(GitError::Refused(error.to_string())),
@@ -60,4 +54,39 @@ fn is_in_repository(dir: &AbsPath) -> bool {
         at = folder.parent();
     }
     false
+}
+
+/// Asks git in `dir` for bytes, and hands it `input`. Otherwise as [`ask`].
+///
+/// # Errors
+/// [`GitError`]: a question that has no answer is refused here, with git's own first line.
+pub fn bytes(dir: &AbsPath, question: &[&str], input: &[u8]) -> Result<Vec<u8>, GitError> {
+    let refused = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => GitError::Missing,
+        _ => GitError::Refused(error.to_string()),
+    };
+    let mut child = command(dir, question).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(refused)?;
+    let stdin = child.stdin.take();
+    let answer = std::thread::scope(|scope| {
+        // Git answers while it reads: whoever writes all before reading anything would wait for it for ever.
+        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(input)));
+        child.wait_with_output()
+    });
+    let answer = answer.map_err(refused)?;
+    if answer.status.success() {
+        return Ok(answer.stdout);
+    }
+    let said = String::from_utf8_lossy(&answer.stderr);
+    Err(GitError::Refused(words::shorten(&words::visible(said.lines().next().unwrap_or_default()), 300)))
+}
+
+fn command(dir: &AbsPath, question: &[&str]) -> Command {
+    let mut command = Command::new("git");
+    command
+        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "--no-optional-locks"])
+        .args(question)
+        .current_dir(dir)
+        .env("LC_ALL", "C")
+        .env("GIT_TERMINAL_PROMPT", "0");
+    command
 }

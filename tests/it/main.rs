@@ -12,6 +12,7 @@ mod architecture;
 mod collect;
 mod crash;
 mod declarations;
+mod diff;
 mod docker;
 mod explain;
 mod fake_registry;
