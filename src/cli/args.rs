@@ -39,6 +39,9 @@ pub struct Global {
     /// Sets a `param` of the plan
     #[arg(long = "set", global = true, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
+    /// Chooses a `profile` of the plan; of several, a later one wins
+    #[arg(long, global = true, env = "KILN_PROFILE", value_name = "NAME", value_delimiter = ',', hide_env_values = true)]
+    pub profile: Vec<String>,
     /// When to use colour
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
     pub color: Colour,

@@ -1,15 +1,30 @@
 //! The world's answers to a plan: from git, the environment and the CI system; or none at all, for commands that execute nothing.
 
-use crate::base::path::AbsPath;
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use crate::base::path::{AbsPath, RelPath};
 use crate::base::platform::Platform;
-use crate::plan::facts::{CiFact, FactError, Facts, GitFact, git_version};
-use crate::sys::{env, git};
+use crate::engine::ask::{self, Question};
+use crate::engine::process::bare_environment;
+use crate::plan::facts::{CiFact, CommandError, FactError, Facts, GitFact, git_version};
+use crate::sys::cancel::Cancel;
+use crate::sys::{env, file, git, process};
 
 /// The world as this process finds it.
 #[derive(Debug)]
 pub struct Here {
-    /// Where git is asked; `None` where nothing may be executed: then every fact of the repository has a stand-in.
-    pub repository: Option<AbsPath>,
+    root: AbsPath,
+    repository: AbsPath,
+    /// What commands said; each is run once, however often the plan is resolved.
+    said: RefCell<HashMap<String, Result<Vec<u8>, CommandError>>>,
+}
+
+impl Here {
+    /// The world around a project whose files lie in `root` and whose history in `repository`.
+    pub fn new(root: AbsPath, repository: AbsPath) -> Self {
+        Self { root, repository, said: RefCell::default() }
+    }
 }
 
 struct Git<'a>(&'a AbsPath);
@@ -62,25 +77,9 @@ impl Git<'_> {
     }
 }
 
-/// A value of the right form for a fact that nobody may look up.
-fn stand_in(what: GitFact) -> &'static str {
-    match what {
-        GitFact::Sha => "0000000000000000000000000000000000000000",
-        GitFact::Short => "000000000000",
-        GitFact::Branch => "main",
-        GitFact::Tag => "v0.0.0",
-        GitFact::Describe | GitFact::Version => "0.0.0",
-        GitFact::Dirty => "false",
-        GitFact::Time => "0",
-    }
-}
-
 impl Facts for Here {
     fn git(&self, what: GitFact) -> Result<Option<String>, FactError> {
-        match &self.repository {
-            Some(root) => Git(root).fact(what),
-            None => Ok(Some(stand_in(what).to_owned())),
-        }
+        Git(&self.repository).fact(what)
     }
     fn env(&self, name: &str) -> Option<String> {
         env::var(name)
@@ -94,6 +93,32 @@ impl Facts for Here {
     fn ci(&self, what: CiFact) -> Option<String> {
         ci(what)
     }
+    fn file(&self, path: &RelPath, limit: u64) -> Result<Option<Vec<u8>>, FactError> {
+        let place = match file::canonical(self.root.at(path)) {
+            Ok(place) if place.starts_with(self.root.as_path()) => place,
+            Ok(_) => return Err(FactError(format!("`{path}` leads out of the project"))),
+            Err(error) if error.is_missing() => return Ok(None),
+            Err(error) => return Err(FactError(error.to_string())),
+        };
+        file::read(place, limit).map(Some).map_err(|error| FactError(error.to_string()))
+    }
+    fn command(&self, script: &str, limit: u64) -> Result<Vec<u8>, CommandError> {
+        let known = self.said.borrow().get(script).cloned();
+        known.unwrap_or_else(|| {
+            let said = answer(&self.root, script, limit);
+            self.said.borrow_mut().insert(script.to_owned(), said.clone());
+            said
+        })
+    }
+}
+
+fn answer(root: &AbsPath, script: &str, limit: u64) -> Result<Vec<u8>, CommandError> {
+    let failed = |reason: String| CommandError { reason, tail: String::new() };
+    let runtime = super::run::runtime().map_err(|fault| failed(format!("could not be run: {}", fault.message)))?;
+    let env: Vec<_> = bare_environment(&env::var_os).into_iter().collect();
+    // Ctrl-C ends kiln itself here, and with it the helper ends what the command started.
+    let question = Question { script, root, env: &env, limit, timeout: ask::TIMEOUT, cancel: &Cancel::new(), shim: process::own_program() };
+    runtime.block_on(ask::ask(&question)).map_err(|no| CommandError { reason: no.reason, tail: no.tail })
 }
 
 fn host_arch() -> String {

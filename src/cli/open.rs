@@ -6,7 +6,7 @@ use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Source};
 use crate::base::id::StepId;
 use crate::exec::{offline, preflight};
 use crate::graph::{ActionGraph, lower};
-use crate::plan::{self, Overrides, Plan, Resolved, include};
+use crate::plan::{self, Ask, Overrides, Plan, Resolved, include};
 use crate::record::documents;
 use crate::syntax;
 use crate::syntax::document::Document;
@@ -61,9 +61,11 @@ pub fn resolve(settings: &Settings, world: World) -> Result<Resolved, Diagnostic
     })?;
     let source = syntax::check_file_bytes(&settings.plan_name, &bytes)?;
     let main = document(settings, source, world)?;
-    let here = Here { repository: (world == World::Asked).then(|| settings.repository.clone()) };
+    let here = Here::new(settings.root.clone(), settings.repository.clone());
+    let ask = if world == World::Asked { Ask::Everything } else { Ask::Nothing };
+    let overrides = Overrides { set: settings.set.clone(), profiles: settings.profiles.clone(), ask };
     let loaded = include::load(main, settings.plan_place(), &Files { root: &settings.root, here: &settings.here });
-    plan::resolve(&loaded, &here, &Overrides { set: settings.set.clone() })
+    plan::resolve(&loaded, &here, &overrides)
 }
 
 /// The parsed text: as the last command kept it, when the text is still the same.

@@ -48,7 +48,8 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
     }
     let runs = |row: &&PlanRow| matches!(row.status, PlanStatus::Run | PlanStatus::DependsOn(_));
     let expected_ms = steps.iter().filter(runs).map(|row| row.expected_ms).sum::<Option<u64>>();
-    let values = opened.plan.params.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let params = opened.plan.params.values().filter_map(|param| Some((param.name.clone(), param.value.clone()?)));
+    let values = params.chain(opened.plan.asked.clone()).collect();
     let view = PlanView { digest: digest.to_string(), values, steps, expected_ms };
     output.answer(&if output.json { plan_table::json(&view) } else { plan_table::screen(&view, output.out) });
     // What was learnt about files helps the next command; failing to keep it costs only time.

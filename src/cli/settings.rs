@@ -38,6 +38,8 @@ pub struct Settings {
     pub frozen: bool,
     /// Whether no connection may be opened.
     pub offline: bool,
+    /// `--profile`, or KILN_PROFILE.
+    pub profiles: Vec<String>,
 }
 
 /// Finds plan, root and cache.
@@ -74,6 +76,7 @@ pub fn resolve(global: &Global) -> Result<Settings, Diagnostic> {
         repository: root.clone(),
         root,
         set,
+        profiles: global.profile.iter().filter(|name| !name.is_empty()).cloned().collect(),
         frozen: global.frozen,
         offline: global.offline,
     })

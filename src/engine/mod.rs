@@ -1,6 +1,7 @@
 //! Who carries an action out: the embedded builder, child processes, Docker, registries.
 //! In: an action ready to run and its ingredients. Out: an outcome. Never: decides whether it should run.
 
+pub mod ask;
 pub mod blobs;
 pub mod embedded;
 pub mod log;

@@ -143,15 +143,21 @@ pub async fn run_task(job: &TaskJob<'_>) -> TaskOutcome {
     }
 }
 
+/// What every command has before the plan says anything: [`PASSED`] from `host`, and [`FIXED`].
+#[must_use]
+pub fn bare_environment(host: &dyn Fn(&str) -> Option<OsString>) -> BTreeMap<OsString, OsString> {
+    let mut all: BTreeMap<OsString, OsString> = BTreeMap::new();
+    all.insert("PATH".into(), DEFAULT_PATH.into());
+    all.extend(PASSED.iter().filter_map(|name| Some(((*name).into(), host(name)?))));
+    all.extend(FIXED.map(|(name, value)| (name.into(), value.into())));
+    all
+}
+
 /// The environment of a task's commands, sorted: [`PASSED`] and `pass-env` from `host`, [`FIXED`], the plan's own, `extra`; a
 /// later one wins. An interactive task has the terminal's own name instead of `dumb`.
 #[must_use]
 pub fn environment(cell: &TaskCell, host: &dyn Fn(&str) -> Option<OsString>, extra: &[(String, OsString)]) -> Vec<(OsString, OsString)> {
-    let mut all: BTreeMap<OsString, OsString> = BTreeMap::new();
-    all.insert("PATH".into(), DEFAULT_PATH.into());
-    let mut take = |name: &str| all.extend(host(name).map(|value| (name.into(), value)));
-    PASSED.iter().for_each(|name| take(name));
-    all.extend(FIXED.map(|(name, value)| (name.into(), value.into())));
+    let mut all = bare_environment(host);
     let mut take = |name: &str| all.extend(host(name).map(|value| (name.into(), value)));
     if cell.interactive {
         take("TERM");

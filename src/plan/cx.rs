@@ -3,7 +3,7 @@
 //! Never: shared between two plans. Each document has a [`Cx`] of its own, since names of one mean nothing in another.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use crate::base::diagnostic::{Diagnostic, Diagnostics, Severity, Span};
 use crate::base::path::RelPath;
 use crate::syntax::document::{Node, Value};
 
+use super::Ask;
 use super::facts::{Facts, Recorder};
 use super::value::bindings::Bindings;
 use super::value::template::Template;
@@ -29,6 +30,9 @@ fn place(span: &Span) -> Place {
     (Arc::as_ptr(&span.source) as usize, span.start)
 }
 
+/// The names of what stand-ins stood for: `git`, a `let`, a `param`.
+pub(super) type Met = BTreeSet<String>;
+
 /// What one document of a plan is read with.
 pub(super) struct Cx<'a> {
     /// Answers and remembers.
@@ -42,6 +46,10 @@ pub(super) struct Cx<'a> {
     pub(super) prefix: String,
     /// What its paths are relative to.
     pub(super) folder: RelPath,
+    /// The profiles of this document that were chosen; a later one wins.
+    pub(super) profiles: OnceCell<Vec<(&'a str, &'a Node)>>,
+    /// The params that the file which includes this one sets: where, and the stand-ins that the value rests on.
+    pub(super) handed: RefCell<HashMap<String, (Span, Met)>>,
 }
 
 /// What all documents of a plan have in common.
@@ -55,19 +63,27 @@ pub(super) struct Shared<'a> {
     faults: RefCell<Diagnostics>,
     told: RefCell<HashSet<(&'static str, Place, usize)>>,
     broken: RefCell<HashSet<Place>>,
+    /// The names of the chosen profiles, for `${profile}`.
+    pub(super) chosen: RefCell<Vec<String>>,
+    /// Stand-ins met since the innermost [`Cx::watch`] began.
+    met: RefCell<Met>,
+    /// Values that rest on stand-ins, and names whose values do.
+    tainted: RefCell<HashMap<Place, Met>>,
 }
 
 impl<'a> Cx<'a> {
     /// For a plan as a whole.
-    pub(super) fn new(facts: &'a dyn Facts, engine: &'a Environment<'static>) -> Self {
+    pub(super) fn new(facts: &'a dyn Facts, ask: &'a Ask, engine: &'a Environment<'static>) -> Self {
         Self {
-            facts: Rc::new(Recorder::new(facts)),
+            facts: Rc::new(Recorder::new(facts, ask)),
             engine,
             shared: Rc::default(),
             bindings: OnceCell::new(),
             meant: RefCell::default(),
             prefix: String::new(),
             folder: RelPath::root(),
+            profiles: OnceCell::new(),
+            handed: RefCell::default(),
         }
     }
 
@@ -81,6 +97,8 @@ impl<'a> Cx<'a> {
             meant: RefCell::default(),
             prefix,
             folder,
+            profiles: OnceCell::new(),
+            handed: RefCell::default(),
         }
     }
 
@@ -90,8 +108,12 @@ impl<'a> Cx<'a> {
     }
 
     /// Takes a fault or a warning in. A second one with the same code at the same place has the same root cause (another
-    /// cell or platform of the same node) and is dropped.
+    /// cell or platform of the same node) and is dropped; so is one about a value that rests on a stand-in.
     pub(super) fn fault(&self, fault: Diagnostic) {
+        let tainted = self.shared.tainted.borrow();
+        if !tainted.is_empty() && fault.labels.iter().any(|label| tainted.contains_key(&place(&label.span))) {
+            return;
+        }
         let new = match fault.labels.first() {
             Some(label) => self.shared.told.borrow_mut().insert((fault.code, place(&label.span), label.span.len)),
             None => true,
@@ -99,6 +121,42 @@ impl<'a> Cx<'a> {
         if new {
             self.shared.faults.borrow_mut().push(fault);
         }
+    }
+
+    /// Notes that a stand-in was used for what this name stands for.
+    pub(super) fn meet(&self, name: &str) {
+        self.shared.met.borrow_mut().insert(name.to_owned());
+    }
+
+    /// Notes that a value was used that rests on these stand-ins.
+    pub(super) fn meet_all(&self, met: &Met) {
+        self.shared.met.borrow_mut().extend(met.iter().cloned());
+    }
+
+    /// Whether a stand-in was met since the innermost [`Cx::watch`] began.
+    pub(super) fn has_met(&self) -> bool {
+        !self.shared.met.borrow().is_empty()
+    }
+
+    /// Does `work`, and says which stand-ins it met. Whoever watches around it hears of them too.
+    pub(super) fn watch<T>(&self, work: impl FnOnce() -> T) -> (T, Met) {
+        let before = self.shared.met.take();
+        let made = work();
+        let met = self.shared.met.replace(before);
+        self.meet_all(&met);
+        (made, met)
+    }
+
+    /// Marks a value that rests on stand-ins, or a name whose value does.
+    pub(super) fn taint(&self, span: &Span, met: Met) {
+        if !met.is_empty() {
+            self.shared.tainted.borrow_mut().entry(place(span)).or_default().extend(met);
+        }
+    }
+
+    /// The stand-ins that the value, or the name, at this place rests on.
+    pub(super) fn taint_of(&self, span: &Span) -> Option<Met> {
+        self.shared.tainted.borrow().get(&place(span)).cloned()
     }
 
     /// Marks a node or value whose form is wrong, so that nothing reads it.

@@ -17,7 +17,7 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "plan::bad-choice",
         "A `param` with `choices` has another value. The value may come from `--set name=value`, from the environment variable \
-         KILN_PARAM_NAME, or from `default=`, in this order.",
+         KILN_PARAM_NAME, from a chosen profile, or from `default=`, in this order.",
     ),
     (
         "plan::bad-duration",
@@ -42,6 +42,13 @@ pub const CODES: &[(&str, &str)] = &[
         "A name has characters that mean something else. Targets, registries and policies have letters, digits, `_`, `-`, `.` \
          and `:`, because they are typed on command lines and printed in step names. Values, matrix variables and environment \
          variables have letters, digits and `_`, because they are used in expressions and handed to programs.",
+    ),
+    (
+        "plan::bad-param",
+        "A `param` has a value that its type, its limits or its pattern do not allow, or these contradict each other. `int` is a whole \
+         number as `8080`, `number` any other, `bool` is `true` or `false`, `path` a path of the project, `semver` a version like \
+         `1.4.2`. A pattern must match the whole text. The value may come from `--set name=value`, from KILN_PARAM_NAME, from a chosen \
+         profile, or from `default=`, in this order.",
     ),
     (
         "plan::bad-path",
@@ -117,6 +124,17 @@ pub const CODES: &[(&str, &str)] = &[
          circle. Including one file under two names is fine.",
     ),
     (
+        "plan::let-command",
+        "The value of a `let` is what a command prints, and the command failed, ran longer than a minute, or printed more than 64 KiB or \
+         something else than text. It is run by `sh -c` in the plan's folder with the environment of a step: PATH, HOME, USER, LOGNAME, \
+         TMPDIR. It runs once, only when its value is used, and never for `check`, `list`, `graph` or `fmt`.",
+    ),
+    (
+        "plan::let-file",
+        "The value of a `let` is the text of a file of the project, and there is no such file, it cannot be read, or it is larger than \
+         64 KiB or something else than text. The path is taken from the plan's folder.",
+    ),
+    (
         "plan::lookalike",
         "Letters of other alphabets can look like those of the Latin one, so two names may look the same and be different. The \
          plan is carried out; the warning is there because names are typed and reviewed by people.",
@@ -133,7 +151,8 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "plan::missing-param",
-        "A `param` without `default=` must be set, with `--set name=value` or the environment variable KILN_PARAM_NAME.",
+        "A `param` without `default=` must be set, with `--set name=value`, the environment variable KILN_PARAM_NAME or a profile. \
+         Commands that only look at the plan go on with a value that stands in for it.",
     ),
     (
         "plan::missing-property",
@@ -148,7 +167,7 @@ pub const CODES: &[(&str, &str)] = &[
         "plan::not-yet",
         "The word belongs to the language, but this version of kiln does not carry it out yet. It is refused rather than ignored, \
          because a plan that says `sign` must not publish without a signature. Leave it out, or wait for the version that knows it; \
-         the change log names it. To come: services, secrets, includes, templates, profiles, Dockerfiles, commands in images, \
+         the change log names it. To come: services, secrets, includes, templates, Dockerfiles, commands in images, \
          signatures and attestations.",
     ),
     (
@@ -201,7 +220,7 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "plan::unknown-name",
         "An expression names a value that does not exist. Values come from `let` and `param`, from the variables of `each` and \
-         `matrix`, and from `git`, `host`, `project`, `platform`, `env` and `ci`.",
+         `matrix`, and from `git`, `host`, `project`, `profile`, `platform`, `env` and `ci`.",
     ),
     (
         "plan::unknown-network",
@@ -211,8 +230,13 @@ pub const CODES: &[(&str, &str)] = &[
         "plan::unknown-node",
         "A node has a name that means nothing at its place. Nothing is ever ignored, because it might have changed a result.",
     ),
-    ("plan::unknown-param", "`--set name=value` sets a `param` of the plan. A `let` cannot be set from outside."),
+    ("plan::unknown-param", "`--set name=value`, and `set` in a profile, set a `param` of the plan. A `let` cannot be set from outside."),
     ("plan::unknown-policy", "`scan policy=` names a `policy` of the plan. Without it the built-in policy holds."),
+    (
+        "plan::unknown-profile",
+        "`--profile name`, or the environment variable KILN_PROFILE, names a `profile` of the plan. Several are separated by commas, or \
+         by giving the option again; where two of them set the same, the later one holds.",
+    ),
     (
         "plan::unknown-property",
         "A node has a property that it does not know. Nothing is ever ignored, because it might have changed a result.",

@@ -6,6 +6,15 @@ use std::cell::RefCell;
 
 use indexmap::IndexMap;
 
+use crate::base::digest::{Blake3, Digest};
+use crate::base::path::RelPath;
+
+use super::Ask;
+
+/// What stands for a text that is not asked for. It can be a version, a name, a tag, a path and a host, so that nearly
+/// everything can be made of it.
+pub(super) const STAND_IN: &str = "0.0.0";
+
 /// A fact of the repository, written `${git.sha}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GitFact {
@@ -87,11 +96,45 @@ pub trait Facts {
     fn host_arch(&self) -> String;
     /// A fact of the CI system; `None` outside CI.
     fn ci(&self, what: CiFact) -> Option<String>;
+    /// The content of a file of the project; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`FactError`] when it cannot be read, or has more than `limit` bytes.
+    fn file(&self, path: &RelPath, limit: u64) -> Result<Option<Vec<u8>>, FactError>;
+    /// What a command prints, run by `sh -c` in the project's root.
+    ///
+    /// # Errors
+    /// [`CommandError`] when it cannot be started, fails, prints more than `limit` bytes, or takes too long.
+    fn command(&self, script: &str, limit: u64) -> Result<Vec<u8>, CommandError>;
+}
+
+/// A command that gave no value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct CommandError {
+    /// What happened, to follow the command in a message: `ended with exit code 1`.
+    pub reason: String,
+    /// The last lines of its standard error; may be empty.
+    pub tail: String,
+}
+
+/// A value of the right form for a fact of the repository that is not asked for.
+const fn stand_in(what: GitFact) -> &'static str {
+    match what {
+        GitFact::Sha => "0000000000000000000000000000000000000000",
+        GitFact::Short => "000000000000",
+        GitFact::Branch => "main",
+        GitFact::Tag => "v0.0.0",
+        GitFact::Describe | GitFact::Version => STAND_IN,
+        GitFact::Dirty => "false",
+        GitFact::Time => "0",
+    }
 }
 
 /// Asks each fact at most once and remembers every answer.
 pub(super) struct Recorder<'a> {
     facts: &'a dyn Facts,
+    ask: &'a Ask,
     read: RefCell<IndexMap<String, Answer>>,
 }
 
@@ -99,8 +142,22 @@ pub(super) struct Recorder<'a> {
 pub(super) type Answer = Result<Option<String>, FactError>;
 
 impl<'a> Recorder<'a> {
-    pub(super) fn new(facts: &'a dyn Facts) -> Self {
-        Self { facts, read: RefCell::default() }
+    pub(super) fn new(facts: &'a dyn Facts, ask: &'a Ask) -> Self {
+        Self { facts, ask, read: RefCell::default() }
+    }
+
+    /// Whether the repository may be asked, and files that the whole plan rests on.
+    pub(super) fn may_ask(&self) -> bool {
+        *self.ask != Ask::Nothing
+    }
+
+    /// Whether the value of this `let` or `param` may be asked for.
+    pub(super) fn may_ask_for(&self, name: &str) -> bool {
+        match self.ask {
+            Ask::Everything => true,
+            Ask::Only(names) => names.contains(name),
+            Ask::Nothing => false,
+        }
     }
 
     fn once(&self, name: String, ask: impl FnOnce() -> Answer) -> Answer {
@@ -114,7 +171,25 @@ impl<'a> Recorder<'a> {
 
     pub(super) fn git(&self, what: GitFact) -> Answer {
         let word = GitFact::ALL.iter().find(|(fact, _, _)| *fact == what).map_or("", |(_, word, _)| word);
+        if !self.may_ask() {
+            return Ok(Some(stand_in(what).to_owned()));
+        }
         self.once(format!("git.{word}"), || self.facts.git(what))
+    }
+
+    /// The content of a file. Its digest is remembered as what was read.
+    pub(super) fn file(&self, path: &RelPath, limit: u64) -> Result<Option<Vec<u8>>, FactError> {
+        let content = self.facts.file(path, limit);
+        let digest = content.clone().map(|content| content.map(|content| Digest::<Blake3>::of(&content).hex()));
+        let _ = self.once(format!("file:{path}"), || digest);
+        content
+    }
+
+    /// What a command prints. Its digest is remembered as what was read.
+    pub(super) fn command(&self, script: &str, limit: u64) -> Result<Vec<u8>, CommandError> {
+        let content = self.facts.command(script, limit);
+        let _ = self.once(format!("command:{script}"), || Ok(content.as_ref().ok().map(|content| Digest::<Blake3>::of(content).hex())));
+        content
     }
 
     pub(super) fn env(&self, name: &str) -> Option<String> {
@@ -227,12 +302,20 @@ mod tests {
         fn ci(&self, _: CiFact) -> Option<String> {
             None
         }
+        fn file(&self, _: &RelPath, _: u64) -> Result<Option<Vec<u8>>, FactError> {
+            self.0.set(self.0.get() + 1);
+            Ok(None)
+        }
+        fn command(&self, _: &str, _: u64) -> Result<Vec<u8>, CommandError> {
+            self.0.set(self.0.get() + 1);
+            Ok(b"said".to_vec())
+        }
     }
 
     #[test]
     fn a_fact_is_asked_once_and_its_absence_is_recorded() {
         let facts = Counting(std::cell::Cell::new(0));
-        let recorder = Recorder::new(&facts);
+        let recorder = Recorder::new(&facts, &Ask::Everything);
         assert_eq!(recorder.named("git", "tag"), Some(Ok(None)));
         assert_eq!(recorder.named("git", "tag"), Some(Ok(None)));
         assert_eq!(recorder.named("git", "tagg"), None);
@@ -241,9 +324,19 @@ mod tests {
     }
 
     #[test]
+    fn where_nothing_may_be_asked_facts_of_the_repository_have_stand_ins() {
+        let facts = Counting(std::cell::Cell::new(0));
+        let recorder = Recorder::new(&facts, &Ask::Nothing);
+        for (fact, _, _) in GitFact::ALL {
+            assert!(recorder.git(*fact).is_ok_and(|answer| answer.is_some()), "{fact:?}");
+        }
+        assert_eq!((facts.0.get(), recorder.answers().len()), (0, 0));
+    }
+
+    #[test]
     fn every_word_that_a_message_offers_has_an_answer() {
         let facts = Counting(std::cell::Cell::new(0));
-        let recorder = Recorder::new(&facts);
+        let recorder = Recorder::new(&facts, &Ask::Everything);
         for root in ["git", "ci", "host"] {
             for word in Recorder::words(root) {
                 assert!(recorder.named(root, word).is_some(), "{root}.{word}");

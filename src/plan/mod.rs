@@ -8,6 +8,7 @@ pub mod image;
 pub mod include;
 pub mod isolation;
 pub mod lock;
+pub mod param;
 pub mod policy;
 pub mod service;
 pub mod spec;
@@ -31,11 +32,28 @@ use serde::{Deserialize, Serialize};
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::id::TargetName;
 
-/// Values set from the command line.
+/// What the command line says about values.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Overrides {
     /// `--set name=value`, in order; a later one replaces an earlier one.
     pub set: Vec<(String, String)>,
+    /// The profiles that were chosen, in order; a later one wins.
+    pub profiles: Vec<String>,
+    /// What may be asked while the plan is resolved.
+    pub ask: Ask,
+}
+
+/// What of the world a plan may ask while it is resolved. Everything else has a *stand-in*: a value of a harmless form. What
+/// rests on a stand-in gives no faults of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ask {
+    /// Whatever a value needs.
+    #[default]
+    Everything,
+    /// The repository, and for files, commands and missing parameters only the `let`s and `param`s of these names.
+    Only(std::collections::BTreeSet<String>),
+    /// Nothing but the environment: for commands that execute nothing.
+    Nothing,
 }
 
 /// A plan with all that resolving it brought to light.
@@ -55,8 +73,12 @@ pub struct Resolved {
 pub struct Plan {
     /// The `project` node.
     pub project: Project,
-    /// `param` values in force, in order of declaration. Part of the plan digest.
-    pub params: IndexMap<String, String>,
+    /// `param` nodes by name, in order of declaration, with the values in force.
+    pub params: IndexMap<String, param::ParamDef>,
+    /// `profile` nodes, in order of declaration.
+    pub profiles: Vec<param::ProfileDef>,
+    /// Values of `let`s that files and commands gave, by name, in order of declaration.
+    pub asked: IndexMap<String, String>,
     /// `registry` nodes by name.
     pub registries: IndexMap<String, RegistryDef>,
     /// `policy` nodes by name.

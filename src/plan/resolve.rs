@@ -14,7 +14,7 @@ use super::facts::{Facts, GitFact};
 use super::include::Loaded;
 use super::names::{Names, Sort};
 use super::read::view::{View, children};
-use super::read::{image, policy, project, service, task};
+use super::read::{image, params, policy, profile, project, service, task};
 use super::scope::{Scope, first_text, scopes};
 use super::target::{Target, TargetKind};
 use super::value::engine;
@@ -28,7 +28,7 @@ use super::{Overrides, Plan, Project, Resolved, check, check_services};
 /// Every fault of the plan at once, ordered by place, with the warnings among them.
 pub fn resolve(documents: &Loaded, facts: &dyn Facts, overrides: &Overrides) -> Result<Resolved, Diagnostics> {
     let engine = engine::engine();
-    let cx = Cx::new(facts, &engine);
+    let cx = Cx::new(facts, &overrides.ask, &engine);
     documents.faults.as_slice().iter().for_each(|fault| cx.fault(fault.clone()));
     let scopes = scopes(&cx, documents, overrides);
     let plan = (!scopes.is_empty()).then(|| whole(&cx, &scopes));
@@ -45,6 +45,8 @@ fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>]) -> Plan {
     let mut plan = Plan {
         project: Project::default(),
         params: IndexMap::new(),
+        profiles: Vec::new(),
+        asked: IndexMap::new(),
         registries: IndexMap::new(),
         policies: IndexMap::new(),
         networks: IndexMap::new(),
@@ -54,12 +56,15 @@ fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>]) -> Plan {
     };
     for (scope, instances) in scopes.iter().zip(&instances) {
         let Scope { cx, nodes, .. } = scope;
-        let common = project::environment(cx, nodes);
+        let profiles = profile::declared(cx, nodes);
+        let common = profile::environment(cx, nodes, &profiles);
         plan.targets.extend(instances.iter().filter_map(|instance| Some((instance.name.clone(), target(cx, instance, &names, &common)?))));
         if cx.prefix.is_empty() {
             plan.project = project::project(cx, nodes, &names);
         }
-        plan.params.extend(project::params(cx, nodes).into_iter().map(|(name, value)| (cx.full(&name), value)));
+        plan.params.extend(params::params(cx, nodes, &profiles));
+        plan.profiles.extend(profile::profiles(cx, &profiles));
+        plan.asked.extend(cx.asked_values());
         let registries = named(cx, nodes, "registry").into_iter();
         plan.registries.extend(registries.filter_map(|(name, node)| Some((name.clone(), project::registry(cx, node, &name)?))));
         let policies = named(cx, nodes, "policy").into_iter();

@@ -9,8 +9,8 @@ use crate::syntax::document::{Document, Node, Scalar, Value};
 
 use super::cx::Cx;
 use super::include::{FILE_LIMIT, Include, IncludeSource, Loaded, include};
-use super::read::shape;
 use super::read::view::{View, children};
+use super::read::{profile, shape};
 use super::value::{Locals, bindings};
 use super::{Overrides, spec};
 
@@ -49,7 +49,9 @@ impl<'a> Opening<'a> {
         let includes = includes(&cx, nodes, from);
         let inner = |name: &str| name.split_once(':').is_some_and(|(first, _)| includes.iter().any(|(_, include)| include.name == first));
         let own = overrides.set.iter().filter(|(name, _)| !inner(name)).cloned().collect();
-        bindings::declare(&cx, nodes, &Overrides { set: own });
+        let profiles = profile::declared(&cx, nodes);
+        cx.profiles.get_or_init(|| profile::chosen(&cx, &profiles, &overrides.profiles));
+        bindings::declare(&cx, nodes, &profiles, &Overrides { set: own, ..overrides.clone() });
         let index = self.scopes.len();
         let unnamed = includes.len() < nodes.iter().filter(|node| node.name.text == "include").count();
         let missing = unnamed.then(|| cx.prefix.clone());
@@ -83,8 +85,12 @@ impl<'a> Opening<'a> {
         });
         set.extend(typed);
         let inner = cx.document(format!("{}{}:", cx.prefix, include.name), folder);
+        for prop in children(cx, node, "set").flat_map(|child| &child.props) {
+            let met = cx.taint_of(&prop.value.span).unwrap_or_default();
+            inner.handed.borrow_mut().insert(prop.name.text.clone(), (prop.value.span.clone(), met));
+        }
         self.way.push(at);
-        let opened = self.open(inner, document, Some(&include.place), &Overrides { set });
+        let opened = self.open(inner, document, Some(&include.place), &Overrides { set, ..overrides.clone() });
         self.way.pop();
         opened
     }

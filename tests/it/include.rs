@@ -43,7 +43,7 @@ impl Files {
 
     pub fn resolve(&self, set: &[(&str, &str)]) -> Result<Resolved, Diagnostics> {
         let set = set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        resolve(&self.load(), &Fake::repository(), &Overrides { set })
+        resolve(&self.load(), &Fake::repository(), &Overrides { set, ..Overrides::default() })
     }
 }
 
@@ -138,7 +138,7 @@ image ci:web as web @linux/amd64(image ci:base; ci/gen/x -> /x; []) scan(true) t
 image ci:base as base @linux/amd64(scratch; ci/src/ -> /src/; []) scan(false) tag() push()
 group ci:all: ci:test ci:web"#
     );
-    assert_eq!(resolved.plan.params.iter().collect::<Vec<_>>(), [(&"ci:port".to_owned(), &"9".to_owned())]);
+    assert_eq!(resolved.plan.params["ci:port"].value.as_deref(), Some("9"));
     assert_eq!(resolved.plan.project.default.iter().map(ToString::to_string).collect::<Vec<_>>(), ["ci:all"]);
     assert_eq!(resolved.plan.project.name, "main");
     let TargetKind::Task(cells) = &resolved.plan.targets[&"ci:gen".parse::<TargetName>().unwrap()].kind else { panic!() };
@@ -160,8 +160,8 @@ fn a_param_of_an_included_file_is_set_by_name_and_by_nothing_that_the_includer_d
     ]);
     let value = |facts: &Fake, set: &[(&str, &str)]| {
         let set = set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        resolve(&files.load(), facts, &Overrides { set })
-            .map(|resolved| resolved.plan.params.values().cloned().collect::<Vec<_>>().join(" "))
+        resolve(&files.load(), facts, &Overrides { set, ..Overrides::default() })
+            .map(|resolved| resolved.plan.params.values().filter_map(|param| param.value.clone()).collect::<Vec<_>>().join(" "))
     };
     assert_eq!(value(&Fake::new(&[("env.KILN_PARAM_PORT", "7")]), &[]).unwrap(), "1 1");
     assert_eq!(value(&Fake::new(&[]), &[("x:port", "2")]).unwrap(), "2 2");

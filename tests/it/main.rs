@@ -43,5 +43,6 @@ mod store;
 mod syntax;
 mod systems;
 mod task;
+mod values;
 mod vt;
 mod why;

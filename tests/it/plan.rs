@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use kiln::base::diagnostic::{Diagnostic, Diagnostics, Severity, Source, Span};
 use kiln::base::id::TargetName;
-use kiln::plan::facts::{CiFact, FactError, Facts, GitFact};
+use kiln::base::path::RelPath;
+use kiln::plan::facts::{CiFact, CommandError, FactError, Facts, GitFact};
 use kiln::plan::image::{Base, Health, ImageDef};
 use kiln::plan::include::Loaded;
 use kiln::plan::isolation::Network;
@@ -26,7 +27,7 @@ fn parse(source: Arc<Source>) -> Document {
 /// Answers from a list, and counts what is asked.
 pub struct Fake {
     answers: BTreeMap<&'static str, &'static str>,
-    asked: RefCell<Vec<String>>,
+    pub asked: RefCell<Vec<String>>,
 }
 
 impl Fake {
@@ -73,19 +74,29 @@ impl Facts for Fake {
         let word = CiFact::ALL.iter().find(|(fact, _, _)| *fact == what).unwrap().1;
         self.answer(format!("ci.{word}"))
     }
+    fn file(&self, path: &RelPath, limit: u64) -> Result<Option<Vec<u8>>, FactError> {
+        match self.answer(format!("file:{path}")) {
+            Some(content) if content.len() as u64 > limit => Err(FactError(format!("`{path}` is larger than {limit} bytes"))),
+            content => Ok(content.map(String::into_bytes)),
+        }
+    }
+    fn command(&self, script: &str, _: u64) -> Result<Vec<u8>, CommandError> {
+        let failed = || CommandError { reason: "failed: exit code 1".to_owned(), tail: "no state file".to_owned() };
+        self.answer(format!("command:{script}")).map(String::into_bytes).ok_or_else(failed)
+    }
 }
 
-fn load(name: &str, text: &str) -> Loaded {
+pub fn load(name: &str, text: &str) -> Loaded {
     Loaded::alone(parse(Arc::new(Source { name: name.to_owned(), text: text.to_owned() })))
 }
 
 fn run(text: &str, facts: &Fake, set: &[(&str, &str)]) -> Result<Resolved, Diagnostics> {
     let set = set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    resolve(&load("build.kdl", text), facts, &Overrides { set })
+    resolve(&load("build.kdl", text), facts, &Overrides { set, ..Overrides::default() })
 }
 
 /// `plan::unknown-node 4:5..9`, or `plan::epoch -` for a fault without a place.
-fn marked(fault: &Diagnostic) -> String {
+pub fn marked(fault: &Diagnostic) -> String {
     let Some(label) = fault.labels.first() else { return format!("{} -", fault.code) };
     let (line, column) = label.span.line_column();
     format!("{} {line}:{column}..{}", fault.code, column + label.span.text().chars().count())
@@ -169,7 +180,7 @@ fn every_code_that_the_planner_gives_is_explained_and_every_explained_code_is_sh
     }
     let explained: std::collections::BTreeSet<String> = explain::CODES.iter().map(|(code, _)| (*code).to_owned()).collect();
     assert_eq!(given, explained);
-    let this = include_str!("plan.rs");
+    let this = [include_str!("plan.rs"), include_str!("values.rs")].concat();
     let texts: Vec<String> = fixtures()
         .into_iter()
         .map(|(_, text)| text)
@@ -527,7 +538,8 @@ fn facts_are_asked_only_when_a_value_needs_them() {
 #[test]
 fn a_param_is_set_by_the_command_line_then_the_environment_then_its_default() {
     let text = "kiln 1\nparam tier default=\"${'d' ~ 'ev'}\" {\n choices dev staging prod\n}\ntask a { exec \"${tier}\"; }\n";
-    let value = |facts: &Fake, set: &[(&str, &str)]| run(text, facts, set).map(|resolved| resolved.plan.params["tier"].clone());
+    let value =
+        |facts: &Fake, set: &[(&str, &str)]| run(text, facts, set).map(|resolved| resolved.plan.params["tier"].value.clone().unwrap());
     assert_eq!(value(&Fake::new(&[]), &[]).unwrap(), "dev");
     let facts = Fake::new(&[("env.KILN_PARAM_TIER", "staging")]);
     assert_eq!(value(&facts, &[]).unwrap(), "staging");
@@ -546,8 +558,13 @@ fn what_comes_from_outside_is_checked_too() {
     let text = "kiln 1\nlet fixed 1\nparam tier default=dev {\n choices dev prod\n}\ntask a { exec \"${tier}\"; }\n";
     refused(text, &[], &[("tire", "x")], &["plan::unknown-param -: `--set tire=…`: the plan has no param `tire`"]);
     refused(text, &[], &[("fixed", "x")], &["plan::unknown-param -: `--set fixed=…`: the plan has no param `fixed`"]);
-    refused(text, &[], &[("tier", "${fixed}")], &["plan::bad-choice 3:7..11: param `tier` cannot be `${fixed}`"]);
-    refused(text, &[("env.KILN_PARAM_TIER", "pord")], &[], &["plan::bad-choice 3:7..11: param `tier` cannot be `pord`"]);
+    refused(text, &[], &[("tier", "${fixed}")], &["plan::bad-choice 3:7..11: param `tier` cannot be `${fixed}` (from --set)"]);
+    refused(
+        text,
+        &[("env.KILN_PARAM_TIER", "pord")],
+        &[],
+        &["plan::bad-choice 3:7..11: param `tier` cannot be `pord` (from KILN_PARAM_TIER)"],
+    );
     let image = "kiln 1\nimage a { from scratch; }\n";
     refused(
         image,

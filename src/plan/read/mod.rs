@@ -5,7 +5,9 @@
 pub(super) mod container;
 pub(super) mod image;
 pub(super) mod isolation;
+pub(super) mod params;
 pub(super) mod policy;
+pub(super) mod profile;
 pub(super) mod project;
 pub(super) mod release;
 pub(super) mod service;

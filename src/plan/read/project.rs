@@ -1,6 +1,4 @@
-//! What stands once in a plan: `project`, `param` values, the common environment, `registry`, `group`.
-
-use indexmap::IndexMap;
+//! What stands once in a plan: `project`, `registry`, `group`.
 
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::id::TargetName;
@@ -11,10 +9,10 @@ use crate::plan::names::Names;
 use crate::plan::value::Locals;
 use crate::plan::value::engine::display;
 use crate::plan::{Project, RegistryDef, RegistryPlace};
-use crate::syntax::document::{Node, Scalar, Value};
+use crate::syntax::document::{Node, Value};
 
 use super::shape::not_a_word;
-use super::view::{Text, View, children, shown};
+use super::view::{Text, View, shown};
 
 /// The `project` node; an empty one when there is none.
 pub(in crate::plan) fn project(cx: &Cx<'_>, nodes: &[Node], names: &Names) -> Project {
@@ -42,54 +40,6 @@ pub(in crate::plan) fn targets(cx: &Cx<'_>, names: &Names, texts: Vec<Text>) -> 
         }
     }
     found
-}
-
-/// All parameters with the values in force, each one of its choices.
-pub(in crate::plan) fn params(cx: &Cx<'_>, nodes: &[Node]) -> IndexMap<String, String> {
-    let locals = Locals::top();
-    let view = View { cx, locals: &locals };
-    let mut params = IndexMap::new();
-    for node in nodes.iter().filter(|node| node.name.text == "param" && cx.is_good(node)) {
-        let Some(Value { scalar: Scalar::String(name), span, .. }) = node.args.first() else { continue };
-        let value = cx.binding(name).and_then(|value| display(&value).ok());
-        let Some(value) = value.filter(|_| !params.contains_key(name)) else { continue };
-        if let Some(list) = children(cx, node, "choices").next() {
-            let choices = view.texts(&list.args);
-            if choices.len() >= list.args.len() && !choices.iter().any(|(choice, _)| *choice == value) {
-                let message = format!("param `{name}` cannot be `{}`", shown(&value));
-                let fault = Diagnostic::plan("plan::bad-choice", message, span, "has another value");
-                let words: Vec<&str> = choices.iter().map(|(choice, _)| choice.as_str()).collect();
-                cx.fault(fault.help(match crate::base::words::closest(&value, words.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("its choices are: {}", words.join(", ")),
-                }));
-                continue;
-            }
-        }
-        params.insert(name.clone(), value);
-    }
-    params
-}
-
-/// The default environment of all tasks.
-pub(in crate::plan) fn environment(cx: &Cx<'_>, nodes: &[Node]) -> Vec<(String, String)> {
-    let locals = Locals::top();
-    let view = View { cx, locals: &locals };
-    let mut pairs: Vec<(String, Text)> = Vec::new();
-    for prop in nodes.iter().filter(|node| node.name.text == "env" && cx.is_good(node)).flat_map(|node| &node.props) {
-        match check_env(&prop.name.text) {
-            Err((why, help)) => {
-                let message = format!("`{}` {why}", shown(&prop.name.text));
-                cx.fault(Diagnostic::plan("plan::bad-name", message, &prop.name.span, "").help(help));
-            }
-            Ok(()) => {
-                if let Some(text) = view.text(&prop.value) {
-                    view.pair(&mut pairs, prop.name.text.clone(), &prop.name.span, text);
-                }
-            }
-        }
-    }
-    pairs.into_iter().map(|(name, (value, _))| (name, value)).collect()
 }
 
 /// Whether a name can be an environment variable.

@@ -58,13 +58,15 @@ fn unknown_node(cx: &Cx<'_>, node: &Node, allowed: &Children, owner: Option<&str
     let fault = Diagnostic::plan("plan::unknown-node", format!("there is no `{shown}` {place}"), span, "unknown here");
     let known: Vec<&'static str> = allowed.nodes().iter().map(|node| node.name).collect();
     let homes = spec::homes(name);
-    if let Some(near) = words::closest(name, known.iter().copied()) {
-        cx.probably_meant(near);
-        fault.help(format!("did you mean `{near}`?"))
+    if owner == Some("profile") && spec::TOP.find(name).is_none() {
+        fault.help(format!("a profile sets params with `set {shown}=…`, and variables with `env NAME=…`"))
     } else if spec::TOP.find(name).is_some() {
         fault.help(format!("`{shown}` belongs at the top of the plan"))
     } else if !homes.is_empty() {
         fault.help(format!("`{shown}` belongs in {}", words::list(&homes, "or")))
+    } else if let Some(near) = words::closest(name, known.iter().copied()) {
+        cx.probably_meant(near);
+        fault.help(format!("did you mean `{near}`?"))
     } else if known.is_empty() {
         fault.help("nothing can stand here")
     } else {
@@ -83,7 +85,7 @@ fn check_args(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) {
             cx.fault(fault.help("a map is written as a block alone"));
             cx.break_at(&node.name.span);
         }
-    } else if matches!(spec.name, "let" | "key") && !node.props.iter().any(|prop| spec.later.contains(&prop.name.text.as_str())) {
+    } else if matches!(spec.name, "let" | "key") && node.props.is_empty() {
         fewest += 1;
     }
     if node.args.len() < fewest {

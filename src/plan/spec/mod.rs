@@ -98,7 +98,7 @@ pub struct PropSpec {
     pub doc: &'static str,
 }
 
-/// What a value must be. All but `Script` are interpolated.
+/// What a value must be. All but `Script` and `Regex` are interpolated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Free text.
@@ -127,6 +127,8 @@ pub enum Kind {
     Words(&'static [&'static str]),
     /// Text for a shell, never interpolated.
     Script,
+    /// A regular expression, never interpolated.
+    Regex,
 }
 
 impl Kind {
@@ -161,6 +163,7 @@ impl Kind {
             Self::Flag => "`#true` or `#false`",
             Self::Words(_) => "a word",
             Self::Script => "script text",
+            Self::Regex => "a regular expression",
         }
     }
 
@@ -181,6 +184,7 @@ impl Kind {
             Self::Flag => "flag",
             Self::Words(_) => "words",
             Self::Script => "script",
+            Self::Regex => "regex",
         }
     }
 }

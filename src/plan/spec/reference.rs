@@ -10,7 +10,7 @@ pub fn reference_markdown() -> String {
     let mut text = String::from(
         "# The language\n\n\
          A plan is a KDL 2 document, edition `kiln 1`. This page is made from the tables that the reader reads by.\n\n\
-         Every text but a `run` script is interpolated: `${name}`, `${list[0]}`, `${git.branch | slug}`; `$${` stands for `${`. \
+         Every text but a `run` script and a regular expression is interpolated: `${name}`, `${list[0]}`, `${git.branch | slug}`; `$${` stands for `${`. \
          A name that is not known is a fault. A script goes to the shell as it is written; values reach it as environment variables.\n\n\
          `…` after an argument means that it may stand several times, `?` that it may be left out.\n",
     );
@@ -98,6 +98,7 @@ fn kind(kind: Kind) -> String {
         Kind::Flag => "flag".to_owned(),
         Kind::Words(words) => words.join(" or "),
         Kind::Script => "script".to_owned(),
+        Kind::Regex => "regular expression".to_owned(),
     }
 }
 

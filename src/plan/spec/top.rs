@@ -5,12 +5,16 @@ use super::include::INCLUDE;
 use super::service::{NETWORK, SERVICE, VOLUME};
 use super::task::{DOC, ENV, TASK};
 use super::{ArgSpec, Children, Kind, NodeSpec, PropSpec};
+use crate::plan::param::ParamKind;
 use crate::plan::policy::Rule;
 
 /// The nodes at the top of a plan.
 pub static TOP: Children = Children::Known {
-    nodes: &[&KILN, &PROJECT, &INCLUDE, &LET, &PARAM, &ENV, &REGISTRY, &POLICY, &GROUP, &EACH, &TASK, &IMAGE, &SERVICE, &NETWORK, &VOLUME],
-    later: &["secret", "template", "use", "profile", "env-file", "pool", "cache", "shell"],
+    nodes: &[
+        &KILN, &PROJECT, &INCLUDE, &LET, &PARAM, &PROFILE, &ENV, &REGISTRY, &POLICY, &GROUP, &EACH, &TASK, &IMAGE, &SERVICE, &NETWORK,
+        &VOLUME,
+    ],
+    later: &["secret", "template", "use", "env-file", "pool", "cache", "shell"],
 };
 
 static KILN: NodeSpec =
@@ -28,23 +32,64 @@ static DEFAULT: NodeSpec = NodeSpec::single(
     &[ArgSpec::some("target", Kind::Target, "a task, an image, a service or a group")],
 );
 
-static LET: NodeSpec = NodeSpec::new("let", "a value under a name: one argument is a text, several are a list, a block is a map")
-    .args(&[ArgSpec::one("name", Kind::Name, "its name"), ArgSpec::any("value", Kind::Scalar, "its value")])
-    .open(&[], &ENTRY)
-    .later(&["file", "command"]);
+static LET: NodeSpec = NodeSpec::new(
+    "let",
+    "a value under a name: one argument is a text, several are a list, a block is a map; or a text from a file or a command, \
+     which are asked only when the value is used, and only by commands that plan or run",
+)
+.args(&[ArgSpec::one("name", Kind::Name, "its name"), ArgSpec::any("value", Kind::Scalar, "its value")])
+.props(&[
+    PropSpec::new("file", Kind::Path, "a file of the project whose text is the value, without the newlines at its end; at most 64 KiB"),
+    PropSpec::new(
+        "command",
+        Kind::Script,
+        "a script for `sh -c` whose output is the value, without the newlines at its end; run once, in the project's root, for at most a minute",
+    ),
+])
+.open(&[], &ENTRY);
 
 static ENTRY: NodeSpec = NodeSpec::new("key", "an entry of a map: one argument is a text, several are a list, a block is a map")
     .args(&[ArgSpec::any("value", Kind::Scalar, "its value")])
     .open(&[], &ENTRY);
 
-static PARAM: NodeSpec = NodeSpec::new("param", "a value that may be set from outside, by `--set name=value` or `KILN_PARAM_NAME`")
-    .args(&[ArgSpec::one("name", Kind::Name, "its name")])
-    .props(&[
-        PropSpec::new("default", Kind::Scalar, "its value when none is set; without it, one must be set"),
-        PropSpec::new("doc", Kind::Text, "one line about it"),
-    ])
-    .children(&[&DOC, &CHOICES], &[])
-    .later(&["type"]);
+static PARAM: NodeSpec =
+    NodeSpec::new("param", "a value that may be set from outside: by `--set name=value`, else by `KILN_PARAM_NAME`, else by a profile")
+        .args(&[
+            ArgSpec::one("name", Kind::Name, "its name"),
+            ArgSpec::maybe("required", Kind::Words(&["required"]), "says that it has no default and must be set"),
+        ])
+        .props(&[
+            PropSpec::new("default", Kind::Scalar, "its value when none is set; without it, one must be set"),
+            PropSpec::new(
+                "type",
+                Kind::Words(PARAM_KINDS),
+                "what the value must be, and what it is in expressions; that of a default which is a whole number, `#true` or `#false`, else `text`",
+            ),
+            PropSpec::new("required", Kind::Flag, "the same as `required` behind the name"),
+            PropSpec::new("min", Kind::Number, "the least that a number may be"),
+            PropSpec::new("max", Kind::Number, "the most that a number may be"),
+            PropSpec::new("pattern", Kind::Regex, "a regular expression that matches the whole text"),
+            PropSpec::new("doc", Kind::Text, "one line about it"),
+        ])
+        .children(&[&DOC, &CHOICES], &[]);
+
+/// The words of all types.
+const PARAM_KINDS: &[&str] = &{
+    let mut words = [""; ParamKind::WORDS.len()];
+    let mut at = 0;
+    while at < words.len() {
+        words[at] = ParamKind::WORDS[at].1;
+        at += 1;
+    }
+    words
+};
+
+static PROFILE: NodeSpec = NodeSpec::new("profile", "values for one way of using the plan, chosen by `--profile name` or KILN_PROFILE")
+    .args(&[ArgSpec::one("name", Kind::Name, "its name; `${profile}` where it is chosen")])
+    .children(&[&DOC, &SET, &ENV], &["env-file"]);
+
+static SET: NodeSpec = NodeSpec::new("set", "values of params, unless the command line or the environment sets them")
+    .other_props("the value of the param of this name");
 
 static CHOICES: NodeSpec =
     NodeSpec::single("choices", "the only values it may have", &[ArgSpec::some("value", Kind::Scalar, "one of them")]);

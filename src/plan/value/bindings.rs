@@ -7,13 +7,16 @@ use indexmap::IndexMap;
 use crate::base::diagnostic::{Class, Diagnostic, Span};
 use crate::base::words;
 use crate::plan::Overrides;
-use crate::plan::cx::Cx;
+use crate::plan::cx::{Cx, Met};
+use crate::plan::param::ParamOrigin;
 use crate::syntax::document::{Node, Scalar, Value};
 
 use super::Locals;
+use super::param::{self, Param};
+use super::source;
 
 /// Names that mean something in every expression.
-pub(in crate::plan) const ROOTS: &[&str] = &["ci", "env", "git", "host", "platform", "project"];
+pub(in crate::plan) const ROOTS: &[&str] = &["ci", "env", "git", "host", "platform", "profile", "project"];
 /// Words of the expression language itself.
 const KEYWORDS: &[&str] = &["and", "else", "false", "if", "in", "is", "none", "not", "or", "true", "loop", "self", "False", "None", "True"];
 /// The most names that may stand for one another in a row.
@@ -36,18 +39,24 @@ pub(in crate::plan) struct Binding<'a> {
 pub(super) enum Origin<'a> {
     /// A `let` node, with its arguments behind the name.
     Let(&'a Node),
+    /// The text of the file that this value names.
+    File(&'a Value),
+    /// What the command of this text prints.
+    Command(&'a Value),
     /// A value as written.
     Written(&'a Value),
-    /// From outside: taken as it is.
-    Given(String),
+    /// A `param` node.
+    Param(Param<'a>),
+    /// Its declaration is at fault.
+    Nothing,
 }
 
 /// How far it is.
 pub(super) enum State {
     /// Nobody needed it yet.
     New,
-    /// Resolved; `None` when that failed, which is reported.
-    Done(Option<minijinja::Value>),
+    /// Resolved, with the stand-ins that it rests on; `None` when that failed, which is reported.
+    Done(Option<minijinja::Value>, Met),
 }
 
 /// Whether a name can be used in an expression and as an environment variable.
@@ -71,7 +80,7 @@ pub(in crate::plan) fn check_variable(name: &str) -> Result<(), (String, String)
 }
 
 /// Collects the names of a plan, checks them and what they refer to, and marks circles.
-pub(in crate::plan) fn declare<'a>(cx: &Cx<'a>, nodes: &'a [Node], overrides: &Overrides) {
+pub(in crate::plan) fn declare<'a>(cx: &Cx<'a>, nodes: &'a [Node], profiles: &[(&'a str, &'a Node)], overrides: &Overrides) {
     let mut names: IndexMap<String, Binding<'a>> = IndexMap::new();
     let mut params: Vec<&str> = Vec::new();
     for node in nodes {
@@ -92,10 +101,10 @@ pub(in crate::plan) fn declare<'a>(cx: &Cx<'a>, nodes: &'a [Node], overrides: &O
                 names.insert("project.name".to_owned(), binding(span, Some(Origin::Written(&node.args[0]))));
                 continue;
             }
-            "let" => Some(Origin::Let(node)),
+            "let" => source::of_let(cx, node),
             "param" => {
                 params.push(name);
-                param(cx, node, name, overrides)
+                Some(Origin::Param(param::declared(cx, node, name, overrides)))
             }
             _ => continue,
         };
@@ -111,7 +120,16 @@ pub(in crate::plan) fn declare<'a>(cx: &Cx<'a>, nodes: &'a [Node], overrides: &O
     }
     for (name, _) in &overrides.set {
         if !params.contains(&name.as_str()) {
-            cx.fault(unknown_param(&cx.full(name), name, &params, names.contains_key(name)));
+            let shown = words::shorten(&words::visible(&cx.full(name)), 60);
+            let fault = Diagnostic::new(Class::Usage, "plan::unknown-param", format!("`--set {shown}=…`: the plan has no param `{shown}`"));
+            cx.fault(unknown_param(fault, name, &params, names.contains_key(name)));
+        }
+    }
+    for (name, span) in profiles.iter().flat_map(|(_, node)| param::set_by(cx, node)).map(|prop| (&prop.name.text, &prop.name.span)) {
+        if !params.contains(&name.as_str()) && !cx.may_lack(&["param"]) {
+            let shown = words::shorten(&words::visible(name), 60);
+            let fault = Diagnostic::plan("plan::unknown-param", format!("the plan has no param `{shown}`"), span, "not a param");
+            cx.fault(unknown_param(fault, name, &params, names.contains_key(name)));
         }
     }
     let bindings = Bindings(names);
@@ -124,38 +142,12 @@ pub(in crate::plan) fn declare<'a>(cx: &Cx<'a>, nodes: &'a [Node], overrides: &O
 }
 
 fn binding<'a>(span: &Span, origin: Option<Origin<'a>>) -> Binding<'a> {
-    let state = if origin.is_some() { State::New } else { State::Done(None) };
-    Binding { span: span.clone(), origin: origin.unwrap_or_else(|| Origin::Given(String::new())), state: RefCell::new(state) }
+    Binding { span: span.clone(), origin: origin.unwrap_or(Origin::Nothing), state: RefCell::new(State::New) }
 }
 
-/// The value of a parameter: `--set`, then `KILN_PARAM_NAME`, then its default. The environment sets those of the main document
-/// alone: to set one of an included file is up to the file that includes it.
-fn param<'a>(cx: &Cx<'a>, node: &'a Node, name: &str, overrides: &Overrides) -> Option<Origin<'a>> {
-    if let Some((_, value)) = overrides.set.iter().rev().find(|(set, _)| set == name) {
-        return Some(Origin::Given(value.clone()));
-    }
-    let main = cx.prefix.is_empty();
-    let variable = format!("KILN_PARAM_{}", name.to_uppercase());
-    if let Some(value) = main.then(|| cx.facts.env(&variable)).flatten() {
-        return Some(Origin::Given(value));
-    }
-    let default = node.props.iter().find(|prop| prop.name.text == "default");
-    if default.is_none() {
-        let fault = Diagnostic::plan("plan::missing-param", format!("param `{name}` has no value"), &node.args[0].span, "has no default");
-        cx.fault(fault.help(if main {
-            format!("run kiln with `--set {name}=…`, set {variable}, or give it a `default=`")
-        } else {
-            format!("set it where the file is included, in the block of `include`: `set {name}=…`; or give it a `default=`")
-        }));
-    }
-    default.filter(|prop| cx.is_good_value(&prop.value)).map(|prop| Origin::Written(&prop.value))
-}
-
-fn unknown_param(full: &str, name: &str, params: &[&str], is_let: bool) -> Diagnostic {
-    let shown = words::shorten(&words::visible(full), 60);
-    let fault = Diagnostic::new(Class::Usage, "plan::unknown-param", format!("`--set {shown}=…`: the plan has no param `{shown}`"));
+fn unknown_param(fault: Diagnostic, name: &str, params: &[&str], is_let: bool) -> Diagnostic {
     match words::closest(name, params.iter().copied()) {
-        _ if is_let => fault.help(format!("`{shown}` is a `let`, which cannot be set from outside; make it a `param`")),
+        _ if is_let => fault.help(format!("`{name}` is a `let`, which cannot be set from outside; make it a `param`")),
         Some(near) => fault.help(format!("did you mean `{near}`?")),
         None if params.is_empty() => fault.help("a plan takes values from outside with `param name default=\"…\"`"),
         None => fault.help(format!("params are: {}", params.join(", "))),
@@ -166,8 +158,10 @@ fn unknown_param(full: &str, name: &str, params: &[&str], is_let: bool) -> Diagn
 fn written<'b>(origin: &'b Origin<'_>) -> Vec<&'b Value> {
     let mut values = Vec::new();
     match origin {
-        Origin::Given(_) => {}
-        Origin::Written(value) => values.push(*value),
+        // The text of a command is never searched for names.
+        Origin::Nothing | Origin::Command(_) => {}
+        Origin::Written(value) | Origin::File(value) => values.push(*value),
+        Origin::Param(param) => values.extend(param.written()),
         Origin::Let(node) => {
             values.extend(node.args.iter().skip(1));
             let mut open: Vec<&Node> = node.children.iter().flatten().collect();
@@ -212,7 +206,7 @@ fn mark_circles(cx: &Cx<'_>, bindings: &Bindings<'_>) {
             }
             None => tell_circle(cx, names, &refers, &depth, start, &mut walked),
         }
-        *names[start].state.borrow_mut() = State::Done(None);
+        *names[start].state.borrow_mut() = State::Done(None, Met::new());
     }
 }
 
@@ -281,5 +275,13 @@ impl Cx<'_> {
     /// Where a `let` or `param` of this name was declared.
     pub(in crate::plan) fn declared(&self, name: &str) -> Option<&Span> {
         self.bindings.get()?.0.get(name).map(|binding| &binding.span)
+    }
+
+    /// Who gave the `param` of this name its value.
+    pub(in crate::plan) fn param_origin(&self, name: &str) -> Option<ParamOrigin> {
+        match &self.bindings.get()?.0.get(name)?.origin {
+            Origin::Param(param) => Some(param.origin()),
+            _ => None,
+        }
     }
 }

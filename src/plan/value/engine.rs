@@ -174,7 +174,9 @@ pub(in crate::plan) fn display(value: &Value) -> Result<String, &'static str> {
         return Ok(value.to_string());
     }
     match value.kind() {
-        ValueKind::String | ValueKind::Number | ValueKind::Bool => Ok(value.to_string()),
+        // The engine itself writes `True`, which neither a shell nor JSON takes.
+        ValueKind::Bool => Ok(value.is_true().to_string()),
+        ValueKind::String | ValueKind::Number => Ok(value.to_string()),
         ValueKind::Seq | ValueKind::Iterable => Err("it is a list; take one item, or join it: `list|join(\",\")`"),
         ValueKind::Map => Err("it is a map; name one of its keys"),
         ValueKind::Undefined | ValueKind::None => Err("it has no value"),

@@ -9,12 +9,12 @@ use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::size::ByteSize;
 use crate::base::words;
 use crate::plan::cx::Cx;
-use crate::plan::facts::Recorder;
+use crate::plan::facts::{Recorder, STAND_IN};
 use crate::syntax::document::{Node, Scalar, Value};
 
 use super::bindings::{Origin, ROOTS, State};
 use super::engine::{PLAN_LIMIT, PlatformValue, VALUE_LIMIT, display, settle};
-use super::template::{Compiled, Dotted, Piece};
+use super::template::{Compiled, Dotted, Piece, Template};
 use super::{Locals, NoPlatform};
 
 /// What a name was found to be.
@@ -69,7 +69,13 @@ impl Cx<'_> {
             other => return number_text(other, written).map(Resolved::from),
         };
         let template = self.template(written, text)?;
-        let value = match template.pieces.as_slice() {
+        let (value, met) = self.watch(|| self.pieces(locals, written, &template));
+        self.taint(&written.span, met);
+        self.spend(&value?, &written.span)
+    }
+
+    fn pieces(&self, locals: &Locals, written: &Value, template: &Template<'_>) -> Option<Resolved> {
+        Some(match template.pieces.as_slice() {
             [Piece::Text(text)] => Resolved::from(text.as_str()),
             [Piece::Expression(compiled)] => self.expression(locals, compiled)?,
             pieces => {
@@ -90,8 +96,7 @@ impl Cx<'_> {
                 }
                 Resolved::from(whole?)
             }
-        };
-        self.spend(&value, &written.span)
+        })
     }
 
     fn too_large(&self, span: &Span) {
@@ -124,19 +129,21 @@ impl Cx<'_> {
     /// The value of a `let`, a `param` or a property of `project`; `None` when it has none, which is reported.
     pub(in crate::plan) fn binding(&self, name: &str) -> Option<Resolved> {
         let binding = self.bindings.get()?.0.get(name)?;
-        if let State::Done(value) = &*binding.state.borrow() {
+        if let State::Done(value, met) = &*binding.state.borrow() {
+            self.meet_all(met);
             return value.clone();
         }
         let top = Locals::top();
-        let value = match &binding.origin {
-            Origin::Given(text) => self.spend(&Resolved::from(text.as_str()), &binding.span),
+        let (value, met) = self.watch(|| match &binding.origin {
+            Origin::Nothing => None,
             Origin::Written(value) => self.value(&top, value),
-            Origin::Let(node) => {
-                let value = self.tree(&top, &node.args[1..], node.children.as_deref());
-                value.and_then(|value| self.spend(&value, &binding.span))
-            }
-        };
-        *binding.state.borrow_mut() = State::Done(value.clone());
+            Origin::File(path) => self.file_value(name, path),
+            Origin::Command(script) => self.command_value(name, script),
+            Origin::Param(param) => self.param(name, param),
+            Origin::Let(node) => self.tree(&top, &node.args[1..], node.children.as_deref()),
+        });
+        let value = value.and_then(|value| self.spend(&value, &binding.span));
+        *binding.state.borrow_mut() = State::Done(value.clone(), met);
         value
     }
 
@@ -201,6 +208,8 @@ impl Cx<'_> {
                     None
                 }
             },
+            // What a stand-in does not fit may fit the true value.
+            _ if self.has_met() => Some(Resolved::from(STAND_IN)),
             Err(error) if error.kind() != ErrorKind::UndefinedError => {
                 let detail = error.detail().map_or_else(|| error.to_string(), str::to_owned);
                 let message = format!("`{}` has no value: {}", words::visible(compiled.span.text()), words::visible(&detail));
@@ -246,6 +255,11 @@ impl Cx<'_> {
                     .help(format!("declare it with `let {root} \"…\"`, or use one of: {}", [names.as_slice(), ROOTS].concat().join(", "))),
             });
         }
+        if root == "profile" {
+            let word = name.second()?;
+            let fault = Diagnostic::plan("plan::unknown-name", format!("`profile` has no `{word}`"), &name.span, "unknown name");
+            return Some(fault.help("`${profile}` is the name of the chosen profile, and an empty text when none was chosen"));
+        }
         if let ("platform", Err(why)) = (root, &locals.platform) {
             return Some(no_platform(*why, &name.span));
         }
@@ -274,6 +288,9 @@ impl Cx<'_> {
     fn look_up(&self, locals: &Locals, name: &Dotted) -> Option<Found> {
         let root = name.root();
         if let Some(var) = locals.vars.iter().rev().find(|var| var.name == root) {
+            if let Some(met) = self.taint_of(&var.span) {
+                self.meet_all(&met);
+            }
             return Some(Found::Whole(Resolved::from(var.value.as_str())));
         }
         if self.bindings.get().is_some_and(|bindings| bindings.0.contains_key(root)) {
@@ -284,12 +301,18 @@ impl Cx<'_> {
                 let platform = locals.platform.clone().ok()?;
                 Some(Found::Whole(Resolved::from_object(PlatformValue(platform))))
             }
+            ("profile", _) => Some(Found::Whole(Resolved::from(self.shared.chosen.borrow().join(",")))),
             ("project", word) => {
                 let full = format!("project.{word}");
                 if !self.bindings.get()?.0.contains_key(&full) {
                     return Some(Found::Absent);
                 }
                 self.binding(&full).map(Found::Part)
+            }
+            ("git", _) if !self.facts.may_ask() => {
+                self.meet("git");
+                let stand_in = self.facts.named(root, name.second().unwrap_or_default())?.ok().flatten()?;
+                Some(Found::Part(Resolved::from(stand_in)))
             }
             (root, word) => match self.facts.named(root, word)? {
                 Ok(Some(text)) => Some(Found::Part(Resolved::from(text))),

@@ -5,6 +5,8 @@
 pub(super) mod bindings;
 pub(super) mod engine;
 mod evaluate;
+pub(super) mod param;
+mod source;
 pub(super) mod template;
 
 use crate::base::diagnostic::Span;
