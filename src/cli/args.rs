@@ -115,6 +115,8 @@ pub enum Command {
     History(super::history::History),
     /// Shows a recorded run again, as it was shown when it happened
     Replay(super::replay::Replay),
+    /// Removes what steps made, as it was recorded; nothing else
+    Clean(super::clean::Clean),
     /// Looks after the store of results
     #[command(subcommand)]
     Cache(super::cache::Cache),

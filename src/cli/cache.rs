@@ -228,11 +228,13 @@ fn judge(facts: &Facts, findings: &mut Vec<Finding>) {
         }
         Err(error) => say("file system", Health::Warn, error.to_string(), None),
     }
-    if facts.locks {
-        say("locks", Health::Good, "a lock keeps a second one out".to_owned(), None);
-    } else {
-        let help = "two kilns may do the same work at once, which is slower and as right; use a file system with flock";
-        say("locks", Health::Warn, "this file system has no locks".to_owned(), Some(help));
+    match facts.locks {
+        Some(true) => say("locks", Health::Good, "a lock keeps a second one out".to_owned(), None),
+        Some(false) => {
+            let help = "two kilns may do the same work at once, which is slower and as right; use a file system with flock";
+            say("locks", Health::Warn, "this file system has no locks".to_owned(), Some(help));
+        }
+        None => {}
     }
     match facts.ahead_ms {
         Some(ahead) if ahead.abs() > SKEW_MS => {

@@ -2,6 +2,7 @@
 
 /// Every code outside `syntax` and `plan`'s reader, with its explanation, in alphabetical order.
 pub const CODES: &[(&str, &str)] = &[
+    ("clean::files", "A recorded output, or its folder, could not be looked at or removed: missing rights, or a disk that refuses."),
     ("cli::arguments", "The command line cannot be read. `kiln --help` lists the commands, `kiln COMMAND --help` their options."),
     (
         "cli::no-cache",

@@ -5,6 +5,7 @@ mod against;
 mod args;
 mod cache;
 mod check;
+mod clean;
 mod codes;
 mod diff;
 #[cfg(feature = "docker")]
@@ -110,6 +111,7 @@ fn command(cli: Cli, output: &Output) -> u8 {
         Some(Command::Load { image, name, how }) => load::load(&settings, output, &image, name, &how),
         Some(Command::Lock(how)) => lock::lock(&settings, output, &how),
         Some(Command::Log(asked)) => log::log(&settings, output, &asked),
+        Some(Command::Clean(asked)) => clean::run(&settings, output, &asked),
         Some(Command::History(asked)) => history::run(&settings, output, &asked),
         Some(Command::Replay(asked)) => replay::replay(&settings, output, &asked),
         Some(Command::Cache(_) | Command::Explain { .. } | Command::Fmt(_) | Command::Schema) => Ok(0),

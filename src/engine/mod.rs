@@ -23,6 +23,7 @@ use crate::event::{Event, FailureClass, Listener};
 use crate::graph::action::{Action, ActionKind};
 use crate::graph::ingredients::Ingredients;
 use crate::registry::session::Session;
+use crate::store::blob::StoreError;
 use crate::store::local::Store;
 use crate::store::result::ImageResult;
 use crate::store::stat_cache::StatCache;
@@ -111,6 +112,20 @@ impl Failure {
     #[must_use]
     pub fn new(class: FailureClass, reason: impl std::fmt::Display, help: Option<String>) -> Self {
         Self { class, reason: reason.to_string(), help, log: None }
+    }
+    /// The store: what it could not take, and what to do about that.
+    #[must_use]
+    pub fn store(error: &StoreError) -> Self {
+        let help = if error.is_full() {
+            Some("`kiln cache gc --max-size 5GiB` makes room; KILN_CACHE_DIR names a folder on another disk")
+        } else if error.is_read_only() {
+            Some("what the store has can be used; to keep new results, mend its rights or name another folder with KILN_CACHE_DIR")
+        } else if error.is_missing() {
+            Some("it was damaged or removed; run it again, and what made it runs anew")
+        } else {
+            Some("`kiln cache doctor` looks at the store's place")
+        };
+        Self::new(FailureClass::Environment, error, help.map(str::to_owned))
     }
     /// The disk or the store.
     #[must_use]

@@ -8,6 +8,7 @@ use crate::base::words;
 use crate::event::FailureClass;
 use crate::graph::action::PublishAction;
 use crate::graph::ingredients::Ingredients;
+use crate::image::build::ImageError;
 use crate::image::{layout, publish};
 use crate::oci::descriptor::Descriptor;
 use crate::oci::reference::{Repository, Tag};
@@ -64,6 +65,14 @@ fn existing(folder: &AbsPath) -> Vec<String> {
     layout::tags(folder).map(|tags| tags.into_keys().collect()).unwrap_or_default()
 }
 
+/// A blob that is gone or damaged is noticed when it is handed on.
+fn unpublished(error: publish::PublishError) -> Failure {
+    match &error {
+        publish::PublishError::Store(error) | publish::PublishError::Image(ImageError::Store(error)) => Failure::store(error),
+        _ => Failure::disk(error),
+    }
+}
+
 /// Sends blobs and manifests. No tag moves.
 pub async fn push(machine: &Arc<Machine>, job: &Job<'_>, publication: &PublishAction) -> Result<Made, Failure> {
     let image = &super::root_image(job)?.1;
@@ -73,7 +82,7 @@ pub async fn push(machine: &Arc<Machine>, job: &Job<'_>, publication: &PublishAc
             let published = tokio::task::spawn_blocking(move || publish::publish_blobs(&shared.store, &top, &root, publish::Check::Size))
                 .await
                 .map_err(Failure::disk)?
-                .map_err(Failure::disk)?;
+                .map_err(unpublished)?;
             let detail = format!("{shown}: {} written, {}", words::count(published.written, "blob"), ByteSize(published.bytes));
             Ok(Made { detail: Some(detail), ..Made::default() })
         }

@@ -117,6 +117,9 @@ fn judge(machine: &Machine, history: &StepHistory, action: &Action, taken: &Ingr
     {
         return Verdict::Runs { why: format!("its result is no longer in the store ({})", gone.0.short()) };
     }
+    if let Some((name, _)) = result.documents.iter().find(|(_, digest)| machine.store.size_of(digest.0).is_none()) {
+        return Verdict::Runs { why: format!("its {name} is no longer in the store") };
+    }
     match outputs::verify(&machine.stats, &machine.root, &result.outputs, &declared(action)) {
         Ok(State::InPlace) => Verdict::Known { result: Box::new(result), origin: Origin::InPlace },
         Ok(State::Damaged(_)) => {

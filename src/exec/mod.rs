@@ -13,3 +13,4 @@ pub mod preflight;
 pub mod run;
 pub mod schedule;
 pub mod step;
+pub mod witness;

@@ -21,6 +21,7 @@ use crate::sys::clock::Stopwatch;
 
 use super::gather::{self, Product};
 use super::look::{self, Look, Verdict};
+use super::witness::{self, Witness};
 
 /// What all steps of a run share.
 pub struct Shared {
@@ -180,7 +181,7 @@ fn manifest(shared: &Shared, id: StepId, taken: &Ingredients) -> Result<Option<C
         return Ok(None);
     }
     let bytes = serde_json::to_vec(&key::manifest(shared.action(id), taken)).unwrap_or_default();
-    shared.machine.store.put(&bytes).map(|digest| Some(ContentDigest(digest))).map_err(Failure::disk)
+    shared.machine.store.put(&bytes).map(|digest| Some(ContentDigest(digest))).map_err(|error| Failure::store(&error))
 }
 
 fn restore(shared: &Shared, id: StepId, result: &ActionResult) -> Result<(), RestoreError> {
@@ -229,6 +230,9 @@ async fn carry_out(shared: &Arc<Shared>, id: StepId, look: Look, why: String) ->
         let text = format!("no file matches its input `{pattern}`");
         machine.listener.event(Event::Notice { step: Some(action.name.clone()), text });
     }
+    // Only commands can have a file changed under them: images read what was hashed, and check it.
+    let watched = cacheable && matches!(action.kind, ActionKind::Run(_));
+    let witness = if watched { Witness::call(&machine.root, &taken) } else { Witness::default() };
     let watch = Stopwatch::start();
     let outcome = engine::carry_out(machine, Job { action, taken: &taken }).await;
     let took_ms = watch.millis();
@@ -247,8 +251,8 @@ async fn carry_out(shared: &Arc<Shared>, id: StepId, look: Look, why: String) ->
     };
     let result = ActionResult { run: machine.run.clone(), took_ms, outputs, image, documents, log, detail: detail.clone() };
     if cacheable {
-        let recorded = result.clone();
-        aside(shared, move |shared| record(shared, id, key, &recorded)).await??;
+        let (recorded, before) = (result.clone(), taken.clone());
+        aside(shared, move |shared| record(shared, id, key, &recorded, &before, &witness)).await??;
     }
     leave(shared, id, &taken, result);
     let ended = if unchanged { Ended::Cached { from: Origin::InPlace } } else { Ended::Done };
@@ -262,24 +266,38 @@ fn capture(shared: &Shared, id: StepId) -> Result<Vec<OutputFile>, Failure> {
     }
     outputs::capture(&shared.machine.store, &shared.machine.stats, &shared.machine.root, &patterns).map_err(|faults| {
         // What a step did or left undone is its own failure; a full disk is the machine's.
-        let machine = faults.iter().any(|fault| matches!(fault, OutputError::Store(_)));
+        // One full disk refuses many files; once is enough.
+        if let Some(error) = faults.iter().find_map(|fault| if let OutputError::Store(error) = fault { Some(error) } else { None }) {
+            return Failure::store(error);
+        }
         let not_made = faults.iter().any(|fault| matches!(fault, OutputError::NotMade(_)));
-        let class = if machine { FailureClass::Environment } else { FailureClass::Step };
         let reason = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        Failure::new(class, reason, not_made.then(|| "let the commands make it, or mend `outputs`".to_owned()))
+        Failure::new(FailureClass::Step, reason, not_made.then(|| "let the commands make it, or mend `outputs`".to_owned()))
     })
 }
 
 /// Records the result, unless an input changed while the step ran: then nobody knows which content it saw.
-fn record(shared: &Shared, id: StepId, key: ActionKey, result: &ActionResult) -> Result<(), Failure> {
+fn record(
+    shared: &Shared,
+    id: StepId,
+    key: ActionKey,
+    result: &ActionResult,
+    before: &Ingredients,
+    witness: &Witness,
+) -> Result<(), Failure> {
     let machine = &shared.machine;
     if matches!(shared.action(id).kind, ActionKind::Run(_)) {
         let again = gather::gather(machine, &shared.graph, id, |need| shared.product(need));
-        if again.ok().map(|gathered| key::key(shared.action(id), &gathered.taken)) != Some(key) {
-            let text = "an input changed while it ran, so its result is not kept and the next run makes it again".to_owned();
-            machine.listener.event(Event::Notice { step: Some(shared.action(id).name.clone()), text });
+        let same = again.as_ref().is_ok_and(|gathered| key::key(shared.action(id), &gathered.taken) == key);
+        let mut changed = witness.changed(&machine.root);
+        if !same || !changed.is_empty() {
+            changed.extend(again.iter().flat_map(|gathered| witness::differences(before, &gathered.taken)));
+            changed.sort();
+            changed.dedup();
+            let step = Some(shared.action(id).name.clone());
+            machine.listener.event(Event::Notice { step, text: witness::sentence(&changed) });
             return Ok(());
         }
     }
-    machine.store.record(key, result).map_err(Failure::disk)
+    machine.store.record(key, result).map_err(|error| Failure::store(&error))
 }

@@ -6,6 +6,7 @@ pub mod affected;
 pub mod cache;
 pub mod canvas;
 pub mod ci;
+pub mod clean;
 pub mod diagnostic;
 pub mod diff;
 pub mod excerpt;

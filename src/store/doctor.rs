@@ -29,8 +29,8 @@ pub struct Facts {
     pub disk: Result<Disk, FileError>,
     /// Whether a file could be written, brought to the disk, and read back.
     pub writable: Result<(), FileError>,
-    /// Whether a lock keeps a second one out.
-    pub locks: bool,
+    /// Whether a lock keeps a second one out; unknown where nothing can be written.
+    pub locks: Option<bool>,
     /// Whether files can share their bytes, so that a restore copies nothing.
     pub shares: bool,
     /// How far the file system's clock is ahead of this machine's, in milliseconds.
@@ -92,10 +92,11 @@ impl Store {
         if file::read(&place, 16)? == b"kiln" { Ok(()) } else { at("read", &place, Err(std::io::Error::other("other bytes came back"))) }
     }
 
-    fn locks_exclude(&self) -> bool {
+    fn locks_exclude(&self) -> Option<bool> {
         let path = self.scratch().join("lock-probe");
-        let Ok(Some(_held)) = Lock::try_take(&path) else { return lock::is_held(&path) };
-        lock::is_held(&path)
+        file::append(&path).ok()?;
+        let Ok(Some(_held)) = Lock::try_take(&path) else { return Some(lock::is_held(&path)) };
+        Some(lock::is_held(&path))
     }
 }
 

@@ -87,8 +87,7 @@ impl Layout {
 
     /// A new file that nobody sees yet, for the owner alone.
     pub(super) fn temporary(&self) -> Result<tempfile::NamedTempFile, FileError> {
-        let folder = self.scratch();
-        at("create", &folder, tempfile::Builder::new().prefix("t-").tempfile_in(&folder))
+        file::temporary(self.scratch(), "t-")
     }
 
     /// Gives a finished temporary file its place, read-only. What stands there is replaced: it is the same, or damaged.

@@ -3,6 +3,7 @@
 
 pub mod blob;
 pub mod claim;
+pub mod clean;
 pub mod collect;
 pub mod doctor;
 pub mod health;

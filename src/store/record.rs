@@ -53,7 +53,7 @@ impl Store {
         let bytes = at("write", &place, encode(key, result).map_err(std::io::Error::other))?;
         self.make_durable(&self.blobs_of(result))?;
         let mut temporary = self.layout().temporary()?;
-        at("write", &place, temporary.write_all(&bytes))?;
+        at("write", &place, temporary.as_file_mut().write_all(&bytes))?;
         at("write", &place, temporary.as_file().sync_data())?;
         Ok(self.layout().settle(temporary, &place)?)
     }

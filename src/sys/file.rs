@@ -283,6 +283,18 @@ pub fn canonical(path: impl AsRef<Path>) -> Result<PathBuf, FileError> {
 /// The first bytes of the names of files that are written and then renamed. What a killed process left bears them, too.
 pub const TEMPORARY: &str = ".kiln-";
 
+/// Creates a file with a new name in `folder`, for the owner alone; it is removed when it is dropped before it has a place.
+///
+/// # Errors
+/// [`FileError`].
+pub fn temporary(folder: impl AsRef<Path>, prefix: &str) -> Result<tempfile::NamedTempFile, FileError> {
+    let folder = folder.as_ref();
+    // Made by our own call: the package's own puts the path into the error once more.
+    let create = |path: &Path| OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
+    let made = tempfile::Builder::new().prefix(prefix).make_in(folder, create);
+    at("create a file in", folder, made)
+}
+
 /// Writes a whole file so that readers see the old bytes or the new ones, never a part: temporary name, then rename.
 /// With `durable`, the bytes are on the disk before the name is.
 ///
@@ -292,8 +304,8 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8], durable: bool) -> Resu
     let path = path.as_ref();
     let folder = path.parent().unwrap_or(Path::new("."));
     create_dirs(folder)?;
-    let mut temporary = at("create", path, tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder))?;
-    at("write", path, temporary.write_all(bytes))?;
+    let mut temporary = temporary(folder, TEMPORARY)?;
+    at("write", path, temporary.as_file_mut().write_all(bytes))?;
     if durable {
         at("write", path, temporary.as_file().sync_data())?;
     }

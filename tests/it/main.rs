@@ -9,18 +9,22 @@
 )]
 
 mod architecture;
+mod clean;
 mod collect;
 mod crash;
 mod declarations;
 mod diff;
 mod docker;
+mod docs;
 mod explain;
 mod fake_registry;
+mod faults;
 mod fmt;
 mod history;
 mod hostile;
 mod image;
 mod include;
+mod inputs;
 mod lock;
 mod parts;
 mod plan;

@@ -298,10 +298,10 @@ fn an_input_that_changes_while_the_step_runs_leaves_no_result() {
         "kiln 1\ntask \"t\" {\n    inputs \"in\"\n    outputs \"out\"\n    run \"cat in > out; echo t >> ../ran; if test -e ../again; then echo more >> in; fi\"\n}\n",
     );
     project.write("in", "x").write("../again", "");
-    project.kiln(&["run", "t"]).ends(0).says("an input changed while it ran");
+    project.kiln(&["run", "t"]).ends(0).says("`in` changed while it ran");
     project.remove("../again");
     project.write("in", "x");
-    project.kiln(&["run", "t"]).ends(0).never_says("an input changed");
+    project.kiln(&["run", "t"]).ends(0).never_says("changed while it ran");
     assert_eq!(project.ran(), ["t", "t"], "the first run saw nobody knows what");
     project.kiln(&["run", "t"]).ends(0);
     assert_eq!(project.ran(), [""; 0]);

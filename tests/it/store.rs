@@ -712,7 +712,7 @@ fn a_store_that_cannot_be_written_to_says_so_and_still_gives_what_it_has() {
     fs::remove_dir(&temporary).unwrap();
     fs::write(&temporary, "").unwrap();
     let error = bench.store.put::<Blake3>(b"new").unwrap_err();
-    assert!(error.to_string().starts_with("cannot create `") && !error.is_missing(), "{error}");
+    assert!(error.to_string().starts_with("cannot create a file in `") && !error.is_missing(), "{error}");
     let store = Store::open(bench.store.root().clone()).unwrap();
     assert_eq!(store.result(key("a")).unwrap(), Some(result));
     assert_eq!(store.read(Digest::<Blake3>::of(b"log"), 10).unwrap(), b"log");
