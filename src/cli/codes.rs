@@ -57,6 +57,11 @@ pub const CODES: &[(&str, &str)] = &[
         "image::store",
         "The store could not take or give a blob of an image: a full disk, missing rights, or a damaged blob that was set aside.",
     ),
+    (
+        "include::digest",
+        "A remote plan is not the one that was pinned, in the plan with `sha256=` or in the lock. Nothing of it was kept. Find out who changed it, and why, before the pin is moved.",
+    ),
+    ("include::fetch", "A remote plan could not be fetched. What was pinned and fetched before is taken from the store instead."),
     ("load::gone", "The image was built, but its result is not in the store any more. Run it again."),
     ("load::name", "An image in the daemon is named like `web:dev`: lower-case letters and digits, and a tag."),
     ("load::no-docker", "This kiln was built without the feature `docker`."),
@@ -107,6 +112,10 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "plan::no-such-platform",
         "An image, or a task that runs in one, needs another image of the plan for a platform or a matrix cell that it has no build for. Add the platform there, or leave it out here.",
+    ),
+    (
+        "plan::not-fetched",
+        "The plan includes a remote plan that is not in the store of this machine, and commands that only look open no connection. `kiln lock` fetches and pins it; `kiln plan` and `kiln run` fetch it, too.",
     ),
     (
         "plan::unreadable-source",

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Span};
+use crate::plan::Resolved;
 use crate::plan::lock::{self, ImageName, ImagePin, ImageUse, Lock, Named};
 use crate::registry::session::Session;
 use crate::report::lock_table::{self, LockView, Moved};
@@ -12,6 +13,7 @@ use crate::sys::{file, folder_lock};
 use super::args::LockHow;
 use super::open::{self, World};
 use super::output::Output;
+use super::remote::{Found, Reach};
 use super::settings::Settings;
 use super::{machine, pins, run};
 
@@ -25,17 +27,24 @@ pub fn lock(settings: &Settings, output: &Output, how: &LockHow) -> Result<u8, D
         let fault = Diagnostic::new(Class::Usage, "lock::frozen", "`--frozen` lets nobody write the lock");
         return Err(fault.help("`kiln lock --check` looks whether it is current").into());
     }
-    let resolved = open::resolve(settings, World::Asked)?;
-    output.show(&resolved.warnings);
-    let uses = lock::images(&resolved.plan);
-    let moving = how.update.as_ref().map(|typed| asked(&uses, typed)).transpose()?;
     // Two that pin different things wait for each other, and so both pins stay.
     let folder = settings.lock().parent().unwrap_or_else(|| settings.root.clone());
     let _alone = if how.check { None } else { Some(folder_lock::lock(folder).map_err(disk)?) };
     let old = pins::load(settings)?;
     let known = old.as_ref().unwrap_or(const { &Lock::NONE });
-    let stays = |name: &ImageName| !how.check && !moving.as_ref().is_some_and(|moving| moving.images.contains(name));
-    let mut new = Lock::default();
+    let everything = how.check || how.update.as_ref().is_some_and(Vec::is_empty);
+    let (mut resolved, mut found) = open::resolve(settings, World::Asked, Reach::Anew(&|_| everything))?;
+    let mut moving = asked(&resolved, &found, how)?;
+    if !everything && !moving.includes.is_empty() {
+        // What a plan includes may name other things once it has moved.
+        let moves = |source: &str| moving.includes.iter().any(|(known, _)| known == source);
+        (resolved, found) = open::resolve(settings, World::Asked, Reach::Anew(&moves))?;
+        moving = asked(&resolved, &found, how).unwrap_or(moving);
+    }
+    output.show(&resolved.warnings);
+    let uses = lock::images(&resolved.plan);
+    let stays = |name: &ImageName| !everything && !moving.images.contains(name);
+    let mut new = Lock { includes: found.includes, ..Lock::default() };
     let mut open = Vec::new();
     for used in &uses {
         match known.images.get(&used.name).filter(|_| stays(&used.name)) {
@@ -74,16 +83,18 @@ fn finish(settings: &Settings, output: &Output, how: &LockHow, old: Option<&Lock
     Ok(if how.check && !current { Class::Step.exit_code() } else { 0 })
 }
 
-/// What was typed behind `--update`; everything when nothing was.
-fn asked(uses: &[ImageUse], typed: &[String]) -> Result<Named, Diagnostics> {
-    let all = Named { images: uses.iter().map(|used| used.name.clone()).collect(), includes: BTreeSet::new(), tools: BTreeSet::new() };
-    if typed.is_empty() {
-        return Ok(all);
-    }
+/// What was typed behind `--update`.
+fn asked(resolved: &Resolved, remote: &Found, how: &LockHow) -> Result<Named, Diagnostics> {
+    let images = lock::images(&resolved.plan).into_iter().map(|used| used.name).collect();
+    let all = Named { images, includes: remote.names.clone(), tools: BTreeSet::new() };
     let (mut found, mut faults) = (Named::default(), Diagnostics::default());
-    for name in typed {
+    for name in how.update.iter().flatten() {
         match lock::named(&all, name) {
-            Ok(one) => found.images.extend(one.images),
+            Ok(one) => {
+                found.images.extend(one.images);
+                found.includes.extend(one.includes);
+                found.tools.extend(one.tools);
+            }
             Err(fault) => faults.push(fault),
         }
     }

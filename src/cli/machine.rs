@@ -70,6 +70,15 @@ pub fn session(settings: &Settings, plan: &Plan) -> Result<Session, Diagnostic> 
     Ok(connections(settings, plan, &store(settings)?))
 }
 
+/// A store and connections before there is a plan, and so no host without TLS but this machine. `closed` opens no connection.
+///
+/// # Errors
+/// A [`Diagnostic`] of class `Environment`.
+pub fn line(settings: &Settings, closed: bool) -> Result<(Session, Store), Diagnostic> {
+    let store = store(settings)?;
+    Ok((session_of(Vec::new(), settings.offline || closed, &store), store))
+}
+
 fn store(settings: &Settings) -> Result<Store, Diagnostic> {
     Store::open(settings.store()).map_err(|error| {
         Diagnostic::new(Class::Environment, "store::open", error.to_string())
@@ -78,9 +87,11 @@ fn store(settings: &Settings) -> Result<Store, Diagnostic> {
 }
 
 fn connections(settings: &Settings, plan: &Plan, store: &Store) -> Session {
-    let mut options = Options::new(Arc::new(ConfigFiles::of_machine()));
-    options.insecure_hosts = insecure(plan);
-    options.offline = settings.offline;
+    session_of(insecure(plan), settings.offline, store)
+}
+
+fn session_of(insecure_hosts: Vec<String>, offline: bool, store: &Store) -> Session {
+    let options = Options { insecure_hosts, offline, ..Options::new(Arc::new(ConfigFiles::of_machine())) };
     Session::new(options, Arc::new(StoreBlobs(store.clone())))
 }
 

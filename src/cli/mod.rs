@@ -27,6 +27,7 @@ mod output;
 mod pins;
 mod plan;
 mod projects;
+mod remote;
 mod replay;
 mod reports;
 mod run;

@@ -13,8 +13,8 @@ use crate::syntax::document::Document;
 use crate::sys::file;
 
 use super::facts::Here;
+use super::remote::{Everywhere, Found, Reach};
 use super::settings::Settings;
-use super::sources::Files;
 use super::{machine, pins, run};
 
 /// A plan that has no fault.
@@ -41,8 +41,10 @@ pub enum World {
 /// # Errors
 /// Every fault of the first stage that has one.
 pub fn open(settings: &Settings, world: World) -> Result<Opened, Diagnostics> {
-    let resolved = resolve(settings, world)?;
+    let reach = if world == World::Asked { Reach::Network } else { Reach::Store };
+    let (resolved, found) = resolve(settings, world, reach)?;
     let (mut plan, mut warnings) = (resolved.plan, resolved.warnings);
+    warnings.extend(found.warnings);
     if world == World::Asked {
         pins::apply(settings, &mut plan, &mut warnings)?;
     }
@@ -50,11 +52,11 @@ pub fn open(settings: &Settings, world: World) -> Result<Opened, Diagnostics> {
     Ok(Opened { plan, graph: Arc::new(graph), warnings })
 }
 
-/// Reads, parses and resolves the plan; the lock is not in force.
+/// Reads, parses and resolves the plan; the lock is in force for what the plan includes, not yet for what it names.
 ///
 /// # Errors
 /// Every fault of the first stage that has one.
-pub fn resolve(settings: &Settings, world: World) -> Result<Resolved, Diagnostics> {
+pub fn resolve(settings: &Settings, world: World, reach: Reach<'_>) -> Result<(Resolved, Found), Diagnostics> {
     let bytes = file::read(&settings.plan, syntax::LIMIT as u64 + 1).map_err(|error| {
         let class = if error.is_missing() { Class::Usage } else { Class::Plan };
         Diagnostics::from(Diagnostic::new(class, "cli::unreadable-plan", error.to_string()).help("`-f FILE` names another plan"))
@@ -64,8 +66,10 @@ pub fn resolve(settings: &Settings, world: World) -> Result<Resolved, Diagnostic
     let here = Here::new(settings.root.clone(), settings.repository.clone());
     let ask = if world == World::Asked { Ask::Everything } else { Ask::Nothing };
     let overrides = Overrides { set: settings.set.clone(), profiles: settings.profiles.clone(), ask };
-    let loaded = include::load(main, settings.plan_place(), &Files { root: &settings.root, here: &settings.here });
-    plan::resolve(&loaded, &here, &overrides)
+    let sources = Everywhere::new(settings, reach);
+    let loaded = include::load(main, settings.plan_place(), &sources);
+    let resolved = plan::resolve(&loaded, &here, &overrides)?;
+    Ok((resolved, Found { names: include::remote_names(&loaded), ..sources.found() }))
 }
 
 /// The parsed text: as the last command kept it, when the text is still the same.

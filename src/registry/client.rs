@@ -83,6 +83,10 @@ impl Client {
         }))
     }
 
+    pub(super) fn wire(&self) -> &Transport {
+        &self.0.wire
+    }
+
     /// The repository at its registry, ready for requests.
     pub(super) async fn site(&self, repository: &Repository) -> Result<Site, RegistryError> {
         let host = {

@@ -155,6 +155,7 @@ impl Fault {
             Self::Status(refusal) => format!("answered {}{}", refusal.title(), refusal.words()),
             Self::TooLarge(limit) => format!("answered more than {limit}"),
             Self::Protocol(cause) => format!("gave a wrong answer: {cause}"),
+            Self::Missing(_) => "does not exist".to_owned(),
             _ => "failed".to_owned(),
         }
     }
@@ -223,6 +224,12 @@ impl RegistryError {
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         if let Fault::Status(refusal) = &*self.fault { Some(refusal.status) } else { None }
+    }
+
+    /// What happened, as the end of a sentence that begins with the place.
+    #[must_use]
+    pub fn clause(&self) -> String {
+        self.fault.clause()
     }
 
     /// The form in which users see it.

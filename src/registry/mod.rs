@@ -6,6 +6,7 @@ pub mod auth;
 pub mod client;
 mod download;
 pub mod error;
+mod fetch;
 mod piece;
 pub mod pull;
 pub mod push;

@@ -4,6 +4,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
+use crate::base::digest::BlobDigest;
 use crate::base::platform::Platform;
 use crate::oci::descriptor::Descriptor;
 use crate::oci::manifest;
@@ -46,6 +49,22 @@ impl Session {
     /// As [`Client::survey`].
     pub async fn survey(&self, reference: &Reference) -> Result<Survey, RegistryError> {
         self.client.survey(reference, &self.blobs).await
+    }
+
+    /// Reads a small file from a web server; who asks holds it against its digest.
+    ///
+    /// # Errors
+    /// As [`Client::fetch`].
+    pub async fn fetch(&self, address: &str, limit: u64) -> Result<Bytes, RegistryError> {
+        self.client.fetch(address, limit).await
+    }
+
+    /// Reads the only layer of an artifact, and says which digest its manifest has.
+    ///
+    /// # Errors
+    /// As [`Client::artifact`].
+    pub async fn artifact(&self, reference: &Reference, media_type: &str, limit: u64) -> Result<(BlobDigest, Vec<u8>), RegistryError> {
+        self.client.artifact(reference, media_type, limit, &self.blobs).await
     }
 
     /// Brings the image for one platform into the store.
@@ -98,6 +117,8 @@ mod tests {
         let (repository, platform) = (&place.repository, Platform::host());
         task(session.resolve(place))
             + task(session.survey(place))
+            + task(session.fetch("https://example.org", 1))
+            + task(session.artifact(place, "x", 1))
             + task(session.pull(place, &platform))
             + task(session.push(repository, image, &[]))
             + task(session.tag(repository, tag, image))
@@ -108,10 +129,10 @@ mod tests {
     fn calls_may_run_as_tasks_of_their_own() {
         struct Nowhere;
         impl Blobs for Nowhere {
-            fn size_of(&self, _: crate::base::digest::BlobDigest) -> Option<u64> {
+            fn size_of(&self, _: BlobDigest) -> Option<u64> {
                 None
             }
-            fn open(&self, _: crate::base::digest::BlobDigest) -> std::io::Result<Box<dyn std::io::Read + Send>> {
+            fn open(&self, _: BlobDigest) -> std::io::Result<Box<dyn std::io::Read + Send>> {
                 Err(std::io::ErrorKind::NotFound.into())
             }
             fn create(&self) -> std::io::Result<Box<dyn super::super::BlobSink>> {
@@ -121,6 +142,6 @@ mod tests {
         let auth = Arc::new(super::super::auth::credentials::Anonymous);
         let session = Session::new(Options::new(auth), Arc::new(Nowhere));
         let image = Descriptor::of(crate::oci::media_type::MANIFEST, b"{}");
-        assert_eq!(check_that_calls_are_tasks(&session, &"alpine".parse().unwrap(), &image, &"v1".parse().unwrap()), 6);
+        assert_eq!(check_that_calls_are_tasks(&session, &"alpine".parse().unwrap(), &image, &"v1".parse().unwrap()), 8);
     }
 }

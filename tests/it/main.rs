@@ -36,6 +36,7 @@ mod real_registry;
 mod record;
 mod recorder;
 mod registry;
+mod remote;
 mod report;
 mod reproduce;
 mod run;

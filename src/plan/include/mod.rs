@@ -8,6 +8,8 @@ mod node;
 pub use load::load;
 pub(super) use node::{Include, include};
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
@@ -47,6 +49,27 @@ impl std::fmt::Display for IncludeSource {
             Self::Oci(reference) => write!(f, "oci:{reference}"),
         }
     }
+}
+
+/// The remote plans whose content may change while their names stay, each as the lock names it and as the plan does.
+#[must_use]
+pub fn remote_names(loaded: &Loaded) -> BTreeSet<(String, String)> {
+    let included = loaded.included.iter().filter_map(|one| Some((Some(&one.place), one.document.as_ref()?)));
+    let mut names = BTreeSet::new();
+    for (from, document) in std::iter::once((None, &loaded.main)).chain(included) {
+        for node in document.nodes.iter().filter(|node| node.name.text == "include") {
+            let Ok(found) = include(node, from) else { continue };
+            let can_move = match &found.place {
+                IncludeSource::Local(_) => false,
+                IncludeSource::Https { sha256, .. } => sha256.is_none(),
+                IncludeSource::Oci(reference) => reference.digest.is_none(),
+            };
+            if can_move {
+                names.insert((found.place.to_string(), found.name.to_owned()));
+            }
+        }
+    }
+    names
 }
 
 /// Gives the documents that a plan includes.

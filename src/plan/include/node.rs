@@ -52,6 +52,13 @@ pub(in crate::plan) fn include<'a>(node: &'a Node, from: Option<&IncludeSource>)
     Ok(Include { place: place(text, span, from, digest)?, name, name_span, span })
 }
 
+/// A server on this machine needs no protection on the way: the literal names of RFC 6761 and RFC 5735 alone.
+fn is_this_machine(rest: &str) -> bool {
+    let host = rest.split('/').next().unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { host });
+    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+}
+
 fn digest(text: &str, span: &Span) -> Result<BlobDigest, Box<Diagnostic>> {
     Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text)).map(BlobDigest).map_err(|_| {
         let message = format!("`{}` is not a SHA-256", words::shorten(&words::visible(text), 80));
@@ -70,6 +77,10 @@ fn place(
     let fault =
         |message: String, label: &str, help: &str| Some(Box::new(Diagnostic::plan("plan::bad-include", message, span, label).help(help)));
     if let Some(rest) = text.strip_prefix("oci:") {
+        if sha256.is_some() {
+            let help = "write it as `oci:host/path:tag@sha256:…`, with the digest of the manifest";
+            return Err(fault("an artifact has no `sha256=`".to_owned(), "an artifact", help));
+        }
         return match rest.parse() {
             Ok(reference) => Ok(IncludeSource::Oci(reference)),
             Err(why) => Err(fault(why.to_string(), "not an artifact", "write it as `oci:host/path:tag` or `oci:host/path@sha256:…`")),
@@ -83,6 +94,7 @@ fn place(
             {
                 Ok(IncludeSource::Https { url: text.to_owned(), sha256 })
             }
+            "http" if is_this_machine(rest) => Ok(IncludeSource::Https { url: text.to_owned(), sha256 }),
             "https" => Err(fault(
                 format!("`{shown}` is not an address"),
                 "no host",
