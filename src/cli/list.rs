@@ -23,7 +23,13 @@ pub fn list(settings: &Settings, output: &Output) -> Result<u8, Diagnostics> {
         ListedTarget {
             name: target.name.to_string(),
             kind,
-            doc: target.doc.clone(),
+            doc: match &target.left_out {
+                None => target.doc.clone(),
+                Some(out) => {
+                    let doc = target.doc.as_ref().map_or_else(String::new, |doc| format!("{doc} "));
+                    Some(format!("{doc}(left out: when {})", out.condition))
+                }
+            },
             members,
             default: project.default.contains(&target.name),
         }

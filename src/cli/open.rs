@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Source};
 use crate::base::id::StepId;
 use crate::exec::{offline, preflight};
+use crate::graph::select::Selection;
 use crate::graph::{ActionGraph, lower};
 use crate::plan::{self, Ask, Overrides, Plan, Resolved, include};
 use crate::record::documents;
@@ -13,6 +14,7 @@ use crate::syntax::document::Document;
 use crate::sys::file;
 
 use super::facts::Here;
+use super::output::Output;
 use super::remote::{Everywhere, Found, Reach};
 use super::settings::Settings;
 use super::{machine, pins, run};
@@ -107,6 +109,18 @@ impl Opened {
         let session = machine::session(settings, &self.plan)?;
         let faults = run::runtime()?.block_on(offline::missing(&session, &self.graph, steps));
         if faults.has_errors() { Err(faults) } else { Ok(()) }
+    }
+
+    /// Says which of the targets that were asked for take no part in this plan; whether nothing else was asked for.
+    pub fn only_left_out(output: &Output, selection: &Selection) -> bool {
+        for (target, condition) in &selection.left_out {
+            output.answer(&if output.json {
+                format!("{}\n", serde_json::json!({ "target": target, "left-out": condition }))
+            } else {
+                format!("{target} is left out: `when \"{condition}\"` does not hold\n")
+            });
+        }
+        selection.asked.is_empty() && !selection.left_out.is_empty()
     }
 
     /// What was typed, or the plan's default.

@@ -29,6 +29,9 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
         return digest(settings, output, &opened);
     }
     let selection = select::select(&opened.graph, &opened.targets(&typed)?)?;
+    if Opened::only_left_out(output, &selection) {
+        return Ok(0);
+    }
     opened.preflight(settings, &selection.steps)?;
     opened.at_hand(settings, &selection.steps)?;
     let machine = machine::still(settings, &opened.plan)?;

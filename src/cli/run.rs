@@ -41,6 +41,9 @@ pub fn run(settings: &Settings, output: &Output, asked: &Run) -> Result<u8, Diag
     output.show(&opened.warnings);
     let targets = opened.targets(&asked.targets)?;
     let selection = select::select(&opened.graph, &targets)?;
+    if Opened::only_left_out(output, &selection) {
+        return Ok(0);
+    }
     opened.preflight(settings, &selection.steps)?;
     opened.at_hand(settings, &selection.steps)?;
     let code = carry_out(settings, output, &opened, selection, targets, &asked.how, |_| {}).map(|(code, _)| code);

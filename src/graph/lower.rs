@@ -28,10 +28,11 @@ use super::{ActionGraph, Edge, circle, node, step};
 /// Every circle, and every image whose base has no step for a platform that it needs.
 pub fn lower(plan: &Plan) -> Result<ActionGraph, Diagnostics> {
     let mut lowering = Lowering::new(plan);
-    for target in plan.targets.values() {
+    let part = || plan.targets.values().filter(|target| target.left_out.is_none());
+    for target in part() {
         lowering.add_steps(target);
     }
-    for target in plan.targets.values() {
+    for target in part() {
         lowering.connect(target);
     }
     lowering.finish()
@@ -282,6 +283,13 @@ impl<'a> Lowering<'a> {
         match chosen {
             Some(first) => self.edge(first, id, Edge::Data),
             None => {
+                if let Some(out) = self.plan.targets.get(image).and_then(|target| target.left_out.as_ref()) {
+                    let fault =
+                        Diagnostic::plan("plan::no-such-platform", format!("`{image}` is left out of this plan"), span, "used here");
+                    self.faults
+                        .push(fault.label(&out.span, "does not hold").help("give both the same `when`, or stand it on another image"));
+                    return;
+                }
                 let has: Vec<String> = builds.iter().map(|id| self.dag[node(*id)].name.to_string()).collect();
                 let help = if has.is_empty() {
                     format!("`{image}` is not an image")
@@ -310,7 +318,9 @@ impl<'a> Lowering<'a> {
             return Err(self.faults);
         }
         let order = declared_order(&self.dag);
-        Ok(ActionGraph { dag: self.dag, order, producers: self.producers })
+        let left_out =
+            self.plan.targets.values().filter_map(|target| Some((target.name.to_string(), target.left_out.as_ref()?.condition.clone())));
+        Ok(ActionGraph { dag: self.dag, order, producers: self.producers, left_out: left_out.collect() })
     }
 }
 

@@ -8,6 +8,8 @@ pub mod ingredients;
 pub mod lower;
 pub mod select;
 
+use std::collections::BTreeMap;
+
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef as _;
 
@@ -62,6 +64,8 @@ pub struct ActionGraph {
     dag: DiGraph<Action, Edge>,
     order: Vec<StepId>,
     producers: infer::Producers,
+    /// Targets without steps, with the condition that does not hold.
+    left_out: BTreeMap<String, String>,
 }
 
 fn node(id: StepId) -> NodeIndex {
@@ -82,6 +86,11 @@ impl ActionGraph {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.dag.node_count() == 0
+    }
+    /// The condition that keeps a target out of this plan.
+    #[must_use]
+    pub fn left_out(&self, target: &str) -> Option<&str> {
+        self.left_out.get(target).map(String::as_str)
     }
     /// One step. Ids of another graph give the wrong step or a panic; they are never stored.
     #[must_use]

@@ -13,6 +13,8 @@ use super::ActionGraph;
 pub struct Selection {
     /// Steps that the user named, in order.
     pub asked: Vec<StepId>,
+    /// Targets that the user named and that have no steps in this plan, with the condition that does not hold.
+    pub left_out: Vec<(String, String)>,
     /// Those and all that they need, each after all that it waits for.
     pub steps: Vec<StepId>,
 }
@@ -24,12 +26,16 @@ pub struct Selection {
 /// One fault per text that names nothing, with the closest name.
 pub fn select(graph: &ActionGraph, texts: &[String]) -> Result<Selection, Diagnostics> {
     let mut asked = Vec::new();
+    let mut left_out = Vec::new();
     let mut faults = Diagnostics::default();
     for text in texts {
         let wanted = Wanted::read(text);
         let found: Vec<StepId> = graph.order().iter().copied().filter(|id| wanted.fits(graph, *id)).collect();
         if found.is_empty() {
-            faults.push(unknown(graph, text, &wanted));
+            match graph.left_out(&wanted.target) {
+                Some(condition) => left_out.push((wanted.target.clone(), condition.to_owned())),
+                None => faults.push(unknown(graph, text, &wanted)),
+            }
         }
         asked.extend(found);
     }
@@ -39,7 +45,7 @@ pub fn select(graph: &ActionGraph, texts: &[String]) -> Result<Selection, Diagno
     asked.sort_unstable();
     asked.dedup();
     let steps = closure(graph, &asked);
-    Ok(Selection { asked, steps })
+    Ok(Selection { asked, left_out, steps })
 }
 
 /// The steps and everything that they need, in order.

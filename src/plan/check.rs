@@ -32,6 +32,11 @@ fn images(plan: &Plan) -> impl Iterator<Item = (&Target, &ImageDef)> {
     })
 }
 
+/// Whether a target surely takes part: one that may be left out meets nobody.
+fn takes_part(cx: &Cx<'_>, target: &Target) -> bool {
+    target.left_out.is_none() && cx.taint_of(&target.span).is_none()
+}
+
 /// One output of one definition.
 struct Made<'p> {
     target: &'p Target,
@@ -43,7 +48,7 @@ struct Made<'p> {
 /// other, so each is compared with those at and above its own folder.
 fn outputs(cx: &Cx<'_>, plan: &Plan) {
     let mut made: Vec<Made<'_>> = Vec::new();
-    for target in plan.targets.values() {
+    for target in plan.targets.values().filter(|target| takes_part(cx, target)) {
         let TargetKind::Task(cells) = &target.kind else { continue };
         made.extend(cells.iter().flat_map(|cell| cell.outputs.iter().map(move |output| Made { target, cell, output })));
     }
@@ -115,7 +120,7 @@ fn described(made: &Made<'_>) -> String {
 /// Finds images that would move the same tag of the same repository.
 fn published(cx: &Cx<'_>, plan: &Plan) {
     let mut seen: HashMap<(String, &str, String), (&Target, &ImageDef)> = HashMap::new();
-    for (target, def) in images(plan) {
+    for (target, def) in images(plan).filter(|(target, _)| takes_part(cx, target)) {
         for (registry, _) in &def.push {
             // Two names may stand for one place.
             let place = plan.registries.get(registry).map_or_else(|| registry.clone(), |def| format!("{:?}", def.place));
@@ -154,7 +159,7 @@ fn same_tag(first: &Target, second: &Target, def: &ImageDef, tag: &str, span: &S
 
 /// An image of the plan is a base only for the platforms it is made for.
 fn platforms(cx: &Cx<'_>, plan: &Plan) {
-    for (target, def) in images(plan) {
+    for (target, def) in images(plan).filter(|(target, _)| takes_part(cx, target)) {
         for recipe in &def.platforms {
             let Base::Target { name, span } = &recipe.base else { continue };
             let Some(TargetKind::Image(bases)) = plan.targets.get(name).map(|base| &base.kind) else { continue };

@@ -33,6 +33,9 @@ fn place(span: &Span) -> Place {
 /// The names of what stand-ins stood for: `git`, a `let`, a `param`.
 pub(super) type Met = BTreeSet<String>;
 
+/// Names and values, in order.
+pub(super) type Variables = Vec<(String, String)>;
+
 /// What one document of a plan is read with.
 pub(super) struct Cx<'a> {
     /// Answers and remembers.
@@ -65,6 +68,8 @@ pub(super) struct Shared<'a> {
     broken: RefCell<HashSet<Place>>,
     /// The names of the chosen profiles, for `${profile}`.
     pub(super) chosen: RefCell<Vec<String>>,
+    /// What env-files hold.
+    pub(super) env_files: RefCell<HashMap<RelPath, Rc<Variables>>>,
     /// Stand-ins met since the innermost [`Cx::watch`] began.
     met: RefCell<Met>,
     /// Values that rest on stand-ins, and names whose values do.

@@ -109,6 +109,12 @@ pub const CODES: &[(&str, &str)] = &[
          stands for others has `needs`; a name for several targets is a `group`.",
     ),
     (
+        "plan::env-file",
+        "A file of variables is not there, or has lines that are none. Each line is `NAME=value`, with comments, `export` and quotes as in \
+         other dotenv files; `$` stands for itself. The values are variables of tasks and part of their keys: what must stay hidden is a \
+         `secret`. `optional=#true` takes a missing file for an empty one.",
+    ),
+    (
         "plan::epoch",
         "Images carry the time SOURCE_DATE_EPOCH, else that of the commit, so that they are the same on every machine. The \
          variable holds whole seconds since 1970, as `date +%s` prints them.",
@@ -167,7 +173,7 @@ pub const CODES: &[(&str, &str)] = &[
         "plan::not-yet",
         "The word belongs to the language, but this version of kiln does not carry it out yet. It is refused rather than ignored, \
          because a plan that says `sign` must not publish without a signature. Leave it out, or wait for the version that knows it; \
-         the change log names it. To come: services, secrets, includes, templates, Dockerfiles, commands in images, \
+         the change log names it. To come: services, secrets, templates, Dockerfiles, commands in images, \
          signatures and attestations.",
     ),
     (
@@ -250,6 +256,11 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "plan::unknown-volume",
         "A `container` or a `service` mounts a volume that the plan does not declare. Volumes are declared at the top of the plan: `volume \"data\"`. A folder of the project is mounted with `mount`.",
+    ),
+    (
+        "plan::when",
+        "The condition of a target is neither true nor false. It is an expression, so it stands in `${…}`: `when \"${git.branch == 'main'}\"`. \
+         Where the condition does not hold, the target has no steps in this plan, and what needs it does not wait for it.",
     ),
     (
         "plan::wrong-type",

@@ -14,7 +14,7 @@ use super::facts::{Facts, GitFact};
 use super::include::Loaded;
 use super::names::{Names, Sort};
 use super::read::view::{View, children};
-use super::read::{image, params, policy, profile, project, service, task};
+use super::read::{image, params, policy, profile, project, service, task, when};
 use super::scope::{Scope, first_text, scopes};
 use super::target::{Target, TargetKind};
 use super::value::engine;
@@ -119,6 +119,7 @@ fn target(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &[(String
             Sort::Service => TargetKind::Service(Box::new(service::service(cx, instance, names)?)),
             Sort::Group => TargetKind::Group(project::targets(cx, names, view.texts(&node.args[1..]))),
         },
+        left_out: when::left_out(&view, node, &instance.span),
         span: instance.span.clone(),
     })
 }

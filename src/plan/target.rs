@@ -26,9 +26,20 @@ pub struct Target {
     pub needs: Vec<(TargetName, Span)>,
     /// Targets that, if they take part, must end first.
     pub after: Vec<(TargetName, Span)>,
+    /// Why it takes no part in this plan: it has no steps, and nobody waits for it.
+    pub left_out: Option<LeftOut>,
     /// What it is.
     pub kind: TargetKind,
     /// The name in the source.
+    pub span: Span,
+}
+
+/// A condition (`when`) that does not hold.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// As it is written.
+    pub condition: String,
+    /// Its place.
     pub span: Span,
 }
 

@@ -252,3 +252,99 @@ fn a_command_that_fails_hangs_or_floods_is_a_fault_with_what_it_said() {
     let ran = project.kiln(&["run", "a"]).ends(0);
     assert_eq!(project.processes(), Vec::<String>::new(), "{}", ran.out);
 }
+
+const ENV_FILES: &str = r#"kiln 1
+env-file "top.env"
+env A="top env" B="top env"
+profile "dev" {
+    env-file "dev.env"
+    env C="profile env"
+}
+task "a" {
+    env-file "task.env"
+    env-file "more.env" optional=#true
+    env E="task env"
+    exec "x"
+}
+"#;
+
+#[test]
+fn variables_of_a_nearer_env_or_env_file_win() {
+    let facts = Fake::new(&[
+        ("file:top.env", "A=top file\nB=top file\nT=top file\n"),
+        ("file:dev.env", "B=profile file\nC=profile file\nD=profile file"),
+        ("file:task.env", "D=task file\nE=task file\n"),
+    ]);
+    let overrides = Overrides { profiles: words(&["dev"]), ..Overrides::default() };
+    let resolved = with(ENV_FILES, &facts, &overrides).unwrap();
+    let TargetKind::Task(cells) = &resolved.plan.targets[0].kind else { panic!() };
+    let env: Vec<String> = cells[0].env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(env, ["A=top env", "B=profile file", "C=profile env", "D=task file", "E=task env", "T=top file"]);
+}
+
+#[test]
+fn a_missing_env_file_is_told_with_its_example_and_is_not_looked_for_by_check() {
+    let facts = Fake::new(&[("file:env/.env.dev.example", "A=1"), ("file:bad", "A=1\nsecret words\nB='x")]);
+    let text = "kiln 1\nenv-file \"env/.env.dev\"\ntask \"a\" { env-file \"bad\"; env-file \"gone\"; exec \"x\"; }\n";
+    let found = with(text, &facts, &Overrides::default()).map(|_| ()).unwrap_err().sorted();
+    let told: Vec<(&str, &str)> = found.iter().map(|fault| (fault.message.as_str(), fault.help.as_deref().unwrap())).collect();
+    assert_eq!(
+        told,
+        [
+            (
+                "the env-file `env/.env.dev` does not exist",
+                "`env/.env.dev.example` is an example of it: copy it to `env/.env.dev` and fill it in"
+            ),
+            (
+                "the env-file `bad` cannot be read: line 2 has no `=`; line 3 has a quote that is not closed",
+                "each line is `NAME=value`; quotes may span lines"
+            ),
+            ("the env-file `gone` does not exist", "write the file, mend the path, or say `optional=#true`"),
+        ]
+    );
+    assert!(with(text, &facts, &Overrides { ask: Ask::Nothing, ..Overrides::default() }).is_ok());
+}
+
+const WHEN: &str = r#"kiln 1
+project "x" { default "a"; }
+param publish default=#false
+profile "cloud" {}
+task "slow" { when "${publish}"; when "${profile == 'cloud'}"; outputs "made"; run "echo slow > made"; }
+task "fast" { when "${not publish}"; outputs "made"; run "echo fast > made"; }
+task "a" { needs slow; after fast; inputs "made"; run "cat made"; }
+group "all" { when "${profile in ['cloud', 'lab']}"; }
+group "g" slow fast
+"#;
+
+#[test]
+fn a_target_whose_condition_does_not_hold_has_no_steps_and_nobody_waits_for_it() {
+    let project = Project::new(&WHEN.replace("group \"all\" {", "group \"all\" fast {"));
+    project.kiln(&["run"]).ends(0).says("fast").never_says("slow");
+    project.kiln(&["run", "slow"]).ends(0).says("slow is left out: `when \"${publish}\"` does not hold");
+    project.kiln(&["plan", "slow"]).ends(0).says("slow is left out");
+    project.kiln(&["run", "g"]).ends(0).never_says("slow");
+    project.kiln(&["list"]).ends(0).says("(left out: when ${publish})");
+    project.kiln(&["run", "--set", "publish=true", "--profile", "cloud"]).ends(0).says("slow").never_says("fast");
+    project.kiln(&["run", "fast", "--set", "publish=true", "--profile", "cloud"]).ends(0).says("`when \"${not publish}\"` does not hold");
+    project.remove("made");
+    project.kiln(&["run", "a", "--set", "publish=true"]).ends(3).says("`made` does not exist");
+}
+
+#[test]
+fn a_condition_that_cannot_be_known_is_taken_to_hold_by_commands_that_ask_nothing() {
+    let text = r#"kiln 1
+task "main" { when "${git.branch == 'main'}"; outputs "x"; run "x"; }
+task "other" { when "${git.branch != 'main'}"; outputs "x"; run "x"; }
+image "base" { when "${git.dirty == 'false'}"; from scratch; platforms amd64; }
+image "web" { from base; platforms amd64; }
+"#;
+    let resolved = with(text, &Fake::new(&[]), &Overrides { ask: Ask::Nothing, ..Overrides::default() }).unwrap();
+    assert!(resolved.plan.targets.values().all(|target| target.left_out.is_none()));
+    let facts = [("git.branch", "main"), ("git.dirty", "true")];
+    let resolved = with(text, &Fake::new(&facts), &Overrides::default()).unwrap();
+    let out: Vec<&str> =
+        resolved.plan.targets.values().filter(|target| target.left_out.is_some()).map(|target| target.name.as_str()).collect();
+    assert_eq!(out, ["other", "base"]);
+    let faults = kiln::graph::lower::lower(&resolved.plan).map(|_| ()).unwrap_err().sorted();
+    assert_eq!(faults.iter().map(|fault| fault.message.as_str()).collect::<Vec<_>>(), ["`base` is left out of this plan"]);
+}

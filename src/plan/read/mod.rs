@@ -3,6 +3,7 @@
 //! Never: a fault about the form of a node; those were found by [`shape`] before anything is resolved.
 
 pub(super) mod container;
+pub(super) mod env_file;
 pub(super) mod image;
 pub(super) mod isolation;
 pub(super) mod params;
@@ -15,3 +16,4 @@ pub(super) mod settings;
 pub(super) mod shape;
 pub(super) mod task;
 pub(super) mod view;
+pub(super) mod when;

@@ -9,6 +9,7 @@ use crate::plan::param::ProfileDef;
 use crate::plan::value::Locals;
 use crate::syntax::document::{Node, Scalar, Value};
 
+use super::env_file;
 use super::project::check_env;
 use super::view::{Text, View, children, shown};
 
@@ -74,24 +75,30 @@ pub(in crate::plan) fn profiles(cx: &Cx<'_>, declared: &[(&str, &Node)]) -> Vec<
         .collect()
 }
 
-/// The environment of all tasks: a chosen profile wins over the top of the plan, a later one over an earlier one.
+/// The environment of all tasks: `env` wins over `env-file` beside it, a chosen profile over the top of the plan, a later
+/// profile over an earlier one.
 pub(in crate::plan) fn environment(cx: &Cx<'_>, nodes: &[Node], declared: &[(&str, &Node)]) -> Vec<(String, String)> {
     let locals = Locals::top();
     let view = View { cx, locals: &locals };
-    let mut all: Vec<(String, Text)> = variables(&view, nodes.iter().filter(|node| node.name.text == "env" && cx.is_good(node)));
-    let by_profile: Vec<(&str, Vec<(String, Text)>)> =
+    let mut all: Vec<(String, String)> = Vec::new();
+    let mut lay = |over: Vec<(String, String)>| {
+        all.retain(|(known, _)| !over.iter().any(|(name, _)| name == known));
+        all.extend(over);
+    };
+    lay(env_file::variables(&view, nodes.iter().filter(|node| node.name.text == "env-file")));
+    lay(variables(&view, nodes.iter().filter(|node| node.name.text == "env" && cx.is_good(node))));
+    // Those that are not chosen are checked all the same.
+    let own: Vec<(&str, Vec<(String, String)>)> =
         declared.iter().map(|(name, node)| (*name, variables(&view, children(cx, node, "env")))).collect();
-    for (name, _) in cx.profiles.get().into_iter().flatten() {
-        for (variable, value) in by_profile.iter().filter(|(known, _)| known == name).flat_map(|(_, pairs)| pairs) {
-            all.retain(|(known, _)| known != variable);
-            all.push((variable.clone(), value.clone()));
-        }
+    for (name, node) in cx.profiles.get().into_iter().flatten() {
+        lay(env_file::variables(&view, children(cx, node, "env-file")));
+        own.iter().filter(|(known, _)| known == name).for_each(|(_, pairs)| lay(pairs.clone()));
     }
-    all.into_iter().map(|(name, (value, _))| (name, value)).collect()
+    all
 }
 
 /// The variables of `env` nodes, none of them twice.
-fn variables<'n>(view: &View<'_, '_>, nodes: impl Iterator<Item = &'n Node>) -> Vec<(String, Text)> {
+fn variables<'n>(view: &View<'_, '_>, nodes: impl Iterator<Item = &'n Node>) -> Vec<(String, String)> {
     let mut pairs: Vec<(String, Text)> = Vec::new();
     for prop in nodes.flat_map(|node| &node.props) {
         match check_env(&prop.name.text) {
@@ -106,5 +113,5 @@ fn variables<'n>(view: &View<'_, '_>, nodes: impl Iterator<Item = &'n Node>) -> 
             }
         }
     }
-    pairs
+    pairs.into_iter().map(|(name, (value, _))| (name, value)).collect()
 }

@@ -15,6 +15,7 @@ use crate::plan::value::{NoPlatform, Variable};
 use crate::syntax::document::{Node, Scalar, Value};
 
 use super::container::container;
+use super::env_file;
 use super::project::check_env;
 use super::view::{Text, View, children, duration, is_exclusion, number, shown, was_written};
 
@@ -243,6 +244,12 @@ fn environment(view: &View<'_, '_>, node: &Node, common: &[(String, String)], pa
     }
     let mut all: Vec<(String, String)> = own.into_iter().map(|(name, (value, _))| (name, value)).collect();
     all.extend(vars.iter().map(|var| (var.name.clone(), var.value.clone())));
+    let files = env_file::variables(view, children(view.cx, node, "env-file"));
+    for (name, value) in files {
+        if !pass_env.contains(&name) && !all.iter().any(|(known, _)| *known == name) {
+            all.push((name, value));
+        }
+    }
     let inherited = common.iter().filter(|(name, _)| !all.iter().any(|(known, _)| known == name) && !pass_env.contains(name));
     all.extend(inherited.cloned().collect::<Vec<_>>());
     all.sort();

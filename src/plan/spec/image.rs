@@ -1,6 +1,6 @@
 //! What may stand in an `image`.
 
-use super::task::{AFTER, DOC, ENV, HEALTH_PROPS, MATRIX, NEEDS, PLATFORMS, USER};
+use super::task::{AFTER, DOC, ENV, HEALTH_PROPS, MATRIX, NEEDS, PLATFORMS, USER, WHEN};
 use super::{ArgSpec, Kind, NodeSpec, PropSpec};
 
 pub(super) static IMAGE: NodeSpec = NodeSpec::new("image", "a container image and its way to the registries")
@@ -26,6 +26,7 @@ pub(super) static IMAGE: NodeSpec = NodeSpec::new("image", "a container image an
             &CMD,
             &PLATFORMS,
             &MATRIX,
+            &WHEN,
             &SCAN,
             &TAG,
             &PUSH,

@@ -9,6 +9,19 @@ pub(super) static DOC: NodeSpec =
 pub(super) static ENV: NodeSpec = NodeSpec::new("env", "environment variables; at the top of the plan for all tasks")
     .other_props("the value of the variable of this name");
 
+pub(super) static ENV_FILE: NodeSpec = NodeSpec::new(
+    "env-file",
+    "variables from a file of lines `NAME=value`, weaker than `env` beside it; quotes and comments as in dotenv files, and `$` stands for itself",
+)
+.args(&[ArgSpec::one("path", Kind::Path, "a file of the project")])
+.props(&[PropSpec::new("optional", Kind::Flag, "it need not be there")]);
+
+pub(super) static WHEN: NodeSpec = NodeSpec::new(
+    "when",
+    "a condition for the target to take part; without it there are no steps, and nobody waits for them. Of several all must hold",
+)
+.args(&[ArgSpec::one("condition", Kind::Scalar, "true or false: `\"${git.branch == 'main'}\"`")]);
+
 pub(super) static NEEDS: NodeSpec = NodeSpec::new("needs", "targets that must end well first").args(&[ArgSpec::some(
     "target",
     Kind::Target,
@@ -51,6 +64,7 @@ pub(super) static TASK: NodeSpec =
             &INPUTS,
             &OUTPUTS,
             &ENV,
+            &ENV_FILE,
             &PASS_ENV,
             &TOOLS,
             &DIR,
@@ -66,8 +80,9 @@ pub(super) static TASK: NodeSpec =
             &LOCK,
             &PLATFORMS,
             &MATRIX,
+            &WHEN,
         ],
-        &["arg", "pool", "sandbox", "secret", "when", "cache"],
+        &["arg", "pool", "sandbox", "secret", "cache"],
     );
 
 static INPUTS: NodeSpec = NodeSpec::new("inputs", "files that can change the result; without it the task always runs")

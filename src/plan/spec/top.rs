@@ -3,7 +3,7 @@
 use super::image::IMAGE;
 use super::include::INCLUDE;
 use super::service::{NETWORK, SERVICE, VOLUME};
-use super::task::{DOC, ENV, TASK};
+use super::task::{DOC, ENV, ENV_FILE, TASK, WHEN};
 use super::{ArgSpec, Children, Kind, NodeSpec, PropSpec};
 use crate::plan::param::ParamKind;
 use crate::plan::policy::Rule;
@@ -11,10 +11,10 @@ use crate::plan::policy::Rule;
 /// The nodes at the top of a plan.
 pub static TOP: Children = Children::Known {
     nodes: &[
-        &KILN, &PROJECT, &INCLUDE, &LET, &PARAM, &PROFILE, &ENV, &REGISTRY, &POLICY, &GROUP, &EACH, &TASK, &IMAGE, &SERVICE, &NETWORK,
-        &VOLUME,
+        &KILN, &PROJECT, &INCLUDE, &LET, &PARAM, &PROFILE, &ENV, &ENV_FILE, &REGISTRY, &POLICY, &GROUP, &EACH, &TASK, &IMAGE, &SERVICE,
+        &NETWORK, &VOLUME,
     ],
-    later: &["secret", "template", "use", "env-file", "pool", "cache", "shell"],
+    later: &["secret", "template", "use", "pool", "cache", "shell"],
 };
 
 static KILN: NodeSpec =
@@ -86,7 +86,7 @@ const PARAM_KINDS: &[&str] = &{
 
 static PROFILE: NodeSpec = NodeSpec::new("profile", "values for one way of using the plan, chosen by `--profile name` or KILN_PROFILE")
     .args(&[ArgSpec::one("name", Kind::Name, "its name; `${profile}` where it is chosen")])
-    .children(&[&DOC, &SET, &ENV], &["env-file"]);
+    .children(&[&DOC, &SET, &ENV, &ENV_FILE], &[]);
 
 static SET: NodeSpec = NodeSpec::new("set", "values of params, unless the command line or the environment sets them")
     .other_props("the value of the param of this name");
@@ -138,7 +138,7 @@ static ALLOW: NodeSpec = NodeSpec::new("allow", "paths in the image that the fil
 
 static GROUP: NodeSpec = NodeSpec::new("group", "a name for several targets")
     .args(&[ArgSpec::one("name", Kind::Name, "its name"), ArgSpec::some("target", Kind::Target, "a task, an image, a service or a group")])
-    .children(&[&DOC], &[]);
+    .children(&[&DOC, &WHEN], &[]);
 
 static EACH: NodeSpec = NodeSpec::new("each", "the targets in its block, once for every value")
     .args(&[

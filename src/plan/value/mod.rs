@@ -3,6 +3,7 @@
 //! Never: a fact that is not needed, a script; an undefined name is a fault, not an empty text.
 
 pub(super) mod bindings;
+pub(super) mod dotenv;
 pub(super) mod engine;
 mod evaluate;
 pub(super) mod param;

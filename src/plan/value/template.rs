@@ -132,8 +132,8 @@ fn compile<'e>(engine: &'e Environment<'static>, place: &Place<'_>, range: Range
     }
     let expression = engine.compile_expression_owned(text.to_owned()).map_err(|error| {
         let detail = error.detail().map_or_else(|| error.to_string(), str::to_owned);
-        fault(format!("`${{{}}}` cannot be read: {}", words::visible(text), words::visible(&detail)), &span, "")
-            .help("write `$${` for a `${` that stands for itself")
+        let fault = fault(format!("`${{{}}}` cannot be read: {}", words::visible(text), words::visible(&detail)), &span, "");
+        fault.help(if text.contains(" = ") { "to compare, write `==`" } else { "write `$${` for a `${` that stands for itself" })
     })?;
     let needed = expression.undeclared_variables(true);
     let mut names: Vec<Dotted> = Vec::new();
