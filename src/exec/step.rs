@@ -222,6 +222,7 @@ fn leave(shared: &Shared, id: StepId, taken: &Ingredients, result: ActionResult)
 
 async fn carry_out(shared: &Arc<Shared>, id: StepId, look: Look, why: String) -> Result<StepEnd, Failure> {
     let Look { taken, key, cacheable, .. } = look;
+    let taken = Arc::new(taken);
     let action = shared.action(id);
     let machine = &shared.machine;
     let manifest = manifest(shared, id, &taken)?;
@@ -232,7 +233,8 @@ async fn carry_out(shared: &Arc<Shared>, id: StepId, look: Look, why: String) ->
     }
     // Only commands can have a file changed under them: images read what was hashed, and check it.
     let watched = cacheable && matches!(action.kind, ActionKind::Run(_));
-    let witness = if watched { Witness::call(&machine.root, &taken) } else { Witness::default() };
+    let seen = Arc::clone(&taken);
+    let witness = if watched { aside(shared, move |shared| Witness::call(&shared.machine.root, &seen)).await? } else { Witness::default() };
     let watch = Stopwatch::start();
     let outcome = engine::carry_out(machine, Job { action, taken: &taken }).await;
     let took_ms = watch.millis();
@@ -251,7 +253,7 @@ async fn carry_out(shared: &Arc<Shared>, id: StepId, look: Look, why: String) ->
     };
     let result = ActionResult { run: machine.run.clone(), took_ms, outputs, image, documents, log, detail: detail.clone() };
     if cacheable {
-        let (recorded, before) = (result.clone(), taken.clone());
+        let (recorded, before) = (result.clone(), Arc::clone(&taken));
         aside(shared, move |shared| record(shared, id, key, &recorded, &before, &witness)).await??;
     }
     leave(shared, id, &taken, result);

@@ -5,14 +5,20 @@
 //! A change of mode or of the number of links (`chmod +x gradlew`, `cp -al`) moves only the time of change. It is no reason to
 //! doubt: such a file is read again for the key, and its content is what it was.
 
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
 use crate::base::path::{AbsPath, RelPath};
 use crate::graph::ingredients::Ingredients;
-use crate::store::result::OutputEntry;
+use crate::store::result::{OutputEntry, OutputFile};
 use crate::sys::stat::Stat;
 use crate::sys::tree::Tree;
 
 /// Files that are named in one sentence.
 const NAMED: usize = 3;
+/// Files that one thread looks at before another one is worth it.
+const MANY: usize = 500;
 
 /// What the kernel said of a step's files before it ran.
 #[derive(Debug, Default)]
@@ -23,8 +29,9 @@ impl Witness {
     #[must_use]
     pub fn call(root: &AbsPath, taken: &Ingredients) -> Self {
         let Ok(tree) = Tree::open(root) else { return Self::default() };
-        let files = taken.files.iter().flatten().filter(|file| matches!(file.entry, OutputEntry::File { .. }));
-        Self(files.filter_map(|file| Some((file.path.clone(), tree.status(&file.path).ok()?.1))).collect())
+        let files: Vec<&OutputFile> = taken.files.iter().flatten().filter(|file| matches!(file.entry, OutputEntry::File { .. })).collect();
+        let look = |file: &OutputFile| Some((file.path.clone(), tree.status(&file.path).ok()?.1));
+        Self(files.into_par_iter().with_min_len(MANY).filter_map(look).collect())
     }
 
     /// The files that were written to since.
@@ -35,19 +42,19 @@ impl Witness {
             (before.device, before.inode, before.size, before.modified) == (now.device, now.inode, now.size, now.modified)
         };
         let other = |(path, before): &&(RelPath, Stat)| !tree.status(path).is_ok_and(|(_, now)| same(before, &now));
-        self.0.iter().filter(other).map(|(path, _)| path.clone()).collect()
+        self.0.par_iter().with_min_len(MANY).filter(other).map(|(path, _)| path.clone()).collect()
     }
 }
 
 /// The files of two looks at the same step that are not the same in both.
 #[must_use]
 pub fn differences(before: &Ingredients, after: &Ingredients) -> Vec<RelPath> {
-    let files = |taken: &Ingredients| taken.files.iter().flatten().cloned().collect::<Vec<_>>();
-    let (before, after) = (files(before), files(after));
-    let gone = before.iter().filter(|file| !after.contains(file)).chain(after.iter().filter(|file| !before.contains(file)));
-    let mut paths: Vec<RelPath> = gone.map(|file| file.path.clone()).collect();
+    let files = |taken: &Ingredients| taken.files.iter().flatten().map(|file| (file.path.clone(), file.entry.clone())).collect();
+    let (before, after): (BTreeMap<RelPath, OutputEntry>, BTreeMap<RelPath, OutputEntry>) = (files(before), files(after));
+    let gone = before.iter().filter(|(path, entry)| after.get(*path) != Some(*entry)).map(|(path, _)| path);
+    let new = after.keys().filter(|path| !before.contains_key(*path));
+    let mut paths: Vec<RelPath> = gone.chain(new).cloned().collect();
     paths.sort();
-    paths.dedup();
     paths
 }
 

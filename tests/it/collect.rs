@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs::{self, File, FileTimes};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use kiln::base::digest::{ActionKey, Blake3, ContentDigest, Digest};
@@ -246,18 +247,29 @@ fn age_all(folder: &Path, days: u64) {
     }
 }
 
+/// Sets its flag when it goes.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_collection_during_builds_takes_nothing_that_they_need() {
     let project = project();
     project.kiln(&["run"]).ends(0);
     let wanted = project.snapshot("dist");
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        // Also when a run below fails: else the collectors would go on for ever.
+        let _end = End(&stop);
         let collectors: Vec<_> = (0..2)
             .map(|_| {
                 scope.spawn(|| {
                     let mut times = 0;
-                    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    while !stop.load(Ordering::Relaxed) {
                         project.kiln(&["cache", "gc", "--max-size", "0"]).ends(0);
                         times += 1;
                     }
@@ -276,7 +288,7 @@ fn a_collection_during_builds_takes_nothing_that_they_need() {
             project.kiln(&["run"]).ends(0);
             assert!(project.snapshot("dist") == wanted, "round {round}");
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        stop.store(true, Ordering::Relaxed);
         assert!(collectors.into_iter().map(|thread| thread.join().unwrap()).sum::<i32>() > 2);
     });
     project.kiln(&["cache", "verify"]).ends(0).says("every byte is right");
