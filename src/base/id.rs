@@ -105,6 +105,10 @@ pub enum StepKind {
 }
 
 impl StepKind {
+    /// All kinds, in the order of an image's chain.
+    pub const ALL: &'static [Self] =
+        &[Self::Run, Self::Base, Self::Build, Self::Index, Self::Scan, Self::Push, Self::Tag, Self::Up, Self::Group];
+
     /// The word in a step name.
     #[must_use]
     pub const fn word(self) -> &'static str {

@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::affected::Affected;
 use super::diff::Diff;
+use super::graph::Graph;
+use super::query::Query;
 use super::why::Why;
 
 /// What was typed.
@@ -79,18 +81,14 @@ pub enum Command {
     Plan(Plan),
     /// Compares the plan with another one: steps, tags and bases that differ (also `kiln plan diff`)
     Diff(Diff),
+    /// Answers a question about the graph: `rdeps(owner("src/main.go")) ^ kind(run)`
+    Query(Query),
     /// Lists the targets that changes since a commit can affect
     Affected(Affected),
     /// Says whether a step would run, and what changed in what it takes in since it last ran
     Why(Why),
-    /// Draws the graph of steps
-    Graph {
-        /// Only these targets and what they need
-        targets: Vec<String>,
-        /// The language of the drawing
-        #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
-        format: GraphFormat,
-    },
+    /// Draws what waits for what
+    Graph(Graph),
     /// Reports every fault of the plan; executes nothing, connects to nothing
     Check,
     /// Lists the targets
@@ -215,6 +213,8 @@ pub enum GraphFormat {
     Dot,
     /// Mermaid, for Markdown
     Mermaid,
+    /// A drawing for a browser
+    Svg,
     /// Nodes and edges
     Json,
 }

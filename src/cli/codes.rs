@@ -121,6 +121,20 @@ pub const CODES: &[(&str, &str)] = &[
         "plan::unreadable-source",
         "A file that the plan names cannot be read: rights, a special file, or a link that leads out of the project.",
     ),
+    ("query::arguments", "A function of a query has a fixed number of arguments, each of one sort; docs/query.md lists them."),
+    ("query::inputs", "A file or folder that a step reads cannot be listed, so the question has no whole answer."),
+    ("query::kind", "The kinds of steps are run, base, build, index, scan, push, tag, up and group."),
+    (
+        "query::mixed",
+        "A set holds steps or paths. `owner(PATH)` gives steps for a path, `inputs(X)` and `outputs(X)` give paths for steps.",
+    ),
+    ("query::path", "A path of a query is written as seen from the project's root, without `..`."),
+    (
+        "query::syntax",
+        "A query is made of names, functions, `+`, `-`, `^` and parentheses. Operators stand between spaces, because names may hold `-`.",
+    ),
+    ("query::unknown-function", "The functions of queries are listed in docs/query.md; the nearest one is offered."),
+    ("query::unknown-target", "A name in a query is a target or a step as `kiln plan` prints it; `*` in it stands for any characters."),
     (
         "registry::credentials",
         "The Docker config, or the credential helper that it names for this host, failed. kiln does not fall back to another host's credentials.",

@@ -27,6 +27,7 @@ mod output;
 mod pins;
 mod plan;
 mod projects;
+mod query;
 mod remote;
 mod replay;
 mod reports;
@@ -106,9 +107,10 @@ fn command(cli: Cli, output: &Output) -> u8 {
         Some(Command::Run(run)) => run::run(&settings, output, &run),
         Some(Command::Plan(asked)) => plan::plan(&settings, output, &asked),
         Some(Command::Diff(asked)) => diff::diff(&settings, output, &asked),
+        Some(Command::Query(asked)) => query::query(&settings, output, &asked),
         Some(Command::Affected(asked)) => affected::affected(&settings, output, &asked),
         Some(Command::Why(asked)) => why::why(&settings, output, &asked),
-        Some(Command::Graph { targets, format }) => graph::graph(&settings, output, &targets, format),
+        Some(Command::Graph(asked)) => graph::graph(&settings, output, &asked),
         Some(Command::Load { image, name, how }) => load::load(&settings, output, &image, name, &how),
         Some(Command::Lock(how)) => lock::lock(&settings, output, &how),
         Some(Command::Log(asked)) => log::log(&settings, output, &asked),

@@ -1,5 +1,7 @@
 //! All that a step takes in, found when it is ready: files, products of its needs, the parts of the machine that it names.
 
+use std::borrow::Cow;
+
 use crate::base::digest::{Blake3, Digest};
 use crate::base::id::{StepId, StepName};
 use crate::base::path::RelPath;
@@ -108,6 +110,22 @@ pub fn sources(machine: &Machine, graph: &ActionGraph, id: StepId) -> Result<Ing
 /// As [`gather`].
 pub fn sources_at(machine: &Machine, graph: &ActionGraph, id: StepId, past: Option<&Past>) -> Result<Ingredients, GatherError> {
     Ok(Ingredients { files: all_files(machine, graph, id, &[], false, past)?, ..Ingredients::default() })
+}
+
+/// What an action reads from the project: a task's inputs, the sources of an image's copies, a base layout.
+#[must_use]
+pub fn file_sets(action: &Action) -> Vec<Cow<'_, FileSet>> {
+    match &action.kind {
+        ActionKind::Run(cell) => cell.inputs.iter().map(Cow::Borrowed).collect(),
+        ActionKind::Build(build) => build.recipe.copies.iter().map(|copy| Cow::Borrowed(&copy.from)).collect(),
+        ActionKind::Base(recipe) => match &recipe.base {
+            Base::Layout { path, span, .. } => {
+                vec![Cow::Owned(FileSet { include: vec![(Pattern::of(path), span.clone())], exclude: Vec::new() })]
+            }
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
 }
 
 /// Patterns with wildcards among the inputs of a task that select nothing: each is worth a word.

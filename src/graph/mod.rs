@@ -6,6 +6,7 @@ mod circle;
 mod infer;
 pub mod ingredients;
 pub mod lower;
+pub mod query;
 pub mod select;
 
 use std::collections::BTreeMap;

@@ -29,15 +29,16 @@ pub fn select(graph: &ActionGraph, texts: &[String]) -> Result<Selection, Diagno
     let mut left_out = Vec::new();
     let mut faults = Diagnostics::default();
     for text in texts {
-        let wanted = Wanted::read(text);
-        let found: Vec<StepId> = graph.order().iter().copied().filter(|id| wanted.fits(graph, *id)).collect();
-        if found.is_empty() {
-            match graph.left_out(&wanted.target) {
-                Some(condition) => left_out.push((wanted.target.clone(), condition.to_owned())),
-                None => faults.push(unknown(graph, text, &wanted)),
+        match named(graph, text) {
+            Ok(found) => asked.extend(found),
+            Err(fault) => {
+                let target = Wanted::read(text).target;
+                match graph.left_out(&target) {
+                    Some(condition) => left_out.push((target, condition.to_owned())),
+                    None => faults.push(fault),
+                }
             }
         }
-        asked.extend(found);
     }
     if faults.has_errors() {
         return Err(faults);
@@ -46,6 +47,16 @@ pub fn select(graph: &ActionGraph, texts: &[String]) -> Result<Selection, Diagno
     asked.dedup();
     let steps = closure(graph, &asked);
     Ok(Selection { asked, left_out, steps })
+}
+
+/// The steps that one text names, as [`select`] reads it, in the order of the graph.
+///
+/// # Errors
+/// A fault with the closest name when there is none.
+pub fn named(graph: &ActionGraph, text: &str) -> Result<Vec<StepId>, Diagnostic> {
+    let wanted = Wanted::read(text);
+    let found: Vec<StepId> = graph.order().iter().copied().filter(|id| wanted.fits(graph, *id)).collect();
+    if found.is_empty() { Err(unknown(graph, text, &wanted)) } else { Ok(found) }
 }
 
 /// The steps and everything that they need, in order.

@@ -31,6 +31,7 @@ mod plan;
 mod process;
 mod project;
 mod publish;
+mod query;
 mod readme;
 mod real_registry;
 mod record;

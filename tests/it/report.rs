@@ -25,7 +25,7 @@ use kiln::report::style::Style;
 use kiln::report::terminal::Terminal;
 use kiln::report::told::Told;
 use kiln::report::why::{Answer, Cause, WhyView};
-use kiln::report::{Options, Renderer, diagnostic, graph, list, plan_table, why};
+use kiln::report::{Options, Renderer, diagnostic, graph, list, plan_table, svg, why};
 
 use super::vt::Vt;
 
@@ -484,7 +484,10 @@ fn why_a_step_runs_is_told_in_words() {
 
 #[test]
 fn the_graph_is_drawn_in_three_languages() {
-    let node = |name: &str, kind| Node { name: name.into(), kind };
+    let node = |name: &str, kind: StepKind| {
+        let target = name.split(['[', '/', '@']).next().unwrap().to_owned();
+        Node { name: name.into(), target, kind: kind.word().into() }
+    };
     let view = GraphView {
         nodes: vec![
             node("compile[bin=api]@linux/arm64", StepKind::Run),
@@ -497,6 +500,7 @@ fn the_graph_is_drawn_in_three_languages() {
     golden("graph-dot", &graph::dot(&view));
     golden("graph-mermaid", &graph::mermaid(&view));
     golden("graph-json", &graph::json(&view));
+    golden("graph-svg", &svg::svg(&view));
 }
 
 fn faults() -> Vec<Diagnostic> {
