@@ -36,7 +36,7 @@ pub struct Affected {
 /// # Errors
 /// The faults of both plans; a name that is no commit; sources that cannot be read.
 pub fn affected(settings: &Settings, output: &Output, asked: &Affected) -> Result<u8, Diagnostics> {
-    let opened = open::open(settings, World::Asked)?;
+    let opened = open::open(settings, World::Compared)?;
     let since = asked.since.strip_prefix("git:").unwrap_or(&asked.since);
     let other = other::open(settings, &format!("git:{since}"))?;
     let machine = machine::still(settings, &opened.plan)?;

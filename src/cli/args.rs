@@ -6,6 +6,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::affected::Affected;
+use super::completion::Shell;
 use super::diff::Diff;
 use super::graph::Graph;
 use super::query::Query;
@@ -124,7 +125,23 @@ pub enum Command {
         code: String,
     },
     /// Prints the language as data (JSON), as the reader knows it
-    Schema,
+    Schema {
+        /// Instead, the JSON Schema of a command's `--json`: plan, list, graph, query, diff, affected or why
+        #[arg(value_name = "COMMAND")]
+        of: Option<String>,
+    },
+    /// Prints what makes a shell complete kiln's words
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
+    /// What the last of these words can become; asked by the scripts of `completion`
+    #[command(name = "__complete", hide = true)]
+    Complete {
+        /// The words of the command line behind `kiln`
+        #[arg(last = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// A target
     #[command(external_subcommand)]
     Targets(Vec<String>),
@@ -195,6 +212,9 @@ pub struct Plan {
     /// Prints only the digest of the whole plan
     #[arg(long, conflicts_with = "targets")]
     pub digest: bool,
+    /// With --json: each step's key and all that goes into it, for `why --against` elsewhere
+    #[arg(long, requires = "json")]
+    pub keys: bool,
     #[command(subcommand)]
     pub other: Option<PlanOther>,
 }

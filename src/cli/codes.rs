@@ -18,6 +18,10 @@ pub const CODES: &[(&str, &str)] = &[
         "The system refused threads or file handles that kiln needs to start; a limit (`ulimit -u`, `ulimit -n`) is too low.",
     ),
     ("cli::no-target", "Nothing was named and the plan has no default. Write `default \"name\"` in `project`, or name a target."),
+    (
+        "cli::no-schema",
+        "`kiln schema` alone prints the language; with plan, list, graph, query, diff, affected or why it prints the form of that command's `--json`, as the files of `schema/` hold it.",
+    ),
     ("cli::no-thread", "The system refused a thread that kiln needs to start; a limit (`ulimit -u`) is too low."),
     ("cli::set", "`--set` takes NAME=VALUE, where NAME is a `param` of the plan."),
     ("cli::unknown-code", "The code of a fault stands in front of it, for instance `plan::circle`."),

@@ -13,7 +13,7 @@ use crate::report::plan_diff::{self, BaseChange, DiffStep, DiffView, MovedTags, 
 use crate::report::told::Told;
 
 use super::machine;
-use super::open::{self, Opened, World};
+use super::open::{self, World};
 use super::other;
 use super::output::Output;
 use super::settings::Settings;
@@ -36,14 +36,7 @@ pub struct Diff {
 /// # Errors
 /// The faults of both plans; a name that is no commit, file or folder; sources that cannot be read.
 pub fn diff(settings: &Settings, output: &Output, asked: &Diff) -> Result<u8, Diagnostics> {
-    compare(settings, output, &open::open(settings, World::Asked)?, asked)
-}
-
-/// Compares a plan that is open already.
-///
-/// # Errors
-/// As [`diff`].
-pub fn compare(settings: &Settings, output: &Output, opened: &Opened, asked: &Diff) -> Result<u8, Diagnostics> {
+    let opened = open::open(settings, World::Compared)?;
     let other = other::open(settings, asked.other.as_deref().unwrap_or("HEAD"))?;
     let machine = machine::still(settings, &opened.plan)?;
     let here = Side { machine: &machine, graph: &opened.graph, past: None };

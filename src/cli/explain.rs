@@ -19,14 +19,18 @@ pub fn explain(output: &Output, code: &str) -> u8 {
         output.answer(&format!("{code}\n\n{}\n", text.trim()));
         return 0;
     }
-    let known = syntax::explain::EXPLANATIONS.iter().map(|known| known.code).chain(later().map(|(code, _)| *code));
     let fault =
         Diagnostic::new(Class::Usage, "cli::unknown-code", format!("there is no fault `{}`", words::shorten(&words::visible(code), 80)));
-    let fault = match words::closest(code, known) {
+    let fault = match words::closest(code, codes()) {
         Some(near) => fault.help(format!("did you mean `{near}`?")),
         None => fault.help("a fault's code stands in front of it, for instance `plan::circle`"),
     };
     output.faults(fault.into())
+}
+
+/// Every code that can be explained.
+pub fn codes() -> impl Iterator<Item = &'static str> {
+    syntax::explain::EXPLANATIONS.iter().map(|known| known.code).chain(later().map(|(code, _)| *code))
 }
 
 /// The codes that have a paragraph alone.

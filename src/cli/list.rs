@@ -2,7 +2,7 @@
 
 use crate::base::diagnostic::Diagnostics;
 use crate::plan::target::TargetKind;
-use crate::report::list::{self, ListView, ListedKind, ListedTarget};
+use crate::report::list::{self, ListView, ListedKind, ListedParam, ListedProfile, ListedTarget};
 
 use super::open::{self, World};
 use super::output::Output;
@@ -34,8 +34,22 @@ pub fn list(settings: &Settings, output: &Output) -> Result<u8, Diagnostics> {
             default: project.default.contains(&target.name),
         }
     });
-    let view =
-        ListView { project: project.name.clone(), version: project.version.clone(), doc: project.doc.clone(), targets: targets.collect() };
+    let params = opened.plan.params.values().map(|param| ListedParam {
+        name: param.name.clone(),
+        sort: param.kind.word().to_owned(),
+        doc: param.doc.clone(),
+        default: param.default.clone(),
+        choices: param.choices.clone(),
+    });
+    let profiles = opened.plan.profiles.iter().map(|profile| ListedProfile { name: profile.name.clone(), doc: profile.doc.clone() });
+    let view = ListView {
+        project: project.name.clone(),
+        version: project.version.clone(),
+        doc: project.doc.clone(),
+        targets: targets.collect(),
+        params: params.collect(),
+        profiles: profiles.collect(),
+    };
     output.answer(&if output.json { list::json(&view) } else { list::screen(&view, output.out) });
     Ok(0)
 }

@@ -7,6 +7,7 @@ mod cache;
 mod check;
 mod clean;
 mod codes;
+mod completion;
 mod diff;
 #[cfg(feature = "docker")]
 mod docker;
@@ -32,6 +33,7 @@ mod remote;
 mod replay;
 mod reports;
 mod run;
+mod schema;
 mod settings;
 mod sources;
 mod why;
@@ -87,10 +89,9 @@ fn command(cli: Cli, output: &Output) -> u8 {
     match &command {
         Some(Command::Explain { code }) => return explain::explain(output, code),
         Some(Command::Fmt(asked)) => return fmt::fmt(&global, output, asked),
-        Some(Command::Schema) => {
-            output.answer(&crate::plan::spec::schema_json());
-            return 0;
-        }
+        Some(Command::Schema { of }) => return schema::schema(output, of.as_deref()),
+        Some(Command::Completion { shell }) => return completion::script(output, *shell),
+        Some(Command::Complete { words }) => return completion::complete(output, words),
         _ => {}
     }
     let command = match command {
@@ -117,7 +118,14 @@ fn command(cli: Cli, output: &Output) -> u8 {
         Some(Command::Clean(asked)) => clean::run(&settings, output, &asked),
         Some(Command::History(asked)) => history::run(&settings, output, &asked),
         Some(Command::Replay(asked)) => replay::replay(&settings, output, &asked),
-        Some(Command::Cache(_) | Command::Explain { .. } | Command::Fmt(_) | Command::Schema) => Ok(0),
+        Some(
+            Command::Cache(_)
+            | Command::Explain { .. }
+            | Command::Fmt(_)
+            | Command::Schema { .. }
+            | Command::Completion { .. }
+            | Command::Complete { .. },
+        ) => Ok(0),
         // `read` has made it a `run`.
         Some(Command::Targets(words)) => {
             Err(Diagnostic::new(Class::Usage, "cli::arguments", format!("`{}` is no command", words.join(" "))).into())

@@ -34,6 +34,8 @@ pub struct Opened {
 pub enum World {
     /// git may be asked where a value needs it.
     Asked,
+    /// git and files may be asked; commands of the plan have stand-ins, because another commit's are nobody's to run.
+    Compared,
     /// Nothing is executed: facts of the repository have stand-ins.
     Unasked,
 }
@@ -47,7 +49,7 @@ pub fn open(settings: &Settings, world: World) -> Result<Opened, Diagnostics> {
     let (resolved, found) = resolve(settings, world, reach)?;
     let (mut plan, mut warnings) = (resolved.plan, resolved.warnings);
     warnings.extend(found.warnings);
-    if world == World::Asked {
+    if world != World::Unasked {
         pins::apply(settings, &mut plan, &mut warnings)?;
     }
     let graph = lower::lower(&plan)?;
@@ -65,8 +67,8 @@ pub fn resolve(settings: &Settings, world: World, reach: Reach<'_>) -> Result<(R
     })?;
     let source = syntax::check_file_bytes(&settings.plan_name, &bytes)?;
     let main = document(settings, source, world)?;
-    let here = Here::new(settings.root.clone(), settings.repository.clone());
-    let ask = if world == World::Asked { Ask::Everything } else { Ask::Nothing };
+    let here = Here::new(settings.root.clone(), settings.repository.clone(), world == World::Asked);
+    let ask = if world == World::Unasked { Ask::Nothing } else { Ask::Everything };
     let overrides = Overrides { set: settings.set.clone(), profiles: settings.profiles.clone(), ask };
     let sources = Everywhere::new(settings, reach);
     let loaded = include::load(main, settings.plan_place(), &sources);

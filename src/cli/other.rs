@@ -89,14 +89,14 @@ fn at_commit(settings: &Settings, name: &str) -> Result<Other, Diagnostics> {
         cache: root.join("cache"),
         ..settings.clone()
     };
-    let opened = open::open(&there, World::Asked)?;
+    let opened = open::open(&there, World::Compared)?;
     // Sources are looked for here: what is the same in both trees is known already.
     let machine = machine::still(settings, &opened.plan)?;
     Ok(Other { name: shown, opened, machine, past: Some(past), _folder: Some(folder) })
 }
 
 fn finish(there: &Settings, name: &str) -> Result<Other, Diagnostics> {
-    let opened = open::open(there, World::Asked)?;
+    let opened = open::open(there, World::Compared)?;
     let machine = machine::still(there, &opened.plan)?;
     Ok(Other { name: words::shorten(&words::visible(name), 80), opened, machine, past: None, _folder: None })
 }

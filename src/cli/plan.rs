@@ -1,10 +1,12 @@
 //! `kiln plan`: what a run would do, and why; executes no step.
 
+use std::collections::HashMap;
+
 use crate::base::diagnostic::Diagnostics;
 use crate::exec::foresee::{self, Foreseen};
 use crate::graph::select;
 use crate::record::history::StepHistory;
-use crate::report::plan_table::{self, PlanRow, PlanStatus, PlanView};
+use crate::report::plan_table::{self, PlanRow, PlanStatus, PlanView, StepKey};
 
 use super::args::{Plan, PlanOther};
 use super::diff;
@@ -16,15 +18,16 @@ use super::settings::Settings;
 /// # Errors
 /// The faults of the plan; unknown targets; files that cannot be read.
 pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Diagnostics> {
-    let opened = open::open(settings, World::Asked)?;
     let mut typed = asked.targets.clone();
     if let Some(PlanOther::Diff(diff)) = &asked.other {
         // A plan may have a target of this name, and then it is meant.
-        if !opened.plan.targets.keys().any(|name| name.as_str() == "diff") {
-            return diff::compare(settings, output, &opened, diff);
+        let looked = open::open(settings, World::Unasked)?;
+        if !looked.plan.targets.keys().any(|name| name.as_str() == "diff") {
+            return diff::diff(settings, output, diff);
         }
         typed = ["diff".to_owned()].into_iter().chain(diff.other.clone()).collect();
     }
+    let opened = open::open(settings, World::Asked)?;
     if asked.digest {
         return digest(settings, output, &opened);
     }
@@ -53,8 +56,13 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
     let expected_ms = steps.iter().filter(runs).map(|row| row.expected_ms).sum::<Option<u64>>();
     let params = opened.plan.params.values().filter_map(|param| Some((param.name.clone(), param.value.clone()?)));
     let values = params.chain(opened.plan.asked.clone()).collect();
+    let keys = if asked.keys { foresee::keys(&machine, &opened.graph, &history, &selection.steps) } else { HashMap::new() };
+    let keys = keys
+        .into_iter()
+        .map(|(id, (key, manifest))| (opened.graph.action(id).name.to_string(), StepKey { key: key.to_string(), manifest: manifest.0 }));
+    let keys = keys.collect();
     let view = PlanView { digest: digest.to_string(), values, steps, expected_ms };
-    output.answer(&if output.json { plan_table::json(&view) } else { plan_table::screen(&view, output.out) });
+    output.answer(&if output.json { plan_table::json(&view, &keys) } else { plan_table::screen(&view, output.out) });
     // What was learnt about files helps the next command; failing to keep it costs only time.
     let _ = machine.stats.save();
     Ok(0)

@@ -1,14 +1,15 @@
 //! What a run would do, as far as it can be known before anything runs.
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use crate::base::digest::{Blake3, Digest, PlanDigest};
+use crate::base::digest::{ActionKey, Blake3, Digest, PlanDigest};
 use crate::base::id::StepId;
 use crate::engine::Machine;
 use crate::event::Origin;
 use crate::graph::ingredients::Ingredients;
 use crate::graph::{ActionGraph, select};
-use crate::key;
+use crate::key::{self, KeyManifest};
 use crate::record::history::StepHistory;
 use crate::store::result::ActionResult;
 
@@ -99,6 +100,24 @@ pub fn look_into(machine: &Machine, graph: &ActionGraph, history: &StepHistory, 
         }
     }
     Ok(Insight::Waits { taken: Ingredients::default(), open, roots })
+}
+
+/// The keys of those steps whose needs need not run first, and all that goes into them. Steps whose files cannot be read have none.
+#[must_use]
+pub fn keys(machine: &Machine, graph: &ActionGraph, history: &StepHistory, steps: &[StepId]) -> HashMap<StepId, (ActionKey, KeyManifest)> {
+    let mut products: Vec<OnceLock<Product>> = (0..graph.len()).map(|_| OnceLock::new()).collect();
+    let mut keys = HashMap::new();
+    for id in steps {
+        if graph.needs(*id).iter().any(|(need, edge)| edge.requires() && products[need.index()].get().is_none()) {
+            continue;
+        }
+        let Ok(look) = look::look(machine, graph, history, *id, false, |need| products[need.index()].get()) else { continue };
+        keys.insert(*id, (look.key, key::manifest(graph.action(*id), &look.taken)));
+        if let Verdict::Known { result, .. } = look.verdict {
+            keep(&mut products, graph, *id, &look.taken, *result);
+        }
+    }
+    keys
 }
 
 fn keep(products: &mut [OnceLock<Product>], graph: &ActionGraph, id: StepId, taken: &Ingredients, result: ActionResult) {

@@ -1,6 +1,7 @@
 //! Bare `kiln`: what can be run here, by kind, with a line about each.
 //! In: a [`ListView`]. Out: text for people or one JSON value for programs. Never: a target without its name.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::base::words::{closest, list, visible};
@@ -13,7 +14,7 @@ use super::table::Table;
 const OFFERED: usize = 12;
 
 /// The kinds of targets, in the order in which they are listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ListedKind {
     /// Commands.
@@ -27,7 +28,7 @@ pub enum ListedKind {
 }
 
 /// One target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ListedTarget {
     /// The name.
     pub name: String,
@@ -42,8 +43,41 @@ pub struct ListedTarget {
     pub default: bool,
 }
 
+impl ListedTarget {
+    /// What stands before the last `:` of its name: the name under which its file is included.
+    fn namespace(&self) -> &str {
+        self.name.rsplit_once(':').map_or("", |(space, _)| space)
+    }
+}
+
+/// A parameter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ListedParam {
+    /// The name.
+    pub name: String,
+    /// `text`, `int`, `number`, `bool`, `path` or `semver`.
+    #[serde(rename = "type")]
+    pub sort: String,
+    /// One line about it.
+    pub doc: Option<String>,
+    /// Its value when nobody sets it; null when one must be set.
+    pub default: Option<String>,
+    /// The only values that it may have; empty when there is no such list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
+}
+
+/// A profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ListedProfile {
+    /// The name.
+    pub name: String,
+    /// One line about it.
+    pub doc: Option<String>,
+}
+
 /// All targets of a project.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ListView {
     /// The project's name.
     pub project: String,
@@ -53,6 +87,10 @@ pub struct ListView {
     pub doc: Option<String>,
     /// The targets, in order of declaration.
     pub targets: Vec<ListedTarget>,
+    /// The parameters, in order of declaration.
+    pub params: Vec<ListedParam>,
+    /// The profiles, in order of declaration.
+    pub profiles: Vec<ListedProfile>,
 }
 
 /// The targets by kind.
@@ -61,26 +99,56 @@ pub fn screen(view: &ListView, style: Style) -> String {
     let mut lines = Vec::new();
     let version = view.version.as_deref().map_or_else(String::new, |version| format!(" {}", visible(version)));
     let doc = view.doc.as_deref().map_or_else(String::new, |doc| format!("  {}", style.paint(Ink::Dim, &visible(doc))));
-    lines.push(format!("{}{version}{doc}", style.paint(Ink::Bold, &visible(&view.project))));
+    if !(view.project.is_empty() && version.is_empty() && doc.is_empty()) {
+        lines.push(format!("{}{version}{doc}", style.paint(Ink::Bold, &visible(&view.project))));
+    }
     // One width for all kinds, so that the eye finds one column.
     let name = |target: &ListedTarget| visible(&target.name);
     let width = view.targets.iter().map(|target| super::paint::columns(&name(target))).max().unwrap_or(0).min(style.width / 2);
-    for (kind, title) in
-        [(ListedKind::Task, "tasks"), (ListedKind::Image, "images"), (ListedKind::Service, "services"), (ListedKind::Group, "groups")]
-    {
-        let mut table = Table::new(&[1, 0], &[]);
-        for target in view.targets.iter().filter(|target| target.kind == kind) {
-            let padded = super::paint::pad(&name(target), width);
-            table.row([style.paint(Ink::Name, &padded), about(target, style)]);
-        }
-        let rows = table.lines(style, "  ");
+    let mut section = |title: String, rows: Vec<String>| {
         if !rows.is_empty() {
-            lines.push(String::new());
-            lines.push(style.paint(Ink::Bold, title));
+            if !lines.is_empty() {
+                lines.push(String::new());
+            }
+            lines.push(style.paint(Ink::Bold, &title));
             lines.extend(rows);
         }
+    };
+    // What an included file declares stands together, behind what the plan declares itself.
+    let mut spaces: Vec<&str> = view.targets.iter().map(ListedTarget::namespace).collect();
+    spaces.sort_unstable();
+    spaces.dedup();
+    for space in spaces {
+        for (kind, title) in
+            [(ListedKind::Task, "tasks"), (ListedKind::Image, "images"), (ListedKind::Service, "services"), (ListedKind::Group, "groups")]
+        {
+            let mut table = Table::new(&[1, 0], &[]);
+            for target in view.targets.iter().filter(|target| target.kind == kind && target.namespace() == space) {
+                let padded = super::paint::pad(&name(target), width);
+                table.row([style.paint(Ink::Name, &padded), about(target, style)]);
+            }
+            let title = if space.is_empty() { title.to_owned() } else { format!("{title} of {}", visible(space)) };
+            section(title, table.lines(style, "  "));
+        }
     }
-    lines.push(String::new());
+    let mut table = Table::new(&[1, 0], &[]);
+    for param in &view.params {
+        let value = param.default.as_ref().map_or_else(|| "(must be set)".to_owned(), |value| format!("= {}", visible(value)));
+        let choices = if param.choices.is_empty() { param.sort.clone() } else { visible(&param.choices.join(" | ")) };
+        let doc = param.doc.as_deref().map_or_else(String::new, |doc| format!("{}  ", visible(doc)));
+        let left = super::paint::pad(&format!("{} {value}", visible(&param.name)), width);
+        table.row([style.paint(Ink::Name, &left), format!("{doc}{}", style.paint(Ink::Dim, &choices))]);
+    }
+    section("params, set with --set NAME=VALUE".to_owned(), table.lines(style, "  "));
+    let mut table = Table::new(&[1, 0], &[]);
+    for profile in &view.profiles {
+        let left = super::paint::pad(&visible(&profile.name), width);
+        table.row([style.paint(Ink::Name, &left), profile.doc.as_deref().map(visible).unwrap_or_default()]);
+    }
+    section("profiles, chosen with --profile NAME".to_owned(), table.lines(style, "  "));
+    if !lines.is_empty() {
+        lines.push(String::new());
+    }
     lines.push(style.paint(Ink::Dim, if view.targets.is_empty() { "no target is declared yet" } else { hint(view) }));
     lines.join("\n") + "\n"
 }

@@ -28,6 +28,7 @@ pub mod plan_table;
 pub mod query;
 pub mod reporter;
 pub mod sanitize;
+pub mod schemas;
 pub mod sink;
 pub mod style;
 pub mod summary;

@@ -34,10 +34,10 @@ pub struct DiffStep {
     /// What became of it.
     pub change: StepChange,
     /// What differs in what it takes in.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Told>,
     /// The steps that it follows.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<String>,
 }
 

@@ -1,6 +1,9 @@
 //! `kiln plan`: what each step would do, why, and how long it should take.
 //! In: a [`PlanView`]. Out: text for people or one JSON value for programs. Never: finds anything out itself.
 
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::base::words::{count, visible};
@@ -84,10 +87,104 @@ pub fn screen(view: &PlanView, style: Style) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The plan as one JSON value on one line.
+/// The key of a step, and all that goes into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepKey {
+    /// The key.
+    pub key: String,
+    /// Names and values.
+    pub manifest: Vec<(String, String)>,
+}
+
+/// What a step would do, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum StatusWord {
+    /// Nothing: its outputs stand in place.
+    Cached,
+    /// Its outputs would be written back; `from` says from where.
+    Restore,
+    /// It would run; `why` says why.
+    Run,
+    /// That is known when the step in `on` has run.
+    Depends,
+}
+
+/// One step, for programs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PlanStep<'a> {
+    /// The printed name.
+    pub step: &'a str,
+    /// What it would do.
+    pub status: StatusWord,
+    /// Where its result would come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<&'a str>,
+    /// The step that must run before more is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on: Option<&'a str>,
+    /// Why, in one clause; may be empty.
+    pub why: &'a str,
+    /// How long it took before, in milliseconds; null where that is not known.
+    pub expected_ms: Option<u64>,
+    /// Its key, with `--keys`, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<&'a str>,
+    /// All that goes into the key, with `--keys`: pairs of a name and a value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<&'a [(String, String)]>,
+}
+
+/// A value that the plan took from outside or from its params.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PlanValue<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The value.
+    pub value: &'a str,
+}
+
+/// A whole plan, for programs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PlanDocument<'a> {
+    /// The digest of definitions and sources alone: equal on every machine.
+    pub digest: &'a str,
+    /// Values that the plan took from commands, files and the environment.
+    pub values: Vec<PlanValue<'a>>,
+    /// The steps, in the order in which they could run.
+    pub steps: Vec<PlanStep<'a>>,
+    /// How long the whole run should take, in milliseconds; null where history does not know.
+    pub expected_ms: Option<u64>,
+}
+
+/// The plan as one JSON value on one line; `keys` by step.
 #[must_use]
-pub fn json(view: &PlanView) -> String {
-    super::json::document(view)
+pub fn json(view: &PlanView, keys: &BTreeMap<String, StepKey>) -> String {
+    let steps = view.steps.iter().map(|row| {
+        let (status, from, on) = match &row.status {
+            PlanStatus::Cached => (StatusWord::Cached, None, None),
+            PlanStatus::Restore(from) => (StatusWord::Restore, Some(from.as_str()), None),
+            PlanStatus::Run => (StatusWord::Run, None, None),
+            PlanStatus::DependsOn(step) => (StatusWord::Depends, None, Some(step.as_str())),
+        };
+        let key = keys.get(&row.step);
+        PlanStep {
+            step: &row.step,
+            status,
+            from,
+            on,
+            why: &row.why,
+            expected_ms: row.expected_ms,
+            key: key.map(|key| key.key.as_str()),
+            manifest: key.map(|key| key.manifest.as_slice()),
+        }
+    });
+    super::json::document(&PlanDocument {
+        digest: &view.digest,
+        values: view.values.iter().map(|(name, value)| PlanValue { name, value }).collect(),
+        steps: steps.collect(),
+        expected_ms: view.expected_ms,
+    })
 }
 
 fn reason(row: &PlanRow) -> String {

@@ -53,10 +53,10 @@ pub struct Told {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new: Option<String>,
     /// Members that went.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gone: Vec<String>,
     /// Members that came.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub came: Vec<String>,
     /// The step that makes the file, if one does.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,6 +11,7 @@
 mod architecture;
 mod clean;
 mod collect;
+mod completion;
 mod crash;
 mod declarations;
 mod diff;
@@ -25,6 +26,7 @@ mod hostile;
 mod image;
 mod include;
 mod inputs;
+mod json;
 mod lock;
 mod parts;
 mod plan;

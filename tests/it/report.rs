@@ -17,7 +17,7 @@ use kiln::key::KeyManifest;
 use kiln::key::explain::differences;
 use kiln::report::graph::{Edge, GraphView, Node};
 use kiln::report::json::Json;
-use kiln::report::list::{ListView, ListedKind, ListedTarget};
+use kiln::report::list::{ListView, ListedKind, ListedParam, ListedProfile, ListedTarget};
 use kiln::report::plain::Plain;
 use kiln::report::plan_table::{PlanRow, PlanStatus, PlanView};
 use kiln::report::reporter::Reporter;
@@ -399,7 +399,7 @@ fn plan() -> PlanView {
 #[test]
 fn the_plan_is_a_table() {
     at_each_style("plan", |style| plan_table::screen(&plan(), style));
-    golden("plan-json", &plan_table::json(&plan()));
+    golden("plan-json", &plan_table::json(&plan(), &BTreeMap::new()));
 }
 
 #[test]
@@ -427,10 +427,23 @@ fn the_targets_are_listed_by_kind() {
             target("test", ListedKind::Task, Some("runs the unit tests"), &[], true),
             target("api", ListedKind::Image, Some("the public API"), &[], false),
             target("lint", ListedKind::Task, None, &[], false),
+            target("ci:lint", ListedKind::Task, Some("Lints the pipeline"), &[], false),
         ],
+        params: vec![
+            ListedParam {
+                name: "level".into(),
+                sort: "text".into(),
+                doc: Some("how much it says".into()),
+                default: Some("info".into()),
+                choices: vec!["debug".into(), "info".into()],
+            },
+            ListedParam { name: "port".into(), sort: "int".into(), doc: None, default: None, choices: Vec::new() },
+        ],
+        profiles: vec![ListedProfile { name: "dev".into(), doc: Some("On a laptop".into()) }],
     };
     at_each_style("list", |style| list::screen(&view, style));
     golden("list-json", &list::json(&view));
+    assert!(list::screen(&ListView { project: String::new(), version: None, doc: None, ..view }, Style::PLAIN).starts_with("tasks\n"));
     golden("list-empty", &list::screen(&ListView { project: "empty".into(), ..ListView::default() }, Style::PLAIN));
 }
 
