@@ -106,7 +106,7 @@ pub enum Command {
         #[command(flatten)]
         how: How,
     },
-    /// Pins what the plan names and what can move: base images by tag
+    /// Pins what the plan names and what can move: base images, remote plans, tools
     Lock(LockHow),
     /// Prints the log of a step's last run, or of another run
     Log(super::log::Log),

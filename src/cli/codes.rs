@@ -83,6 +83,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("lock::edition", "The first line of a lock is `lock 1`, the edition of its format. A newer kiln may write a newer one."),
     ("lock::frozen", "With --frozen, or KILN_FROZEN, the lock is never written. `kiln lock --check` only looks."),
     ("lock::survey", "Asking a registry ended in a way that cannot be. This is a bug; please report it."),
+    (
+        "lock::tool",
+        "A tool has another version here than the lock pins. Install the pinned one, or move the pin with `kiln lock --update NAME`. With --frozen this is a fault; without, a warning.",
+    ),
     ("lock::twice", "A name is pinned to two things, as a merge of two branches may leave it. Keep one of the lines and run `kiln lock`."),
     (
         "lock::unknown-name",
@@ -186,6 +190,11 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("scan::store", "The store could not give a blob of the image. Run the step again: the image is built or pulled anew."),
     ("store::open", "The folder for results cannot be used: missing rights, another owner, a link in its place, or a full disk."),
+    (
+        "tool::check",
+        "The plan declares a tool, and the script that tells its version failed here or printed none. Install the tool, or write `check=` as it likes to be asked.",
+    ),
+    ("tool::version", "This machine has a version of a tool that the plan does not take. Install another, or change `version=`."),
     (
         "why::against",
         "`--against` takes a run of this project on this machine (its name, or how the name begins) or a file that `kiln why STEP --export` or `kiln plan --json --keys` printed, also on another machine.",

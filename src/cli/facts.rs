@@ -121,7 +121,7 @@ impl Facts for Here {
     }
 }
 
-fn answer(root: &AbsPath, script: &str, limit: u64) -> Result<Vec<u8>, CommandError> {
+pub fn answer(root: &AbsPath, script: &str, limit: u64) -> Result<Vec<u8>, CommandError> {
     let failed = |reason: String| CommandError { reason, tail: String::new() };
     let runtime = super::run::runtime().map_err(|fault| failed(format!("could not be run: {}", fault.message)))?;
     let env: Vec<_> = bare_environment(&env::var_os).into_iter().collect();

@@ -1,6 +1,5 @@
 //! `kiln lock`: pins what can move, moves pins that are asked to, and says what would move.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Span};
@@ -15,7 +14,7 @@ use super::open::{self, World};
 use super::output::Output;
 use super::remote::{Found, Reach};
 use super::settings::Settings;
-use super::{machine, pins, run};
+use super::{machine, pins, run, tools};
 
 /// References that are looked at at the same time.
 const PARALLEL: usize = 8;
@@ -56,6 +55,17 @@ pub fn lock(settings: &Settings, output: &Output, how: &LockHow) -> Result<u8, D
         let session = machine::session(settings, &resolved.plan)?;
         new.images.extend(run::runtime()?.block_on(survey(&session, open))?);
     }
+    let here = tools::tools(settings, &resolved.plan);
+    let wanted = tools::used(&resolved.plan);
+    for tool in resolved.plan.tools.iter().filter(|tool| wanted.contains(&tool.name)) {
+        // What a machine has is no news from elsewhere: a check asks only where there is no pin.
+        let moves = how.update.as_ref().is_some_and(Vec::is_empty) || moving.tools.contains(&tool.name);
+        let version = match known.tools.get(&tool.name).filter(|_| !moves) {
+            Some(pinned) => pinned.clone(),
+            None => tools::version(&here, tool)?,
+        };
+        new.tools.insert(tool.name.clone(), version);
+    }
     finish(settings, output, how, old.as_ref(), &new)
 }
 
@@ -86,7 +96,7 @@ fn finish(settings: &Settings, output: &Output, how: &LockHow, old: Option<&Lock
 /// What was typed behind `--update`.
 fn asked(resolved: &Resolved, remote: &Found, how: &LockHow) -> Result<Named, Diagnostics> {
     let images = lock::images(&resolved.plan).into_iter().map(|used| used.name).collect();
-    let all = Named { images, includes: remote.names.clone(), tools: BTreeSet::new() };
+    let all = Named { images, includes: remote.names.clone(), tools: tools::used(&resolved.plan) };
     let (mut found, mut faults) = (Named::default(), Diagnostics::default());
     for name in how.update.iter().flatten() {
         match lock::named(&all, name) {

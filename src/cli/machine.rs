@@ -21,6 +21,7 @@ use crate::sys::cancel::Cancel;
 use crate::sys::clock;
 
 use super::settings::Settings;
+use super::tools;
 
 /// Tells several listeners, in order.
 pub struct All(pub Vec<Arc<dyn Listener>>);
@@ -51,7 +52,17 @@ pub fn machine(
     let store = store(settings)?;
     let registries = connections(settings, plan, &store);
     let stats = StatCache::open(stat_file(settings));
-    Ok(Machine { root: settings.root.clone(), store, stats, listener, cancel, run, registries, screen })
+    Ok(Machine {
+        root: settings.root.clone(),
+        store,
+        stats,
+        listener,
+        cancel,
+        run,
+        registries,
+        tools: tools::tools(settings, plan),
+        screen,
+    })
 }
 
 /// A machine that tells nobody anything and is never stopped: for questions.

@@ -36,6 +36,7 @@ mod run;
 mod schema;
 mod settings;
 mod sources;
+mod tools;
 mod why;
 
 use std::ffi::OsString;

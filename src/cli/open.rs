@@ -17,7 +17,7 @@ use super::facts::Here;
 use super::output::Output;
 use super::remote::{Everywhere, Found, Reach};
 use super::settings::Settings;
-use super::{machine, pins, run};
+use super::{machine, pins, run, tools};
 
 /// A plan that has no fault.
 pub struct Opened {
@@ -25,6 +25,8 @@ pub struct Opened {
     pub plan: Plan,
     /// Its steps.
     pub graph: Arc<ActionGraph>,
+    /// Whether there is a lock, which is in force.
+    pub locked: bool,
     /// Worth knowing.
     pub warnings: Vec<Diagnostic>,
 }
@@ -49,11 +51,9 @@ pub fn open(settings: &Settings, world: World) -> Result<Opened, Diagnostics> {
     let (resolved, found) = resolve(settings, world, reach)?;
     let (mut plan, mut warnings) = (resolved.plan, resolved.warnings);
     warnings.extend(found.warnings);
-    if world != World::Unasked {
-        pins::apply(settings, &mut plan, &mut warnings)?;
-    }
+    let locked = world != World::Unasked && pins::apply(settings, &mut plan, &mut warnings)?;
     let graph = lower::lower(&plan)?;
-    Ok(Opened { plan, graph: Arc::new(graph), warnings })
+    Ok(Opened { plan, graph: Arc::new(graph), locked, warnings })
 }
 
 /// Reads, parses and resolves the plan; the lock is in force for what the plan includes, not yet for what it names.
@@ -98,6 +98,14 @@ impl Opened {
     pub fn preflight(&self, settings: &Settings, steps: &[StepId]) -> Result<(), Diagnostics> {
         let faults = preflight::missing(&settings.root, &self.graph, steps);
         if faults.has_errors() { Err(faults) } else { Ok(()) }
+    }
+
+    /// Holds the tools of the steps against the plan and the lock; gives what is worth knowing.
+    ///
+    /// # Errors
+    /// One fault for each tool that the plan, or with `--frozen` the lock, does not take.
+    pub fn tools(&self, settings: &Settings, steps: &[StepId]) -> Result<Vec<Diagnostic>, Diagnostics> {
+        tools::check(settings, &self.plan, &self.graph, steps, self.locked)
     }
 
     /// With `--offline`, looks for all that the steps would have to fetch or send.

@@ -19,14 +19,14 @@ pub fn load(settings: &Settings) -> Result<Option<Lock>, Diagnostics> {
     lock::read(&syntax::parse(source)?).map(Some)
 }
 
-/// Puts what the lock pins in the places of the names that can move.
+/// Puts what the lock pins in the places of the names that can move; says whether there is a lock.
 ///
 /// # Errors
 /// Every fault of the file; with `--frozen`, every name that it does not pin.
-pub fn apply(settings: &Settings, plan: &mut Plan, warnings: &mut Vec<Diagnostic>) -> Result<(), Diagnostics> {
+pub fn apply(settings: &Settings, plan: &mut Plan, warnings: &mut Vec<Diagnostic>) -> Result<bool, Diagnostics> {
     let lock = load(settings)?;
     if lock.is_none() && !settings.frozen {
-        return Ok(());
+        return Ok(false);
     }
     let uses = lock::images(plan);
     let known = lock.as_ref().unwrap_or(const { &Lock::NONE });
@@ -39,7 +39,7 @@ pub fn apply(settings: &Settings, plan: &mut Plan, warnings: &mut Vec<Diagnostic
     }
     warnings.extend(faults.map(Diagnostic::warning));
     lock::pin(plan, known);
-    Ok(())
+    Ok(lock.is_some())
 }
 
 fn unreadable(error: file::FileError) -> Diagnostics {

@@ -37,6 +37,7 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
     }
     opened.preflight(settings, &selection.steps)?;
     opened.at_hand(settings, &selection.steps)?;
+    output.show(&opened.tools(settings, &selection.steps)?);
     let machine = machine::still(settings, &opened.plan)?;
     let digest = foresee::digest(&machine, &opened.graph).map_err(diff::unreadable)?;
     output.show(&opened.warnings);

@@ -46,6 +46,7 @@ pub fn run(settings: &Settings, output: &Output, asked: &Run) -> Result<u8, Diag
     }
     opened.preflight(settings, &selection.steps)?;
     opened.at_hand(settings, &selection.steps)?;
+    output.show(&opened.tools(settings, &selection.steps)?);
     let code = carry_out(settings, output, &opened, selection, targets, &asked.how, |_| {}).map(|(code, _)| code);
     // The process ends here: its memory goes back in one piece, not plan node by plan node.
     std::mem::forget(opened);

@@ -10,6 +10,7 @@ pub mod publish;
 pub mod redact;
 pub mod scan;
 pub mod task;
+pub mod tools;
 
 #[cfg(feature = "docker")]
 pub mod docker;
@@ -29,6 +30,8 @@ use crate::store::result::ImageResult;
 use crate::store::stat_cache::StatCache;
 use crate::sys::cancel::Cancel;
 
+use self::tools::Tools;
+
 /// What every engine works with. One per run.
 pub struct Machine {
     /// The project.
@@ -45,6 +48,8 @@ pub struct Machine {
     pub run: RunId,
     /// Connections to registries.
     pub registries: Session,
+    /// Versions of the tools that the plan declares.
+    pub tools: Tools,
     /// Leaves the screen to a program (`true`), or takes it back.
     pub screen: Box<dyn Fn(bool) + Send + Sync>,
 }

@@ -83,6 +83,9 @@ pub fn gather<'p>(
         taken.pass_env = keyed.map(|name| (name.clone(), env::var(name))).collect();
         for name in &cell.tools {
             taken.tools.push((name.clone(), tool(machine, name)?));
+            if let Some(version) = machine.tools.version(name) {
+                taken.versions.push((name.clone(), version.map_err(GatherError::new)?));
+            }
         }
     }
     for (name, edge, product) in needs {
@@ -109,7 +112,13 @@ pub fn sources(machine: &Machine, graph: &ActionGraph, id: StepId) -> Result<Ing
 /// # Errors
 /// As [`gather`].
 pub fn sources_at(machine: &Machine, graph: &ActionGraph, id: StepId, past: Option<&Past>) -> Result<Ingredients, GatherError> {
-    Ok(Ingredients { files: all_files(machine, graph, id, &[], false, past)?, ..Ingredients::default() })
+    let mut taken = Ingredients { files: all_files(machine, graph, id, &[], false, past)?, ..Ingredients::default() };
+    if let ActionKind::Run(cell) = &graph.action(id).kind {
+        // What the lock says is part of the plan; what this machine has is not.
+        let pinned = |name: &String| Some((name.clone(), machine.tools.pinned(name)?.to_owned()));
+        taken.versions = cell.tools.iter().filter_map(pinned).collect();
+    }
+    Ok(taken)
 }
 
 /// What an action reads from the project: a task's inputs, the sources of an image's copies, a base layout.

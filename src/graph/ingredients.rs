@@ -18,4 +18,6 @@ pub struct Ingredients {
     pub pass_env: Vec<(String, Option<String>)>,
     /// Identities of `tools`.
     pub tools: Vec<(String, ContentDigest)>,
+    /// Versions of those tools that the plan declares.
+    pub versions: Vec<(String, String)>,
 }

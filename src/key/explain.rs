@@ -163,6 +163,7 @@ fn thing(name: &str) -> (Thing, String) {
         ["env", name @ ..] if !name.is_empty() => (Thing::new(Sort::Env, name.join(BETWEEN)), String::new()),
         ["pass-env", name @ ..] if !name.is_empty() => (Thing::new(Sort::PassEnv, name.join(BETWEEN)), String::new()),
         ["tool", name @ ..] if !name.is_empty() => (Thing::new(Sort::Tool, name.join(BETWEEN)), String::new()),
+        ["tool-version", name @ ..] if !name.is_empty() => (Thing::new(Sort::Tool, name.join(BETWEEN)), "version".to_owned()),
         ["images", step @ ..] if !step.is_empty() => (Thing::new(Sort::Image, step.join(BETWEEN)), String::new()),
         ["needs", step @ ..] if !step.is_empty() => (Thing::new(Sort::Need, step.join(BETWEEN)), String::new()),
         ["commands", ..] => whole(Sort::Command),

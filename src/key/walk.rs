@@ -113,6 +113,13 @@ fn task<S: Sink>(cell: &TaskCell, taken: &Ingredients, sink: &mut S) {
         sink.text(name, &digest.to_string());
     }
     sink.close();
+    if !taken.versions.is_empty() {
+        sink.open("tool-version");
+        for (name, version) in &taken.versions {
+            sink.text(name, version);
+        }
+        sink.close();
+    }
     sink.list("outputs", &cell.outputs.iter().map(|output| output.pattern.as_str()).collect::<Vec<_>>());
     if let Some(inside) = &cell.container {
         container(inside, sink);

@@ -13,6 +13,7 @@ pub mod policy;
 pub mod service;
 pub mod spec;
 pub mod target;
+pub mod tool;
 
 mod check;
 mod check_services;
@@ -87,6 +88,8 @@ pub struct Plan {
     pub networks: IndexMap<String, service::NetworkDef>,
     /// `volume` nodes by name.
     pub volumes: IndexMap<String, service::VolumeDef>,
+    /// `tool` nodes, in order of declaration; the documents of a plan may each declare one.
+    pub tools: Vec<tool::ToolDef>,
     /// Tasks, images, services and groups by name, in order of declaration.
     pub targets: IndexMap<TargetName, target::Target>,
     /// Seconds since 1970 that images carry as `created`: `SOURCE_DATE_EPOCH`, else the last commit's time, else 0.

@@ -14,7 +14,7 @@ use super::facts::{Facts, GitFact};
 use super::include::Loaded;
 use super::names::{Names, Sort};
 use super::read::view::{View, children};
-use super::read::{image, params, policy, profile, project, service, task, when};
+use super::read::{image, params, policy, profile, project, service, task, tool, when};
 use super::scope::{Scope, first_text, scopes};
 use super::target::{Target, TargetKind};
 use super::value::engine;
@@ -51,6 +51,7 @@ fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>]) -> Plan {
         policies: IndexMap::new(),
         networks: IndexMap::new(),
         volumes: IndexMap::new(),
+        tools: Vec::new(),
         targets: IndexMap::new(),
         epoch: 0,
     };
@@ -72,6 +73,7 @@ fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>]) -> Plan {
         let networks = named(cx, nodes, "network").into_iter();
         plan.networks.extend(networks.map(|(name, node)| (name.clone(), service::network(cx, node, &name))));
         let volumes = named(cx, nodes, "volume").into_iter();
+        tool::tools(cx, nodes, &mut plan.tools);
         plan.volumes.extend(volumes.map(|(name, node)| (name.clone(), service::volume(cx, node, &name))));
     }
     if instances.iter().flatten().any(|instance| instance.sort == Sort::Image) {

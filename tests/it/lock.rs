@@ -11,6 +11,7 @@ use kiln::oci::media_type;
 
 use super::fake_registry::{Fake, Fault, Rule};
 use super::project::Project;
+use super::remote;
 
 /// A registry with base images whose tags move, served while a test's own thread waits for kiln.
 struct Upstream {
@@ -85,7 +86,9 @@ fn published(project: &Project) -> String {
 fn on_another_machine(project: &mut Project, name: &str) {
     let cache = project.beside(name);
     project.env("KILN_CACHE_DIR", cache.to_str().unwrap());
-    project.remove("dist").write("dist/.keep", "");
+    if project.has("dist") {
+        project.remove("dist").write("dist/.keep", "");
+    }
 }
 
 #[test]
@@ -393,4 +396,149 @@ fn another_plan_of_the_folder_has_a_lock_of_its_own() {
     assert!(project.has("release.lock") && !project.has("kiln.lock"));
     project.kiln(&["-f", "release.kdl", "plan", "--frozen"]).ends(0);
     project.kiln(&["plan", "--frozen"]).ends(3);
+}
+
+/// A project that includes a plan from elsewhere.
+fn includes(place: &str) -> Project {
+    let project = Project::new(&format!("kiln 1\ninclude \"{place}\" as=\"ci\"\n"));
+    project.write("in", "x\n");
+    project
+}
+
+fn plan_text(word: &str) -> String {
+    format!("kiln 1\ntask \"say\" {{ run \"echo {word} >said\" }}\n")
+}
+
+#[test]
+fn a_remote_plan_is_pinned_and_read_from_the_store() {
+    let mut upstream = Upstream::start();
+    let place = format!("oci:{}/acme/plans:1", upstream.host);
+    let mut project = includes(&place);
+    let old = remote::artifact(upstream.fake(), "acme/plans", "1", &[(remote::PLAN, &plan_text("old"))]);
+    project.kiln(&["check"]).ends(3).says("plan::not-fetched").says("kiln lock").says("build.kdl:2:9");
+    project.kiln(&["plan", "ci:say", "--frozen"]).ends(3).says("lock::unpinned");
+    project.kiln(&["run", "ci:say"]).ends(0);
+    project.kiln(&["lock"]).ends(0).says("1 changed");
+    assert!(project.read("kiln.lock").ends_with(&format!("include \"{place}\" digest=\"{old}\"\n")));
+    project.kiln(&["check"]).ends(0);
+    let new = remote::artifact(upstream.fake(), "acme/plans", "1", &[(remote::PLAN, &plan_text("new"))]);
+    upstream.fake().forget();
+    project.kiln(&["run", "ci:say", "--frozen"]).ends(0);
+    assert_eq!((project.read("said").as_str(), upstream.fake().lines()), ("old\n", Vec::new()));
+    project.kiln(&["lock", "--check"]).ends(1).says(&new.0.hex()[..12]);
+    project.kiln(&["lock", "--update", "co"]).ends(2).says("did you mean `ci`");
+    project.kiln(&["lock", "--update", "ci"]).ends(0).says("1 changed");
+    project.kiln(&["run", "ci:say"]).ends(0);
+    assert_eq!(project.read("said"), "new\n");
+    upstream.stop();
+    project.kiln(&["run", "ci:say", "--offline", "--frozen"]).ends(0);
+    on_another_machine(&mut project, "b");
+    project.kiln(&["run", "ci:say", "--offline"]).ends(5).says("registry::offline").says("build.kdl:2:9");
+}
+
+#[test]
+fn other_bytes_than_the_pinned_ones_are_no_plan() {
+    let upstream = Upstream::start();
+    let place = format!("http://{}/x.kdl", upstream.host);
+    let serve = |word: &str| upstream.fake().rule(Rule::new("GET", "/x.kdl", Fault::Answer(200, Vec::new(), plan_text(word).into_bytes())));
+    let mut project = includes(&place);
+    serve("good");
+    project.kiln(&["lock"]).ends(0);
+    on_another_machine(&mut project, "b");
+    serve("bad");
+    project.kiln(&["run", "ci:say"]).ends(5).says("include::digest").says("build.kdl:2:9");
+    assert!(!project.has("said"));
+    serve("good");
+    project.kiln(&["run", "ci:say"]).ends(0);
+    // The kept bytes are held against the pin again: damaged ones are fetched anew.
+    assert_eq!(damage(&project.beside("b"), &sha256(&plan_text("good"))), 1);
+    serve("good");
+    project.kiln(&["run", "ci:say"]).ends(0);
+    assert_eq!(project.read("said"), "good\n");
+
+    let written = format!("kiln 1\ninclude \"{place}\" as=\"ci\" sha256=\"{}\"\n", sha256(&plan_text("good")));
+    project.remove("kiln.lock").write("build.kdl", &written);
+    on_another_machine(&mut project, "c");
+    serve("bad");
+    project.kiln(&["plan", "ci:say"]).ends(5).says("include::digest");
+    serve("good");
+    project.kiln(&["plan", "ci:say", "--frozen"]).ends(0);
+    project.kiln(&["check"]).ends(0);
+    project.kiln(&["lock"]).ends(0).says("nothing that the plan names can move");
+}
+
+fn sha256(text: &str) -> String {
+    kiln::base::digest::Digest::<kiln::base::digest::Sha256>::of(text.as_bytes()).hex()
+}
+
+/// A plan whose step names a tool, and the tool: a file that starts another, as rustup's do.
+fn with_tool(version: &str) -> Project {
+    let mut project = Project::new(&format!(
+        "kiln 1\ntool \"mytool\" version=\"{version}\"\ntask \"t\" {{ inputs \"in\"; outputs \"out\"; tools mytool; run \"mytool >out\" }}\n\
+         task \"other\" {{ run \"true\" }}\n"
+    ));
+    let bin = project.beside("bin");
+    std::fs::create_dir(&bin).unwrap();
+    project.env("PATH", &format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
+    project.script("../bin/mytool", "#!/bin/sh\ncat \"${0%/*}/real\"\n").write("in", "x\n");
+    install(&project, "mytool 1.24.2 (abc)\n");
+    project
+}
+
+fn install(project: &Project, says: &str) {
+    project.write("../bin/real", says);
+}
+
+#[test]
+fn a_tool_of_another_version_is_a_change_and_with_frozen_a_fault() {
+    let project = with_tool(">=1.24, <2");
+    project.kiln(&["run", "t"]).ends(0);
+    project.kiln(&["plan", "t"]).ends(0).never_says("lock::");
+    let digest = || project.kiln(&["plan", "--digest"]).ends(0).out;
+    let unlocked = digest();
+    project.kiln(&["run", "--frozen", "t"]).ends(3).says("lock::unpinned").says("build.kdl:2:6");
+    project.kiln(&["run", "--frozen", "other"]).ends(0);
+    project.kiln(&["lock"]).ends(0).says("1.24.2");
+    assert!(project.read("kiln.lock").ends_with("tool \"mytool\" version=\"1.24.2\"\n"));
+    project.kiln(&["run", "--frozen", "t"]).ends(0);
+    let locked = digest();
+    assert_ne!(locked, unlocked, "the pin is part of the plan");
+
+    // The program is the same file; what it starts is not.
+    install(&project, "mytool 1.25.0\n");
+    project.kiln(&["plan", "t"]).ends(0).says("lock::tool").says("1.25.0 here").says("run");
+    project.kiln(&["why", "t"]).ends(0).says("1.24.2").says("1.25.0");
+    project.kiln(&["run", "--frozen", "t"]).ends(3).says("lock::tool");
+    assert_eq!(digest(), locked, "the machine is no part of the plan");
+    project.kiln(&["lock"]).ends(0).says("current");
+    project.kiln(&["lock", "--update", "mytool"]).ends(0).says("1.25.0");
+    project.kiln(&["run", "--frozen", "t"]).ends(0);
+    assert_eq!(project.read("out"), "mytool 1.25.0\n");
+    assert_ne!(digest(), locked);
+}
+
+#[test]
+fn a_tool_that_the_plan_does_not_take_stops_what_needs_it_before_anything_runs() {
+    let project = with_tool(">=2");
+    for words in [&["run", "t"][..], &["plan", "t"], &["lock"]] {
+        project.kiln(words).ends(5).says("tool::version").says("`mytool` is 1.24.2 here").says("build.kdl:2:");
+    }
+    project.kiln(&["run", "other"]).ends(0);
+    install(&project, "no number\n");
+    project.kiln(&["run", "t"]).ends(5).says("tool::check").says("printed no version");
+    project.remove("../bin/mytool");
+    project.kiln(&["run", "t"]).ends(5).says("tool::check");
+    project.kiln(&["check"]).ends(0);
+}
+
+#[test]
+fn what_the_page_about_the_lock_shows_is_read_as_it_says() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/lock.md")).unwrap();
+    let blocks: Vec<&str> = page.split("```kdl\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let [plan, lock] = blocks.as_slice() else { panic!("{blocks:?}") };
+    let project = Project::new(plan);
+    project.write("kiln.lock", lock);
+    project.kiln(&["check"]).ends(0);
+    let source = std::sync::Arc::new(kiln::base::diagnostic::Source { name: "kiln.lock".into(), text: (*lock).to_owned() });
+    assert_eq!(kiln::plan::lock::read(&kiln::syntax::parse(source).unwrap()).unwrap().to_string(), *lock);
 }

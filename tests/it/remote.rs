@@ -12,7 +12,7 @@ use kiln::registry::session::Session;
 use super::fake_registry::{Fake, Fault, Rule};
 use super::registry::{Bench, nobody};
 
-const PLAN: &str = "application/vnd.kiln.plan.v1+kdl";
+pub const PLAN: &str = "application/vnd.kiln.plan.v1+kdl";
 const LIMIT: u64 = 1 << 20;
 
 fn file(fake: &Fake, status: u16, headers: &[(&str, String)], body: &str) {

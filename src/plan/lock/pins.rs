@@ -71,6 +71,9 @@ pub fn pin(plan: &mut Plan, lock: &Lock) {
             reference.digest = Some(platform.map_or(pin.digest, |platform| pin.for_platform(platform)));
         }
     };
+    for tool in &mut plan.tools {
+        tool.pinned = lock.tools.get(&tool.name).cloned();
+    }
     for target in plan.targets.values_mut() {
         match &mut target.kind {
             TargetKind::Task(cells) => {

@@ -15,5 +15,6 @@ pub(super) mod service;
 pub(super) mod settings;
 pub(super) mod shape;
 pub(super) mod task;
+pub(super) mod tool;
 pub(super) mod view;
 pub(super) mod when;

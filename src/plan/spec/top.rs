@@ -11,8 +11,8 @@ use crate::plan::policy::Rule;
 /// The nodes at the top of a plan.
 pub static TOP: Children = Children::Known {
     nodes: &[
-        &KILN, &PROJECT, &INCLUDE, &LET, &PARAM, &PROFILE, &ENV, &ENV_FILE, &REGISTRY, &POLICY, &GROUP, &EACH, &TASK, &IMAGE, &SERVICE,
-        &NETWORK, &VOLUME,
+        &KILN, &PROJECT, &INCLUDE, &LET, &PARAM, &PROFILE, &ENV, &ENV_FILE, &REGISTRY, &POLICY, &TOOL, &GROUP, &EACH, &TASK, &IMAGE,
+        &SERVICE, &NETWORK, &VOLUME,
     ],
     later: &["secret", "template", "use", "pool", "cache", "shell"],
 };
@@ -135,6 +135,14 @@ static MAX_SIZE: NodeSpec = NodeSpec::single(
 static ALLOW: NodeSpec = NodeSpec::new("allow", "paths in the image that the file rules pass over")
     .args(&[ArgSpec::one("path", Kind::Path, "a path or glob in the image")])
     .props(&[PropSpec::required("reason", Kind::Text, "why")]);
+
+static TOOL: NodeSpec =
+    NodeSpec::new("tool", "a program that tasks name in `tools`, and whose version counts: it enters their keys, and `kiln lock` pins it")
+        .args(&[ArgSpec::one("name", Kind::Name, "the program, as `tools` names it")])
+        .props(&[
+            PropSpec::new("version", Kind::Text, "the versions that the plan takes, as cargo writes them: `1.24`, `>=1.24, <2`, `~3.12`"),
+            PropSpec::new("check", Kind::Script, "a script for `sh -c` whose output holds the version; `NAME --version` unless given"),
+        ]);
 
 static GROUP: NodeSpec = NodeSpec::new("group", "a name for several targets")
     .args(&[ArgSpec::one("name", Kind::Name, "its name"), ArgSpec::some("target", Kind::Target, "a task, an image, a service or a group")])
