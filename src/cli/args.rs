@@ -198,6 +198,9 @@ pub struct Fmt {
     /// Writes nothing: shows the lines that would change
     #[arg(long)]
     pub diff: bool,
+    /// Turns KDL 1 into KDL 2 on the way
+    #[arg(long)]
+    pub upgrade: bool,
     /// Reads standard input and prints it formatted
     #[arg(long, conflicts_with_all = ["files", "check", "diff"])]
     pub stdin: bool,

@@ -25,7 +25,7 @@ struct Asked {
 /// Formats what was asked for, every file whatever became of the others, and gives the exit code.
 pub fn fmt(global: &Global, output: &Output, asked: &Fmt) -> u8 {
     if asked.stdin {
-        return stdin(output);
+        return stdin(output, asked);
     }
     let files = match files(global, asked) {
         Ok(files) => files,
@@ -34,7 +34,7 @@ pub fn fmt(global: &Global, output: &Output, asked: &Fmt) -> u8 {
     let mut faults = Diagnostics::default();
     let mut changed = false;
     for one in &files {
-        match formatted(one) {
+        match formatted(asked, one) {
             Ok((old, new)) if old != new => {
                 changed = true;
                 if let Err(fault) = change(output, asked, one, &old, &new) {
@@ -64,15 +64,19 @@ fn files(global: &Global, asked: &Fmt) -> Result<Vec<Asked>, Diagnostic> {
 }
 
 /// The text of a file and its one form.
-fn formatted(asked: &Asked) -> Result<(String, String), Diagnostics> {
-    let bytes = file::read(&asked.path, syntax::LIMIT as u64 + 1).map_err(|error| {
+fn formatted(asked: &Fmt, one: &Asked) -> Result<(String, String), Diagnostics> {
+    let bytes = file::read(&one.path, syntax::LIMIT as u64 + 1).map_err(|error| {
         let class = if error.is_missing() { Class::Usage } else { Class::Plan };
         Diagnostic::new(class, "cli::unreadable-plan", error.to_string()).help("`kiln fmt` takes KDL files")
     })?;
-    let source = syntax::check_file_bytes(&asked.name, &bytes)?;
-    let new = syntax::format::format(&source)?;
+    let source = syntax::check_file_bytes(&one.name, &bytes)?;
+    let new = one_form(asked, &source)?;
     // The text of a source has no byte order mark; the file may have one.
     Ok((String::from_utf8_lossy(&bytes).into_owned(), new))
+}
+
+fn one_form(asked: &Fmt, source: &Arc<Source>) -> Result<String, Diagnostics> {
+    if asked.upgrade { syntax::upgrade::upgrade(source) } else { syntax::format::format(source) }
 }
 
 /// Writes the new text, or shows what it would change.
@@ -112,11 +116,11 @@ fn difference(name: &str, old: &str, new: &str) -> String {
 }
 
 /// Standard input to standard output.
-fn stdin(output: &Output) -> u8 {
+fn stdin(output: &Output, asked: &Fmt) -> u8 {
     let text = file::read_input(syntax::LIMIT as u64 + 1)
         .map_err(|error| Diagnostics::from(Diagnostic::new(Class::Environment, "cli::unreadable-plan", error.to_string())))
         .and_then(|bytes| Ok(syntax::check_file_bytes("standard input", &bytes)?))
-        .and_then(|source: Arc<Source>| syntax::format::format(&source));
+        .and_then(|source| one_form(asked, &source));
     match text {
         Ok(text) => {
             output.answer(&text);

@@ -153,6 +153,14 @@ impl Scanner<'_> {
     }
 }
 
+/// The offset after the comment that begins at `start`; `None` when it is never closed, or nests too deep.
+pub(super) fn end_of_block(text: &str, start: usize) -> Option<usize> {
+    match comment_end(text, start) {
+        CommentEnd::At(end) => Some(end),
+        CommentEnd::Never { .. } | CommentEnd::TooDeep(_) => None,
+    }
+}
+
 enum CommentEnd {
     At(usize),
     /// `inner`: the last comment inside it that was closed.

@@ -18,6 +18,7 @@ mod prescan;
 mod repair;
 mod shape;
 mod strings;
+pub mod upgrade;
 
 pub use bytes::{LIMIT, check_file_bytes};
 pub use parse::parse;

@@ -12,7 +12,7 @@ use std::thread;
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Source, Span};
 use crate::syntax::document::{Document, Node, Prop, Scalar, Value, Word};
 use crate::syntax::faults::{Fault, Faults, shown};
-use crate::syntax::{prescan, shape};
+use crate::syntax::{prescan, shape, upgrade};
 
 /// The stack of the parser's thread, in bytes. 64 levels fit in 2 MiB even without optimisation; the rest is reserve, and takes no memory.
 const STACK: usize = 64 * 1024 * 1024;
@@ -31,7 +31,7 @@ pub fn parse(source: Arc<Source>) -> Result<Document, Diagnostics> {
     let mut faults = scan.faults;
     faults.append(shape.faults);
     if !faults.is_empty() {
-        return Err(faults.finish());
+        return Err(upgrade::fault_of_version_1(&source).unwrap_or(faults).finish());
     }
     let text = blanked(&source.text, scan.comments.iter().chain(&shape.dropped));
     let read = |text: &str| match kdl::KdlDocument::parse_v2(text) {

@@ -133,3 +133,18 @@ fn the_plans_that_users_copy_have_the_one_form() {
         assert_eq!(syntax::format::format(&source).unwrap(), text, "{name}: run `kiln fmt {name}`");
     }
 }
+
+#[test]
+fn a_file_of_version_1_is_named_once_and_upgraded_with_its_comments() {
+    let old = "/- kdl-version 1\n// what to run\nlayout r\"C:\\x\" {\n\tpane size=1 borderless=true // a bar\n\ttext \"one\n two\"\n}\n";
+    let project = Project::new(old);
+    let ran = project.kiln(&["fmt"]).ends(3).says("this file is written in KDL 1").says("kiln fmt --upgrade");
+    assert_eq!(ran.err.matches("syntax::").count(), 1, "{}", ran.err);
+    project.kiln(&["check"]).ends(3).says("kiln fmt --upgrade");
+    assert_eq!(project.read("build.kdl"), old);
+    project.kiln(&["fmt", "--upgrade"]).ends(0).says("formatted build.kdl");
+    let new = "/- kdl-version 2\n// what to run\nlayout #\"C:\\x\"# {\n    pane size=1 borderless=#true // a bar\n    text \"\"\"\n        one\n         two\n        \"\"\"\n}\n";
+    assert_eq!(project.read("build.kdl"), new);
+    project.write("build.kdl", "a true 1.2.3\n");
+    project.kiln(&["fmt", "--upgrade"]).ends(3).says("build.kdl as KDL 2:1:9").says("syntax::unquoted-version");
+}

@@ -27,6 +27,7 @@ mod image;
 mod include;
 mod inputs;
 mod json;
+mod kdl_suite;
 mod lock;
 mod parts;
 mod plan;
