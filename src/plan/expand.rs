@@ -91,6 +91,19 @@ impl<'a> Found<'a> {
     fn each(&mut self, cx: &Cx<'a>, node: &'a Node, vars: &[Variable]) -> Option<()> {
         let variable = &node.args[0];
         let Scalar::String(name) = &variable.scalar else { return None };
+        if let Some(word) = node.args.get(1).filter(|value| value.bare && matches!(value.span.text(), "in" | "of")) {
+            let values: Vec<&str> = node.args[2..].iter().map(|value| value.span.text()).collect();
+            let help = format!(
+                "write `each {name} {} {{ … }}`; a value that is `{}` is quoted",
+                words::visible(&values.join(" ")),
+                word.span.text()
+            );
+            cx.fault(
+                Diagnostic::plan("plan::bad-value", "`each` has no `in`: its values follow the name", &word.span, "would be a value")
+                    .help(help),
+            );
+            return None;
+        }
         let locals = Locals { vars: vars.to_vec(), ..Locals::top() };
         let view = View { cx, locals: &locals };
         let inside = node.children.as_deref().unwrap_or_default();
@@ -209,7 +222,8 @@ pub(super) fn cells(cx: &Cx<'_>, instance: &Instance<'_>) -> Option<Vec<Vec<Vari
     if !good {
         return None;
     }
-    if axes.is_empty() {
+    // Properties of `matrix` are reported where they stand.
+    if axes.is_empty() && matrix.props.is_empty() {
         let fault = Diagnostic::plan("plan::matrix", "`matrix` has no variables", &matrix.name.span, "no variable");
         cx.fault(fault.help("write one per line in its block: `matrix { bin api worker }`"));
         return None;

@@ -84,6 +84,10 @@ impl Thing {
     /// What to write when the plan declares none of them.
     fn declare(self, name: &str) -> String {
         match self {
+            Self::Registry if name.contains(['/', '.']) => {
+                let place = name.rsplit_once('/').map_or(name, |(place, _)| place);
+                format!("declare it at the top, `registry main \"{place}\"`, and write `push main`; tags stand in `tag`")
+            }
             Self::Registry => format!("declare it: `registry {name} \"ghcr.io/…\"`"),
             Self::Policy => {
                 format!("declare it at the top of the plan: `policy {name} {{ deny … }}`; without a name the built-in one counts")

@@ -84,7 +84,10 @@ impl Scanner<'_> {
         let end = chars::line_end(self.text, self.at);
         let text = self.text[self.at..end].trim_end();
         self.faults.add(self.at, self.at + text.len(), || {
-            let help = format!("write `// {}`", shown(text.trim_start_matches(['#', '!', ' '])));
+            let help = match text.strip_prefix("#!") {
+                Some(_) => "leave it out; a plan is run by `kiln`".to_owned(),
+                None => format!("write `// {}`", shown(text.trim_start_matches(['#', ' ']))),
+            };
             Fault::new("syntax::hash-comment", "`#` begins no comment", "comments begin with `//`", help)
         });
         self.comments.push(self.at..end);

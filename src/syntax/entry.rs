@@ -20,6 +20,9 @@ pub(super) type Names<'a> = HashMap<Cow<'a, str>, Range<usize>>;
 
 impl<'a> Walk<'a> {
     pub(super) fn entry(&mut self, names: &mut Names<'a>) {
+        if self.list(None) || self.colon_after_quotes() || self.block_text() {
+            return;
+        }
         let Some(first) = self.token() else { return };
         self.glued(first);
         let annotated = self.kind() == Some(Kind::ParenOpen);
@@ -38,7 +41,7 @@ impl<'a> Walk<'a> {
         if !is_key {
             if token.kind == Kind::Word {
                 self.check_word(token, Place::Value);
-                self.glued_paren(token);
+                self.glued_paren(token, Place::Value);
             }
             return;
         }
@@ -88,6 +91,9 @@ impl<'a> Walk<'a> {
         if self.kind() == Some(Kind::ParenOpen) && !self.annotation() {
             return;
         }
+        if self.list(Some(name)) {
+            return;
+        }
         let Some(value) = self.value_token() else {
             self.no_value(name.start());
             return;
@@ -96,7 +102,7 @@ impl<'a> Walk<'a> {
             self.next += 1;
             if value.kind == Kind::Word {
                 self.check_word(value, Place::Value);
-                self.glued_paren(value);
+                self.glued_paren(value, Place::Value);
             }
         }
         if name.kind != Kind::Bad {
@@ -157,8 +163,8 @@ impl<'a> Walk<'a> {
         false
     }
 
-    /// `$(date)`, `name(x)`: a parenthesis right after a word.
-    pub(super) fn glued_paren(&mut self, word: Token) {
+    /// `$(date)`, `name(x)`: a parenthesis right after a word; `task("x")`, where a node is named.
+    pub(super) fn glued_paren(&mut self, word: Token, place: Place) {
         if !self.token().is_some_and(|token| token.kind == Kind::ParenOpen && !token.spaced) {
             return;
         }
@@ -173,8 +179,12 @@ impl<'a> Walk<'a> {
         }
         let range = word.start()..self.taken_to();
         let text = &self.text[range.clone()];
+        let call = text.strip_suffix(')').and_then(|call| call.split_once('(')).filter(|_| place == Place::Name);
         self.fault(range, || {
-            let help = format!("quote it: `{}`", quoted(text));
+            let help = match call {
+                Some((name, values)) => format!("a node takes its values without parentheses: `{}`", shown(&format!("{name} {values}"))),
+                None => format!("quote it: `{}`", quoted(text)),
+            };
             Fault::new("syntax::bare-parens", format!("`(` in `{}` begins the type of a value", shown(text)), "not a bare word", help)
         });
     }

@@ -81,6 +81,13 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "doc \"say(hello)\"",
     ),
     entry(
+        "syntax::block-text",
+        "YAML begins a text of several lines with `|` or `>`, the shell with `<<EOF`. In KDL every text stands between quotes; one of \
+         several lines between `\"\"\"`, and what stands before the closing quotes is the indentation that every line loses.",
+        "run |\n    go build",
+        "run #\"\"\"\n    go build\n    \"\"\"#",
+    ),
+    entry(
         "syntax::colon-name",
         "KDL has no `name: value`. The colon would be part of the word: `target: web` is a node named `target:`. Quote the word when its colon is meant.",
         "target: web",
@@ -184,6 +191,12 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "KDL has no operators. `>=high` sets a property named `>` to `high`, and `a!=b` one named `a!`. Write a property with a plain name, or quote an expression.",
         "when os!=windows",
         "when \"os != windows\"",
+    ),
+    entry(
+        "syntax::other-language",
+        "The file is JSON, YAML, TOML, a Makefile or a Dockerfile from beginning to end. A plan is KDL 2 and begins with `kiln 1`.",
+        "tasks:\n  build:\n    cmd: go build",
+        "kiln 1\ntask \"build\" {\n    run \"go build\"\n}",
     ),
     entry("syntax::parser-stopped", "The KDL parser failed on a text that every check let pass. This is a bug in kiln.", "", ""),
     entry("syntax::refused", "The KDL parser refuses a text that the checks before it let pass; the message is the parser's.", "", ""),

@@ -5,6 +5,7 @@
 //! A file passes `bytes` (is it text?), `prescan` (tokens; what is never closed, too deep, hidden), `shape` (do the tokens make nodes?
 //! `repair` says what a bad word was meant to be), and then `parse`, where the `kdl` crate gives the values.
 
+mod borrowed;
 mod bytes;
 mod chars;
 mod comments;
@@ -12,6 +13,7 @@ pub mod document;
 mod entry;
 pub mod explain;
 mod faults;
+mod foreign;
 pub mod format;
 mod parse;
 mod prescan;

@@ -12,7 +12,7 @@ use std::thread;
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Source, Span};
 use crate::syntax::document::{Document, Node, Prop, Scalar, Value, Word};
 use crate::syntax::faults::{Fault, Faults, shown};
-use crate::syntax::{prescan, shape, upgrade};
+use crate::syntax::{foreign, prescan, shape, upgrade};
 
 /// The stack of the parser's thread, in bytes. 64 levels fit in 2 MiB even without optimisation; the rest is reserve, and takes no memory.
 const STACK: usize = 64 * 1024 * 1024;
@@ -31,7 +31,8 @@ pub fn parse(source: Arc<Source>) -> Result<Document, Diagnostics> {
     let mut faults = scan.faults;
     faults.append(shape.faults);
     if !faults.is_empty() {
-        return Err(upgrade::fault_of_version_1(&source).unwrap_or(faults).finish());
+        let cause = upgrade::fault_of_version_1(&source).or_else(|| foreign::fault(&source, &scan.tokens));
+        return Err(cause.unwrap_or(faults).finish());
     }
     let text = blanked(&source.text, scan.comments.iter().chain(&shape.dropped));
     let read = |text: &str| match kdl::KdlDocument::parse_v2(text) {
@@ -388,6 +389,7 @@ mod tests {
 
     /// Codes of faults in what KDL itself allows.
     const STRICTER: &[&str] = &[
+        "syntax::block-text",
         "syntax::glued-comment",
         "syntax::colon-name",
         "syntax::comma",

@@ -40,6 +40,9 @@ pub(super) fn cause(word: &str, place: Place, next: &str) -> Option<Cause> {
     if word.contains(['/', '\\']) {
         return whole(path_fault(word));
     }
+    if let Some(table) = word.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).filter(|_| place == Place::Name) {
+        return whole(table_fault(word, table.trim_matches(['[', ']'])));
+    }
     if let Some(found) = word.find(['[', ']']) {
         return whole(character_fault("syntax::unquoted-bracket", word, &word[found..=found]));
     }
@@ -69,6 +72,16 @@ fn begins_like_a_number(word: &str) -> bool {
     let word = word.strip_prefix(['+', '-']).unwrap_or(word);
     let word = word.strip_prefix('.').unwrap_or(word);
     word.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// `[task.build]`, as TOML begins a table.
+fn table_fault(word: &str, table: &str) -> Fault {
+    let node = match table.split_once('.') {
+        Some((kind, name)) => format!("{} {}", shown(kind), quoted(name)),
+        None => shown(table),
+    };
+    let message = format!("`{}` is a table of TOML; in KDL a node has a name and a block", shown(word));
+    Fault::new("syntax::unquoted-bracket", message, "not a bare word", format!("write `{node} {{ … }}`"))
 }
 
 fn comma_fault(word: &str) -> Fault {
@@ -142,7 +155,11 @@ fn bare_keyword(word: &str, place: Place) -> Fault {
 }
 
 fn colon_fault(name: &str, place: Place, next: &str) -> Fault {
-    let value = next.split_whitespace().next().unwrap_or("…");
+    let Some(value) = next.split_whitespace().next() else {
+        let message = format!("`{}:` opens no block", shown(name));
+        let help = format!("a block stands between braces: `{} {{ … }}`; to keep the colon, quote it", shown(name));
+        return Fault::new("syntax::colon-name", message, "the colon is part of the word", help);
+    };
     let (message, help) = if place == Place::Name {
         (format!("`{}:` would be a node named with its colon", shown(name)), format!("write `{} {}`", shown(name), shown(value)))
     } else {
@@ -154,6 +171,11 @@ fn colon_fault(name: &str, place: Place, next: &str) -> Fault {
 fn operator_fault(key: &str, next: &str) -> Fault {
     let value = next.trim_start_matches('=').split_whitespace().next().unwrap_or("…");
     let name = key.trim_end_matches(|c: char| !c.is_alphanumeric());
+    if name.is_empty() && matches!(key, ":" | "?" | "+" | "::") {
+        let message = format!("`{}=` is no assignment in KDL", shown(key));
+        let help = format!("a node takes its value without a sign: write `NAME {}`", shown(value));
+        return Fault::new("syntax::operator-property", message, "not an operator", help);
+    }
     let message = format!("`{}=` is no comparison: it sets a property named `{}`", shown(key), shown(key));
     let help = if name.is_empty() {
         format!("quote it: `{}`, or name the property: `name={}`", quoted(&format!("{key}={value}")), shown(value))

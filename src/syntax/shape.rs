@@ -92,7 +92,12 @@ impl<'a> Walk<'a> {
                 Kind::Semicolon => {
                     self.next += 1;
                     self.fault(token.range(), || {
-                        Fault::new("syntax::stray-semicolon", "this `;` ends no node", "nothing before it", "remove it")
+                        Fault::new(
+                            "syntax::stray-semicolon",
+                            "this `;` ends no node",
+                            "nothing before it",
+                            "remove it; comments begin with `//`",
+                        )
                     });
                 }
                 _ => self.node(),
@@ -156,26 +161,27 @@ impl<'a> Walk<'a> {
             Kind::Word => {
                 self.next += 1;
                 self.check_word(token, Place::Name);
-                self.glued_paren(token);
+                self.glued_paren(token, Place::Name);
             }
             Kind::Text | Kind::Bad => self.next += 1,
-            Kind::Open => self.fault(token.range(), || {
-                Fault::new(
-                    "syntax::nameless-block",
-                    "this block belongs to no node",
-                    "a name must stand before it",
-                    "write the name of the node before `{`, on the same line",
-                )
-            }),
+            Kind::Open => self.nameless_block(token),
             Kind::Equals | Kind::ParenClose | Kind::ParenOpen => self.stray(token),
             Kind::Close | Kind::Newline | Kind::Semicolon | Kind::Slashdash => return,
         }
         if let Some(equals) = self.token().filter(|next| next.kind == Kind::Equals && token.kind != Kind::Equals) {
             let name = shown(self.text_of(token));
-            let value = self.tokens.get(self.next + 1).map_or("…", |value| self.text_of(*value)).trim();
             self.next += 1;
+            let list = self.list_ahead();
+            let value = self.token().map_or("…", |value| self.text_of(value)).trim();
+            let block = self.kind() == Some(Kind::Open);
+            self.next = list.as_ref().map_or(self.next, |(next, _)| *next);
             self.fault(equals.range(), || {
-                let value = if value.is_empty() { "…".to_owned() } else { shown(value) };
+                let value = list.as_ref().map_or(value, |(_, values)| values);
+                let value = match value {
+                    _ if block => "{ … }".to_owned(),
+                    "" => "…".to_owned(),
+                    value => shown(value),
+                };
                 Fault::new(
                     "syntax::assignment",
                     format!("`{name}` is a node: it takes its value without `=`"),
@@ -184,6 +190,22 @@ impl<'a> Walk<'a> {
                 )
             });
         }
+    }
+
+    fn nameless_block(&mut self, open: Token) {
+        let mut before = self.tokens[..self.next].iter().rev().filter(|token| token.kind != Kind::Newline);
+        let ended = before.next().filter(|token| matches!(token.kind, Kind::Word | Kind::Text)).copied();
+        self.fault(open.range(), || {
+            let fault = |help| Fault::new("syntax::nameless-block", "this block belongs to no node", "a name must stand before it", help);
+            match ended {
+                Some(end) => fault("move `{` to the end of the line that names the node").other(
+                    end.start(),
+                    end.end(),
+                    "this node ended with its line",
+                ),
+                None => fault("write the name of the node before `{`, on the same line"),
+            }
+        });
     }
 
     /// A token that cannot stand here.

@@ -16,12 +16,13 @@ use crate::syntax::document::Node;
 use super::container::{Named, named};
 use super::release::{pushes, scan, tags};
 use super::settings::settings;
+use super::shape::has_unknown;
 use super::view::{View, children, is_exclusion, shown, was_written};
 
 /// All definitions of an image; empty when its matrix cannot be built, which is reported.
 pub(in crate::plan) fn image(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names) -> Vec<ImageDef> {
     let node = instance.node;
-    if !was_written(node, "copy") && !was_written(node, "from") {
+    if !was_written(node, "copy") && !was_written(node, "from") && !has_unknown(node) {
         let fault = Diagnostic::plan("plan::empty", format!("image `{}` holds nothing", instance.name), &instance.span, "no content");
         cx.fault(fault.help("give it `copy \"file\" \"/path\"`, or stand it on another image with `from`"));
     }

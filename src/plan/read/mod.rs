@@ -14,6 +14,7 @@ pub(super) mod release;
 pub(super) mod service;
 pub(super) mod settings;
 pub(super) mod shape;
+mod synonyms;
 pub(super) mod task;
 pub(super) mod tool;
 pub(super) mod view;

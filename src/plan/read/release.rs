@@ -117,6 +117,10 @@ fn literal(view: &View<'_, '_>, value: &Value, text: &str, span: &Span) -> Optio
         Err(why) => {
             let fault = Diagnostic::plan("plan::bad-tag", why.to_string(), span, "not a tag");
             view.cx.fault(match slug(text) {
+                Some(_) if text.contains('/') && text.contains(':') => {
+                    let tag = text.rsplit(['/', ':']).next().unwrap_or(text);
+                    fault.help(format!("a tag is what stands behind the colon: `tag \"{}\"`; where it goes is said by `push`", shown(tag)))
+                }
                 Some(slug) => fault.help(format!("write it as `{slug}`; for a value, `${{name|slug}}`")),
                 None => fault,
             });

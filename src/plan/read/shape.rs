@@ -6,6 +6,8 @@ use crate::plan::cx::Cx;
 use crate::plan::spec::{self, ArgSpec, Children, Count, Kind, NodeSpec};
 use crate::syntax::document::{Node, Prop, Scalar, Value};
 
+use super::synonyms;
+
 /// Checks all nodes of a block and of the blocks inside. What is wrong is marked, so that no reader sees it.
 ///
 /// `owner` is the name of the node around the block; `None` at the top.
@@ -27,10 +29,72 @@ pub(in crate::plan) fn check(cx: &Cx<'_>, nodes: &[Node], allowed: &Children, ow
                 once.push((name, &node.name.span));
             }
         }
-        check_args(cx, node, spec);
-        check_props(cx, node, spec);
+        if values_as_block(cx, node, spec) {
+            continue;
+        }
+        if !values_as_properties(cx, node, spec) {
+            check_args(cx, node, spec);
+            check_props(cx, node, spec);
+        }
         check_block(cx, node, spec);
     }
+}
+
+/// `let version="1"` and `copy src="a" to="/b"`: values that were given names. One fault, in place of one for each.
+fn values_as_properties(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) -> bool {
+    let unknown = |prop: &&Prop| {
+        let name = prop.name.text.as_str();
+        !spec.props.iter().any(|known| known.name == name) && !spec.later.contains(&name)
+    };
+    let found: Vec<&Prop> = node.props.iter().filter(unknown).collect();
+    let (Some(first), true) = (found.first(), node.args.is_empty() && spec.arity().0 > 0 && spec.other_props.is_none()) else {
+        return false;
+    };
+    cx.break_at(&node.name.span);
+    let written = |prop: &&Prop| words::shorten(&words::visible(prop.value.span.text()), 40);
+    let name = &node.name.text;
+    let help = match (name.as_str(), found.as_slice()) {
+        ("let", [one]) => format!("write `let {} {}`", words::visible(&one.name.text), written(one)),
+        ("param", [one]) => format!("write `param {} default={}`", words::visible(&one.name.text), written(one)),
+        _ if spec.args.first().is_some_and(|arg| arg.name == "name") => format!("write it as `{}`", form(spec, name)),
+        _ => format!("write `{name} {}`", found.iter().map(written).collect::<Vec<_>>().join(" ")),
+    };
+    let message = format!("`{name}` takes its values without names");
+    let fault = Diagnostic::plan("plan::unknown-property", message, &first.name.span, "no name and no `=` here");
+    let fault = found[1..].iter().fold(fault, |fault, prop| fault.label(&prop.name.span, "nor here"));
+    cx.fault(fault.help(help));
+    true
+}
+
+/// `group "all" { "a"; "b" }`: values that were put into a block. One fault, in place of one for each.
+fn values_as_block(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) -> bool {
+    let inside = node.children.as_deref().unwrap_or_default();
+    let value = |child: &Node| child.children.is_none() && child.props.is_empty() && spec.children.find(&child.name.text).is_none();
+    if inside.is_empty() || node.args.len() >= spec.arity().0 || matches!(spec.children, Children::Open { .. }) || !inside.iter().all(value)
+    {
+        return false;
+    }
+    cx.break_at(&node.name.span);
+    let name = &node.name.text;
+    let before = node.args.iter().map(|value| value.span.text().to_owned());
+    // `project { name "shop" }`: the word says which value it is.
+    let is_arg = |word: &str| spec.args.iter().any(|arg| arg.name == word);
+    let of_one = |child: &Node| {
+        let word = Some(child.name.span.text()).filter(|word| !is_arg(word)).map(str::to_owned);
+        word.into_iter().chain(child.args.iter().map(|value| value.span.text().to_owned())).collect::<Vec<_>>()
+    };
+    let values = inside.iter().flat_map(of_one);
+    let values = words::shorten(&words::visible(&before.chain(values).collect::<Vec<_>>().join(" ")), 60);
+    let message = format!("`{name}` takes its values behind its name, not in a block");
+    let fault = Diagnostic::plan("plan::arguments", message, &inside[0].name.span, "stands in its block");
+    cx.fault(fault.help(format!("write `{name} {values}`")));
+    true
+}
+
+/// Whether something in the block of a task or an image is no node there: what it was meant to be is not known.
+pub(super) fn has_unknown(node: &Node) -> bool {
+    let spec = spec::TOP.find(&node.name.text);
+    spec.is_some_and(|spec| node.children.iter().flatten().any(|child| spec.children.find(&child.name.text).is_none()))
 }
 
 fn check_block(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) {
@@ -60,6 +124,8 @@ fn unknown_node(cx: &Cx<'_>, node: &Node, allowed: &Children, owner: Option<&str
     let homes = spec::homes(name);
     if owner == Some("profile") && spec::TOP.find(name).is_none() {
         fault.help(format!("a profile sets params with `set {shown}=…`, and variables with `env NAME=…`"))
+    } else if let Some(help) = synonyms::meant(name, owner) {
+        fault.help(help)
     } else if spec::TOP.find(name).is_some() {
         fault.help(format!("`{shown}` belongs at the top of the plan"))
     } else if !homes.is_empty() {
@@ -106,8 +172,18 @@ fn check_args(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) {
             Some(most) => format!("`{name}` takes {}, not {}", words::count(most, "value"), node.args.len()),
         };
         let fault = Diagnostic::plan("plan::arguments", message, &extra.span, "one too many");
+        let texts: Vec<String> = node.args.iter().map(|value| words::visible(value.span.text().trim_matches('"'))).collect();
         cx.fault(match spec.other_props {
-            Some(_) => fault.help(format!("write `{name} NAME=\"value\"`")),
+            Some(_) => fault.help(match texts.as_slice() {
+                [one] if one.contains('=') => {
+                    one.split_once('=').map_or_else(String::new, |(key, value)| format!("write `{name} {key}=\"{value}\"`"))
+                }
+                [key, value] => format!("write `{name} {key}=\"{value}\"`"),
+                _ => format!("write `{name} NAME=\"value\"`"),
+            }),
+            None if matches!(name.as_str(), "run" | "doc") => {
+                fault.help(format!("it is one text: `{name} \"{}\"`", words::shorten(&texts.join(" "), 60)))
+            }
             None => fault.help(format!("write it as `{}`", form(spec, name))),
         });
         cx.break_at(&node.name.span);
@@ -218,6 +294,9 @@ pub(super) fn not_a_word(text: &str, choices: &[&str], name: &str, span: &Span) 
     let message = if rules { format!("there is no rule `{shown}`") } else { format!("`{name}` does not know `{shown}`") };
     let fault = Diagnostic::plan(code, message, span, if rules { "not a rule" } else { "not one of its words" });
     match words::closest(text, choices.iter().copied()) {
+        None if name == "healthcheck" && text.contains(' ') => {
+            fault.help(format!("write `healthcheck run \"{shown}\"`, or `exec` for a program without a shell"))
+        }
         Some(near) => fault.help(format!("did you mean `{near}`?")),
         None => fault.help(format!("it is one of: {}", choices.join(", "))),
     }

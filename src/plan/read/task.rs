@@ -17,6 +17,7 @@ use crate::syntax::document::{Node, Scalar, Value};
 use super::container::container;
 use super::env_file;
 use super::project::check_env;
+use super::shape::has_unknown;
 use super::view::{Text, View, children, duration, is_exclusion, number, shown, was_written};
 
 /// What `run` is handed to unless `shell` says otherwise. A failing line ends the script.
@@ -27,7 +28,7 @@ const SHELLS: &[&str] = &["ash", "bash", "dash", "ksh", "mksh", "sh", "zsh"];
 /// All definitions of a task; empty when something about it is wrong, which is reported.
 pub(in crate::plan) fn task(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &[(String, String)]) -> Vec<TaskCell> {
     let node = instance.node;
-    if !["run", "exec", "needs"].iter().any(|word| was_written(node, word)) {
+    if !["run", "exec", "needs"].iter().any(|word| was_written(node, word)) && !has_unknown(node) {
         let fault = Diagnostic::plan("plan::empty", format!("task `{}` does nothing", instance.name), &instance.span, "no command");
         cx.fault(fault.help("give it `run \"…\"`, `exec \"program\" \"argument\"` or, to stand for others, `needs`"));
     }

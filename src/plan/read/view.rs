@@ -253,6 +253,10 @@ fn bad_path(text: &str, why: BadPath, span: &Span) -> Diagnostic {
 
 fn bad_platform(text: &str, span: &Span) -> Diagnostic {
     let fault = Diagnostic::plan("plan::bad-platform", format!("`{}` is not a platform", shown(text)), span, "not a platform");
+    if text.contains(',') {
+        let several = text.split(',').map(|one| format!("\"{}\"", shown(one.trim()))).collect::<Vec<_>>();
+        return fault.help(format!("platforms stand one after the other: `platforms {}`", several.join(" ")));
+    }
     let last = text.rsplit('/').next().unwrap_or(text);
     match words::closest(last, KNOWN_ARCHITECTURES.iter().copied()) {
         Some(near) => fault.help(format!("did you mean `{}{near}`?", &text[..text.len() - last.len()])),

@@ -1,0 +1,88 @@
+//! What a node is called elsewhere: in compose, Taskfile, GitHub Actions, Earthly, HCL, make and just.
+//! In: a word that is no node at its place. Out: what to write. Never: a guess where two things may be meant.
+
+/// Words, the nodes that they stand in (`""`: at the top; none: anywhere), and what to write.
+const WORDS: &[(&[&str], &[&str], &str)] = &[
+    (
+        &["depends-on", "depends_on", "dependsOn", "depends", "deps", "dependencies", "requires", "prerequisites"],
+        &[],
+        "write `needs \"other\"`",
+    ),
+    (
+        &["command", "commands", "cmd", "cmds", "script", "scripts", "steps", "recipe", "shell-command", "sh", "bash"],
+        &["task"],
+        "write `run \"…\"`, or `exec \"program\" \"argument\"` without a shell",
+    ),
+    (&["environment", "envs", "vars", "variables", "ENV"], &["task", "image", "service"], "write `env NAME=\"value\"`"),
+    (&["description", "desc", "help", "summary", "about"], &[], "write `doc \"…\"`"),
+    (&["sources", "srcs", "src", "files", "watch"], &["task"], "write `inputs \"src/**\"`"),
+    (&["generates", "artifacts", "outs", "out", "targets", "produces", "creates"], &["task"], "write `outputs \"dist/\"`"),
+    (&["cwd", "workdir", "working-dir", "working_dir", "working-directory", "cd"], &["task"], "write `dir \"path\"`"),
+    (&["image", "docker"], &["task"], "to run a task in an image, write `container { image \"golang:1.24\" }`"),
+    (&["if", "only-if", "condition", "unless"], &[], "write `when \"${…}\"`"),
+    (&["retries", "attempts"], &["task"], "write `retry 3`"),
+    (&["ignore-error", "ignore_error", "continue-on-error", "ignore-errors"], &["task"], "write `allow-failure`"),
+    (&["concurrency", "mutex", "semaphore"], &["task"], "write `lock \"name\"`"),
+    (
+        &["job", "jobs", "target", "targets", "rule", "step", "stage", "recipe", "command", "build"],
+        &["", "each"],
+        "write `task \"name\" { … }`",
+    ),
+    (
+        &["variable", "var", "vars", "const", "locals", "variables"],
+        &["", "each"],
+        "write `let name \"value\"`, or `param \"name\" default=\"value\"` for what may be set from outside",
+    ),
+    (&["arg", "args", "ARG", "option", "input", "inputs"], &["", "each"], "write `param \"name\" default=\"value\"`"),
+    (&["for", "foreach", "for_each", "loop"], &["", "each"], "write `each name value value { … }`"),
+    (&["import", "source", "load", "require"], &[""], "write `include \"path.kdl\" as=\"name\"`"),
+    (&["extends", "inherits", "uses", "inherit"], &[], "write `use \"template\"`"),
+    (
+        &["version", "edition", "syntax"],
+        &[""],
+        "the edition is written `kiln 1`, a version of the project `project \"name\" version=\"…\"`",
+    ),
+    (&["name"], &["", "project"], "the name stands behind the node: `project \"name\"`"),
+    (&["compose", "container", "containers", "services", "daemon"], &[""], "write `service \"name\" { … }`"),
+    (&["build", "context", "file"], &["image"], "write `dockerfile \"Dockerfile\" context=\".\"`"),
+    (&["base", "FROM"], &["image"], "write `from \"alpine:3.22\"`"),
+    (&["COPY", "files", "ADD", "contents"], &["image"], "write `copy \"file\" \"/path\"`"),
+    (&["ports", "port", "EXPOSE"], &["image"], "write `expose 8080`"),
+    (&["command", "args", "CMD"], &["image"], "write `cmd \"argument\"`, or `entrypoint \"/program\"`"),
+    (&["labels", "LABEL"], &["image"], "write `label key=\"value\"`"),
+    (
+        &["registry", "repository", "repo", "publish"],
+        &["image"],
+        "declare `registry name \"ghcr.io/acme\"` at the top, and write `push name`",
+    ),
+    (&["command", "cmd", "entrypoint"], &["service"], "write `exec \"program\" \"argument\"`"),
+    (&["depends", "links"], &["service"], "write `needs \"other\"`"),
+    (&["-", "*"], &[], "a list has no marks: its values stand behind one name, `needs a b`"),
+    (&["--", "#", "rem", "REM", "%"], &[], "comments begin with `//`"),
+    (&["end", "fi", "done", "EOF"], &[], "a block stands between `{` and `}`"),
+];
+
+/// What to write in place of a word that is no node in `owner`.
+pub(super) fn meant(word: &str, owner: Option<&str>) -> Option<&'static str> {
+    let owner = owner.unwrap_or_default();
+    let fits = |(words, owners, _): &&(&[&str], &[&str], &str)| words.contains(&word) && (owners.is_empty() || owners.contains(&owner));
+    WORDS.iter().find(fits).map(|(_, _, help)| *help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::spec;
+
+    #[test]
+    fn no_node_of_the_language_is_called_a_synonym_of_another_at_its_place() {
+        for (words, owners, _) in WORDS {
+            for word in *words {
+                assert!(!owners.contains(&"") || spec::TOP.find(word).is_none(), "`{word}` is a node");
+                for owner in owners.iter().filter_map(|owner| spec::TOP.find(owner)) {
+                    assert!(owner.children.find(word).is_none(), "`{word}` is a node in `{}`", owner.name);
+                }
+            }
+        }
+    }
+}
