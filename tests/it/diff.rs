@@ -216,3 +216,28 @@ fn a_target_that_is_called_diff_is_planned() {
     project.kiln(&["plan", "diff"]).ends(0).says("diff").says("it declares no inputs");
     project.kiln(&["plan", "diff", "main"]).ends(0).says("2 steps: 2 to run");
 }
+
+#[test]
+fn what_an_included_file_says_affects_its_own_targets() {
+    let project =
+        Project::new("kiln 1\ninclude \"lib/build.kdl\" as=\"lib\"\ntask \"app\" { inputs \"app.c\"; needs \"lib:make\"; run \"true\" }\n");
+    let plan = "kiln 1\ntask \"make\" { inputs \"*.c\"; run \"true\" }\ntask \"doc\" { inputs \"*.md\"; run \"true\" }\n";
+    project.write("lib/build.kdl", plan).write("lib/a.c", "a").write("lib/a.md", "a").write("app.c", "a").commit();
+    project.write("lib/a.c", "b");
+    assert_eq!(affected(&project), ["lib:make: lib/a.c", "app: lib:make"]);
+    project.write("lib/a.c", "a").write("lib/build.kdl", plan.replace("inputs \"*.md\"; run \"true\"", "inputs \"*.md\"; run \"false\""));
+    assert_eq!(affected(&project), ["lib:doc: the command: \"true\" → \"false\""]);
+}
+
+#[test]
+fn a_comparison_runs_no_command_of_either_plan() {
+    let plan = |script: &str| {
+        format!("kiln 1\nlet server command=\"{script}\"\ntask \"t\" {{ inputs \"f\"; env HOST=\"${{server}}\"; run \"true\" }}\n")
+    };
+    let project = Project::new(&plan("touch ran; echo a"));
+    project.write("f", "1").commit();
+    project.write("build.kdl", plan("touch ran; echo b")).write("f", "2");
+    project.kiln(&["diff"]).ends(0).says("f: content changed").never_says("HOST");
+    project.kiln(&["affected", "--since", "HEAD"]).ends(0).says("f: content changed");
+    assert!(!project.has("ran"));
+}

@@ -360,3 +360,70 @@ fn any_run_and_any_machine_can_be_compared_with() {
     other.write("record.json", "{}");
     other.kiln(&["why", "t", "--against", "record.json"]).ends(2).says("holds no record of keys");
 }
+
+#[test]
+fn distinct_definitions_never_share_a_key_and_equal_ones_always_do() {
+    // Each changes one thing, or moves bytes from one thing to the next.
+    let definitions = [
+        "run \"true\"",
+        "run \"true \"",
+        "run \"true\"; run \"true\"",
+        "run \"true\\ntrue\"",
+        "exec \"true\"",
+        "exec \"a\" \"b c\"",
+        "exec \"a b\" \"c\"",
+        "exec \"a\" \"b\" \"c\"",
+        "exec \"a\"; exec \"b\" \"c\"",
+        "exec \"a\" \"b\" \"c\" \"\"",
+        "env A=\"1\"; run \"true\"",
+        "env A=\"1 \"; run \"true\"",
+        "env A=\"\"; run \"true\"",
+        "env A=\"1\" B=\"\"; run \"true\"",
+        "env A=\"\" B=\"1\"; run \"true\"",
+        "env AB=\"1\"; run \"true\"",
+        "env A=\"B=1\"; run \"true\"",
+        "pass-env \"A\"; run \"true\"",
+        "pass-env \"B\"; run \"true\"",
+        "pass-env \"HOME\"; run \"true\"",
+        "shell \"sh\" \"-c\"; run \"true\"",
+        "shell \"bash\" \"-c\"; run \"true\"",
+        "shell \"sh\" \"-e\" \"-c\"; run \"true\"",
+        "dir \"src\"; run \"true\"",
+        "inputs \"src/\"; run \"true\"",
+        "inputs \"src\"; run \"true\"",
+        "inputs \"src/**\"; run \"true\"",
+        "inputs \"src/**\" \"!src/deep\"; run \"true\"",
+        "inputs \"src/file0.c\" \"src/deep\"; run \"true\"",
+        "inputs \"link\"; run \"true\"",
+        "inputs \"src/file0.c\"; run \"true\"",
+        "tools \"sh\"; run \"true\"",
+        "tools \"sh\" \"env\"; run \"true\"",
+        "platforms amd64; run \"true\"",
+        "platforms arm64; run \"true\"",
+        "interactive; run \"true\"",
+        "needs \"generate\"; run \"true\"",
+    ];
+    let project = built();
+    let mut plan =
+        "kiln 1\ntask \"generate\" { inputs \"gen.in\"; outputs \"gen/out.txt\"; run \"mkdir -p gen && cp gen.in gen/out.txt\" }\n"
+            .to_owned();
+    for (n, definition) in definitions.iter().enumerate() {
+        plan += &format!("task \"a{n}\" {{ {definition} }}\ntask \"b{n}\" {{ {definition} }}\n");
+        plan += &format!("task \"o{n}\" {{ outputs \"made/{n}\"; {definition} }}\n");
+    }
+    project.write("build.kdl", &plan);
+    project.kiln(&["generate"]).ends(0);
+    let targets: Vec<String> = (0..definitions.len()).flat_map(|n| ["a", "b", "o"].map(|kind| format!("{kind}{n}"))).collect();
+    let words: Vec<&str> = ["plan", "--keys", "--json"].into_iter().chain(targets.iter().map(String::as_str)).collect();
+    let answer: Value = serde_json::from_str(&project.kiln(&words).ends(0).out).unwrap();
+    let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for step in answer["steps"].as_array().unwrap() {
+        let name = step["step"].as_str().unwrap().split('@').next().unwrap().to_owned();
+        keys.entry(step["key"].as_str().unwrap().to_owned()).or_default().push(name);
+    }
+    for n in 0..definitions.len() {
+        let pair = vec![format!("a{n}"), format!("b{n}")];
+        assert!(keys.values().any(|names| *names == pair), "`{}`: {keys:?}", definitions[n]);
+    }
+    assert_eq!(keys.len(), 2 * definitions.len() + 1);
+}
