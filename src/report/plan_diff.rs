@@ -153,14 +153,21 @@ pub fn screen(view: &DiffView, style: Style) -> String {
     lines.extend(view.of(StepChange::Added).map(|step| style.paint(Ink::Good, &format!("+ {}", visible(&step.step)))));
     lines.extend(view.of(StepChange::Removed).map(|step| style.paint(Ink::Bad, &format!("- {}", visible(&step.step)))));
     for (names, differences) in view.alike() {
-        let names = style.paint(Ink::Bold, &visible(&names.join(", ")));
-        lines.push(super::paint::fit(&format!("{} {names}", style.paint(Ink::Warn, "~")), style.width, style));
+        for (at, line) in wrapped(&names, style.width.saturating_sub(2)).into_iter().enumerate() {
+            let mark = if at == 0 { style.paint(Ink::Warn, "~") } else { " ".to_owned() };
+            lines.push(format!("{mark} {}", style.paint(Ink::Bold, &line)));
+        }
         lines.extend(differences.iter().flat_map(|one| one.lines("    ", style)));
     }
     for (target, steps) in view.followers() {
-        let (arrow, names) = (style.arrow(), style.paint(Ink::Dim, &format!("  follows: {}", visible(&steps.join(", ")))));
-        let names = if steps == [target] { style.paint(Ink::Dim, "  follows") } else { names };
-        lines.push(super::paint::fit(&format!("{arrow} {}{names}", visible(target)), style.width, style));
+        let target_name = visible(target);
+        if steps == [target] {
+            lines.push(format!("{} {target_name}  {}", style.arrow(), style.paint(Ink::Dim, "follows")));
+            continue;
+        }
+        lines.push(format!("{} {target_name}  {}", style.arrow(), style.paint(Ink::Dim, "follows with")));
+        lines
+            .extend(wrapped(&steps, style.width.saturating_sub(4)).into_iter().map(|line| format!("    {}", style.paint(Ink::Dim, &line))));
     }
     if !view.tags.is_empty() {
         lines.extend([String::new(), style.paint(Ink::Bold, "tags")]);
@@ -177,11 +184,30 @@ pub fn screen(view: &DiffView, style: Style) -> String {
     if !view.bases.is_empty() {
         lines.extend([String::new(), style.paint(Ink::Bold, "bases")]);
         for base in &view.bases {
-            let (steps, old, new) = (visible(&base.steps.join(", ")), visible(&base.old), visible(&base.new));
-            lines.push(format!("  {old} {} {new} {}", style.arrow(), style.paint(Ink::Dim, &format!("in {steps}"))));
+            lines.push(format!("  {} {} {}", visible(&base.old), style.arrow(), visible(&base.new)));
+            let steps: Vec<&str> = base.steps.iter().map(String::as_str).collect();
+            lines.extend(
+                wrapped(&steps, style.width.saturating_sub(4)).into_iter().map(|line| format!("    {}", style.paint(Ink::Dim, &line))),
+            );
         }
     }
     lines.join("\n") + "\n"
+}
+
+/// Names with commas between them, in lines of at most `width` columns where a name allows it.
+fn wrapped(names: &[&str], width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for (at, name) in names.iter().enumerate() {
+        let name = format!("{}{}", visible(name), if at + 1 < names.len() { "," } else { "" });
+        match lines.last_mut() {
+            Some(line) if super::paint::columns(line) + 1 + super::paint::columns(&name) <= width => {
+                line.push(' ');
+                line.push_str(&name);
+            }
+            _ => lines.push(name),
+        }
+    }
+    lines
 }
 
 fn list(tags: &[String]) -> String {

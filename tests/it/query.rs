@@ -15,6 +15,7 @@ task "test-unit" { inputs "src/"; needs "generate"; run "true" }
 task "lint" { inputs "**/*.md"; after "test-unit"; run "true" }
 image "web" { platforms amd64 arm64; copy "dist/api" "/app"; copy "static" "/static/"; scan; tag "1"; push out }
 group "all" "test-unit" "lint"
+task "never" { when "${1 == 2}"; run "true" }
 "##;
 
 fn project() -> Project {
@@ -53,6 +54,8 @@ fn every_function_and_operator_answers() {
         ("readers('gen/out.txt')", "compile[bin=api] compile[bin=worker]"),
         ("readers(static/index.html)", "web/build@linux/amd64 web/build@linux/arm64"),
         ("owner(nothing)", ""),
+        // Left out by `when`: known, and without steps in this plan.
+        ("lint + never", "lint"),
         ("inputs(compile)", "gen/out.txt src/a.c src/b/b.c"),
         ("inputs(web)", "dist/api static/index.html"),
         ("inputs(test-unit) - inputs(compile)", "src/old/c.c"),

@@ -19,13 +19,14 @@ use kiln::report::graph::{Edge, GraphView, Node};
 use kiln::report::json::Json;
 use kiln::report::list::{ListView, ListedKind, ListedParam, ListedProfile, ListedTarget};
 use kiln::report::plain::Plain;
+use kiln::report::plan_diff::{BaseChange, DiffStep, DiffView, MovedTags, StepChange};
 use kiln::report::plan_table::{PlanRow, PlanStatus, PlanView};
 use kiln::report::reporter::Reporter;
 use kiln::report::style::Style;
 use kiln::report::terminal::Terminal;
 use kiln::report::told::Told;
 use kiln::report::why::{Answer, Cause, WhyView};
-use kiln::report::{Options, Renderer, diagnostic, graph, list, plan_table, svg, why};
+use kiln::report::{Options, Renderer, diagnostic, graph, list, plan_diff, plan_table, svg, why};
 
 use super::vt::Vt;
 
@@ -493,6 +494,41 @@ fn why_a_step_runs_is_told_in_words() {
         why::screen(&WhyView { step: "compile".into(), answer, since, failed, differences }, Style::PLAIN)
     });
     golden("why-answers", &screens.join("\n"));
+}
+
+#[test]
+fn two_plans_are_shown_side_by_side() {
+    let told = |old: &str, new: &str| {
+        let manifest = |text: &str| KeyManifest(vec![("commands › run".to_owned(), text.to_owned())]);
+        differences(&manifest(old), &manifest(new)).iter().map(|one| Told::new(one, None)).collect::<Vec<_>>()
+    };
+    let step = |step: &str, change, differences: Vec<Told>, after: &[&str]| DiffStep {
+        step: step.into(),
+        target: step.split(['/', '@', '[']).next().unwrap().into(),
+        change,
+        differences,
+        after: after.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let view = DiffView {
+        other: "main".into(),
+        commit: Some("0123456789abcdef0123456789abcdef01234567".into()),
+        same: 3,
+        steps: vec![
+            step("compile[bin=api]@linux/amd64", StepChange::Changed, told("go build", "go build -v"), &[]),
+            step("compile[bin=worker]@linux/amd64", StepChange::Changed, told("go build", "go build -v"), &[]),
+            step("compile[bin=migrate]@linux/amd64", StepChange::Changed, told("go build", "go build -v"), &[]),
+            step("web/build@linux/amd64", StepChange::Follows, vec![], &["compile[bin=api]@linux/amd64"]),
+            step("web/push:ghcr", StepChange::Follows, vec![], &["web/build@linux/amd64"]),
+            step("deploy", StepChange::Follows, vec![], &["web/push:ghcr"]),
+            step("vet", StepChange::Added, vec![], &[]),
+            step("lint_`all`", StepChange::Removed, vec![], &[]),
+        ],
+        tags: vec![MovedTags { place: "ghcr.io/acme/web".into(), old: names(&["1.2.3", "1.2"]), new: names(&["1.3.0", "1.3"]) }],
+        bases: vec![BaseChange { steps: names(&["web/base@linux/amd64"]), old: "alpine:3.19".into(), new: "alpine:3.20".into() }],
+    };
+    at_each_style("diff", |style| plan_diff::screen(&view, style));
+    golden("diff-markdown", &plan_diff::markdown(&view));
 }
 
 #[test]

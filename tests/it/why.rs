@@ -421,9 +421,9 @@ fn distinct_definitions_never_share_a_key_and_equal_ones_always_do() {
         let name = step["step"].as_str().unwrap().split('@').next().unwrap().to_owned();
         keys.entry(step["key"].as_str().unwrap().to_owned()).or_default().push(name);
     }
-    for n in 0..definitions.len() {
+    for (n, definition) in definitions.iter().enumerate() {
         let pair = vec![format!("a{n}"), format!("b{n}")];
-        assert!(keys.values().any(|names| *names == pair), "`{}`: {keys:?}", definitions[n]);
+        assert!(keys.values().any(|names| *names == pair), "`{definition}`: {keys:?}");
     }
     assert_eq!(keys.len(), 2 * definitions.len() + 1);
 }

@@ -97,6 +97,8 @@ impl Asking<'_> {
         }
         match select::named(self.graph, text) {
             Ok(found) => Some(self.ordered(&found.into_iter().collect())),
+            // A target that `when` leaves out is known, and has no steps in this plan.
+            Err(_) if self.graph.left_out(text.split(['[', '/', '@']).next().unwrap_or(text)).is_some() => Some(Found::Steps(Vec::new())),
             Err(fault) => {
                 let glued = ['+', '^'].iter().any(|sign| text.contains(*sign));
                 let help = if glued { Some("operators stand between spaces: `a + b`".to_owned()) } else { fault.help };
