@@ -9,6 +9,7 @@ pub mod process;
 pub mod publish;
 pub mod redact;
 pub mod scan;
+pub mod secret;
 pub mod task;
 pub mod tools;
 

@@ -9,8 +9,7 @@ use crate::sys::{file, process};
 
 use super::log::{Log, LogLimits};
 use super::process::{self as commands, Ran, TaskJob, TaskOutcome};
-use super::redact::Needles;
-use super::{Failure, Job, Machine, Made, Outcome};
+use super::{Failure, Job, Machine, Made, Outcome, secret};
 
 /// The time between `SIGTERM` and `SIGKILL`.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -21,13 +20,16 @@ pub async fn run(machine: &Arc<Machine>, job: &Job<'_>, cell: &TaskCell) -> Outc
         return contained(machine, job, cell).await;
     }
     let folder = machine.store.scratch();
-    let needles = Needles::new([]);
+    let given = match secret::fetch(machine, job, &cell.secrets).await {
+        Ok(given) => given,
+        Err(failure) => return Outcome::Failed(failure),
+    };
     let task = TaskJob {
         step: &job.action.name,
         cell,
         root: &machine.root,
-        extra_env: &[],
-        needles: &needles,
+        extra_env: &given.env,
+        needles: &given.needles,
         log_folder: folder.as_path(),
         log_limits: LogLimits::default(),
         listener: machine.listener.as_ref(),

@@ -107,6 +107,13 @@ fn task<S: Sink>(cell: &TaskCell, taken: &Ingredients, sink: &mut S) {
         sink.close();
     }
     sink.close();
+    if !cell.secrets.is_empty() {
+        sink.open("secrets");
+        for secret in &cell.secrets {
+            sink.text(&secret.variable, &format!("{}{}", secret.name, if secret.as_file { " as a file" } else { "" }));
+        }
+        sink.close();
+    }
     sink.list("tools", &cell.tools);
     sink.open("tool");
     for (name, digest) in &taken.tools {

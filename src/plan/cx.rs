@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use minijinja::Environment;
 
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Severity, Span};
@@ -15,6 +16,7 @@ use crate::syntax::document::{Node, Value};
 
 use super::Ask;
 use super::facts::{Facts, Recorder};
+use super::secret::SecretDef;
 use super::value::bindings::Bindings;
 use super::value::template::Template;
 
@@ -51,6 +53,8 @@ pub(super) struct Cx<'a> {
     pub(super) folder: RelPath,
     /// The profiles of this document that were chosen; a later one wins.
     pub(super) profiles: OnceCell<Vec<(&'a str, &'a Node)>>,
+    /// The secrets of this document; `None` for one whose source is at fault.
+    pub(super) secrets: OnceCell<IndexMap<String, Option<SecretDef>>>,
     /// The params that the file which includes this one sets: where, and the stand-ins that the value rests on.
     pub(super) handed: RefCell<HashMap<String, (Span, Met)>>,
 }
@@ -88,6 +92,7 @@ impl<'a> Cx<'a> {
             prefix: String::new(),
             folder: RelPath::root(),
             profiles: OnceCell::new(),
+            secrets: OnceCell::new(),
             handed: RefCell::default(),
         }
     }
@@ -103,6 +108,7 @@ impl<'a> Cx<'a> {
             prefix,
             folder,
             profiles: OnceCell::new(),
+            secrets: OnceCell::new(),
             handed: RefCell::default(),
         }
     }

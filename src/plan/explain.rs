@@ -173,7 +173,7 @@ pub const CODES: &[(&str, &str)] = &[
         "plan::not-yet",
         "The word belongs to the language, but this version of kiln does not carry it out yet. It is refused rather than ignored, \
          because a plan that says `sign` must not publish without a signature. Leave it out, or wait for the version that knows it; \
-         the change log names it. To come: services, secrets, templates, Dockerfiles, commands in images, \
+         the change log names it. To come: templates, Dockerfiles, commands in images, \
          signatures and attestations.",
     ),
     (
@@ -208,6 +208,12 @@ pub const CODES: &[(&str, &str)] = &[
         "Scripts are handed to the shell as they are written, so that no value can become part of a command. The script names a \
          value of the plan with `${…}`; the shell looks for a variable of that name, and finds nothing. Declare it with `env`; the \
          variables of `each` and `matrix` are exported already.",
+    ),
+    (
+        "plan::secret",
+        "A secret has one source: a variable (`env=`), a file (`file=`) or a command (`command=`). Its value is never in the plan, since \
+         plans are read by many. A task is given it in one way for each `secret` line: in a variable (`env=`), or in a file whose path is \
+         in a variable (`file=`).",
     ),
     (
         "plan::shared-volume",
@@ -249,6 +255,7 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("plan::unknown-registry", "`push` names a `registry` of the plan, not a host: `registry ghcr \"ghcr.io/acme\"`, then `push ghcr`."),
     ("plan::unknown-rule", "`deny` and `warn` name rules about images. `max-size` has a limit and is a node of its own."),
+    ("plan::unknown-secret", "`secret` in a task names a `secret` at the top of the plan: `secret \"token\" env=\"GH_TOKEN\"`."),
     (
         "plan::unknown-target",
         "A name in `needs`, `after`, `default`, `group`, `from` or a container's `image` is that of no target of the plan.",

@@ -10,6 +10,7 @@ pub mod isolation;
 pub mod lock;
 pub mod param;
 pub mod policy;
+pub mod secret;
 pub mod service;
 pub mod spec;
 pub mod target;
@@ -78,6 +79,8 @@ pub struct Plan {
     pub params: IndexMap<String, param::ParamDef>,
     /// `profile` nodes, in order of declaration.
     pub profiles: Vec<param::ProfileDef>,
+    /// `secret` nodes by name.
+    pub secrets: IndexMap<String, secret::SecretDef>,
     /// Values of `let`s that files and commands gave, by name, in order of declaration.
     pub asked: IndexMap<String, String>,
     /// `registry` nodes by name.

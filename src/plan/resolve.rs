@@ -14,7 +14,7 @@ use super::facts::{Facts, GitFact};
 use super::include::Loaded;
 use super::names::{Names, Sort};
 use super::read::view::{View, children};
-use super::read::{image, params, policy, profile, project, service, task, tool, when};
+use super::read::{image, params, policy, profile, project, secret, service, task, tool, when};
 use super::scope::{Scope, first_text, scopes};
 use super::target::{Target, TargetKind};
 use super::value::engine;
@@ -46,6 +46,7 @@ fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>]) -> Plan {
         project: Project::default(),
         params: IndexMap::new(),
         profiles: Vec::new(),
+        secrets: IndexMap::new(),
         asked: IndexMap::new(),
         registries: IndexMap::new(),
         policies: IndexMap::new(),
@@ -57,6 +58,8 @@ fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>]) -> Plan {
     };
     for (scope, instances) in scopes.iter().zip(&instances) {
         let Scope { cx, nodes, .. } = scope;
+        let secrets = cx.secrets.get_or_init(|| secret::declared(cx, nodes));
+        plan.secrets.extend(secrets.values().flatten().map(|def| (cx.full(&def.name), def.clone())));
         let profiles = profile::declared(cx, nodes);
         let common = profile::environment(cx, nodes, &profiles);
         plan.targets.extend(instances.iter().filter_map(|instance| Some((instance.name.clone(), target(cx, instance, &names, &common)?))));

@@ -13,6 +13,7 @@ use crate::base::platform::Platform;
 
 use super::image::ImageDef;
 use super::isolation::Isolation;
+use super::secret::SecretUse;
 use super::service::ServiceDef;
 
 /// Something that a user names.
@@ -73,6 +74,8 @@ pub struct TaskCell {
     pub pass_env: Vec<String>,
     /// Those of `pass_env` whose values the plan promises cannot change the result: only their names are keyed.
     pub unkeyed: Vec<String>,
+    /// Secrets that it is given, sorted by variable; their names enter the key, values never.
+    pub secrets: Vec<SecretUse>,
     /// Programs whose identity enters the key.
     pub tools: Vec<String>,
     /// Where it runs.

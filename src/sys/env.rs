@@ -17,6 +17,13 @@ pub fn var(name: &str) -> Option<String> {
     var_os(name).and_then(|value| value.into_string().ok())
 }
 
+/// All variables.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "this is the door")]
+pub fn all() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().collect()
+}
+
 /// The directory that kiln was started in.
 ///
 /// # Errors

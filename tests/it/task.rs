@@ -40,6 +40,7 @@ fn cell(scripts: &[&str]) -> TaskCell {
         env: Vec::new(),
         unkeyed: Vec::new(),
         pass_env: Vec::new(),
+        secrets: Vec::new(),
         tools: Vec::new(),
         dir: RelPath::root(),
         shell: ["sh", "-eu", "-c"].map(str::to_owned).to_vec(),

@@ -348,3 +348,110 @@ image "web" { from base; platforms amd64; }
     let faults = kiln::graph::lower::lower(&resolved.plan).map(|_| ()).unwrap_err().sorted();
     assert_eq!(faults.iter().map(|fault| fault.message.as_str()).collect::<Vec<_>>(), ["`base` is left out of this plan"]);
 }
+
+/// Every file below a folder that holds one of these texts.
+fn holders(folder: &std::path::Path, needles: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if let Ok(bytes) = std::fs::read(&path) {
+            let holds = |needle: &String| bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
+            found.extend(needles.iter().filter(|needle| holds(needle)).map(|needle| format!("{}: {needle}", path.display())));
+        }
+    }
+    found
+}
+
+fn forms(value: &str) -> Vec<String> {
+    use base64::Engine as _;
+    let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    vec![value.to_owned(), base64::engine::general_purpose::STANDARD_NO_PAD.encode(value), hex]
+}
+
+const SECRETS: &str = r##"kiln 1
+secret "api-token" env="CANARY"
+secret "key" file="~/key.pem"
+secret "login" command="echo \"$FROM_KILN-printed\""
+task "a" {
+    secret "api-token"
+    secret "api-token" file="TOKEN_FILE"
+    secret "key" file="KEY_FILE"
+    secret "login" env="PASSWORD"
+    inputs "in"
+    outputs "out"
+    run #"""
+        test "$API_TOKEN" = "$(cat ../token)"
+        test "$(cat $TOKEN_FILE)" = "$(cat ../token)"
+        test "$(stat -c %a $KEY_FILE)" = 600
+        test "$PASSWORD" = "$(cat ../password)"
+        cmp $KEY_FILE $HOME/key.pem
+        case $KEY_FILE in $PWD/*) exit 9;; esac
+        echo $KEY_FILE > ../where
+        cat $KEY_FILE
+        echo $API_TOKEN
+        printf %s $API_TOKEN | base64
+        printf %s $PASSWORD | od -An -v -tx1 | tr -d ' \n'
+        echo $PASSWORD >&2
+        echo made > out
+        """#
+}
+task "twin" { secret "api-token" env="OTHER"; inputs "in"; run "test -n $OTHER; exit 3"; }
+"##;
+
+#[test]
+fn a_secret_reaches_the_task_and_nothing_else() {
+    let mut project = Project::new(SECRETS);
+    project.write("in", "1");
+    std::fs::write(project.beside("home/key.pem"), "canary-of-the-file\nsecond-canary-line\n").unwrap();
+    // What the script compares with; in the plan it would be no secret.
+    std::fs::write(project.beside("token"), "canary-in-a-variable").unwrap();
+    std::fs::write(project.beside("password"), "canary-from-kiln-printed").unwrap();
+    project.env("CANARY", "canary-in-a-variable").env("FROM_KILN", "canary-from-kiln");
+    project.kiln(&["check"]).ends(0);
+    let plan = project.kiln(&["plan", "a", "--json"]).ends(0);
+    let ran = project.kiln(&["run", "a", "-v"]).ends(0).says("***");
+    let failed = project.kiln(&["run", "twin"]).ends(1);
+    let log = project.kiln(&["log", "a"]).ends(0).says("***");
+    project.write("in", "2");
+    let why = project.kiln(&["why", "a"]).ends(0);
+    let values = ["canary-in-a-variable", "canary-of-the-file", "second-canary-line", "canary-from-kiln-printed"];
+    let needles: Vec<String> = values.iter().flat_map(|value| forms(value)).collect();
+    assert_eq!(holders(&project.cache(), &needles), Vec::<String>::new());
+    for text in [&plan, &ran, &failed, &log, &why].iter().flat_map(|ran| [&ran.out, &ran.err]) {
+        assert!(needles.iter().all(|needle| !text.contains(needle.as_str())), "{text}");
+    }
+    let place = std::fs::read_to_string(project.beside("where")).unwrap();
+    assert!(!std::path::Path::new(place.trim()).exists() && !std::path::Path::new(place.trim()).parent().unwrap().exists());
+}
+
+#[test]
+fn another_value_of_a_secret_is_no_reason_to_run_again_and_another_name_is() {
+    let plan =
+        "kiln 1\nsecret \"x\" env=\"CANARY\"\ntask \"a\" { secret \"x\"; inputs \"in\"; outputs \"out\"; run \"date +%N > out\"; }\n";
+    let mut project = Project::new(plan);
+    project.write("in", "1");
+    project.env("CANARY", "first-value");
+    project.kiln(&["run", "a"]).ends(0);
+    let made = project.read("out");
+    project.env("CANARY", "second-value").kiln(&["run", "a"]).ends(0);
+    assert_eq!(project.read("out"), made);
+    project.write("build.kdl", plan.replace("secret \"x\";", "secret \"x\" env=\"Y\";"));
+    project.kiln(&["run", "a"]).ends(0);
+    assert_ne!(project.read("out"), made);
+}
+
+#[test]
+fn a_secret_without_a_value_stops_the_step_before_its_commands() {
+    let project = Project::new(
+        "kiln 1\nsecret \"x\" env=\"CANARY\"\nsecret \"f\" file=\"/no/such/file\"\nsecret \"c\" command=\"echo loud >&2; exit 7\"\nsecret \"e\" command=\"echo\"\n\
+         task \"x\" { secret \"x\"; run \"touch ran\"; }\ntask \"f\" { secret \"f\"; run \"touch ran\"; }\n\
+         task \"c\" { secret \"c\"; run \"touch ran\"; }\ntask \"e\" { secret \"e\"; run \"touch ran\"; }\n",
+    );
+    project.kiln(&["run", "x"]).ends(5).says("secret `x` has no value: CANARY is not set");
+    project.kiln(&["run", "f"]).ends(5).says("secret `f` has no value").says("/no/such/file");
+    project.kiln(&["run", "c"]).ends(5).says("its command failed: exit code 7").never_says("loud");
+    project.kiln(&["run", "e"]).ends(5).says("what was found is empty");
+    assert!(!project.has("ran"));
+}

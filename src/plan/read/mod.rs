@@ -11,6 +11,7 @@ pub(super) mod policy;
 pub(super) mod profile;
 pub(super) mod project;
 pub(super) mod release;
+pub(super) mod secret;
 pub(super) mod service;
 pub(super) mod settings;
 pub(super) mod shape;

@@ -17,6 +17,7 @@ use crate::syntax::document::{Node, Scalar, Value};
 use super::container::container;
 use super::env_file;
 use super::project::check_env;
+use super::secret;
 use super::shape::has_unknown;
 use super::view::{Text, View, children, duration, is_exclusion, number, shown, was_written};
 
@@ -79,6 +80,7 @@ fn one(
         inputs,
         outputs,
         commands: commands(view, node),
+        secrets: secret::uses(view, node, &env, &pass_env),
         env,
         pass_env,
         unkeyed,

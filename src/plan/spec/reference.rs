@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::plan::value::engine::{FILTERS, FORMS, TESTS};
+
 use super::{ArgSpec, Children, Count, Kind, NodeSpec, PropSpec, TOP};
 
 /// The reference in Markdown, made from the tables that the reader reads by.
@@ -14,11 +16,28 @@ pub fn reference_markdown() -> String {
          A name that is not known is a fault. A script goes to the shell as it is written; values reach it as environment variables.\n\n\
          `…` after an argument means that it may stand several times, `?` that it may be left out.\n",
     );
+    expressions(&mut text);
     let mut seen = Vec::new();
     for node in TOP.nodes() {
         write_node(&mut text, node, "", 2, &mut seen);
     }
     text
+}
+
+/// What may stand in `${…}`.
+fn expressions(text: &mut String) {
+    text.push_str("\n## Expressions\n\nBetween `${` and `}` stands a name, or:\n\n| form | example | gives |\n| --- | --- | --- |\n");
+    let cell = |code: &str| code.replace('|', "\\|");
+    for (what, expression, gives) in FORMS {
+        let _ = writeln!(text, "| {what} | `{}` | `{gives}` |", cell(expression));
+    }
+    for (name, doc) in TESTS {
+        let _ = writeln!(text, "| `is {name}`: {doc} | | |");
+    }
+    text.push_str("\nA filter shapes a value, `value|filter`; several are read from left to right.\n\n| filter | gives | example | gives |\n| --- | --- | --- | --- |\n");
+    for filter in FILTERS {
+        let _ = writeln!(text, "| `{}` | {} | `{}` | `{}` |", filter.name, filter.doc, cell(filter.example.0), filter.example.1);
+    }
 }
 
 fn write_node(text: &mut String, node: &'static NodeSpec, prefix: &str, level: usize, seen: &mut Vec<*const NodeSpec>) {

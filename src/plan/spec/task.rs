@@ -16,6 +16,21 @@ pub(super) static ENV_FILE: NodeSpec = NodeSpec::new(
 .args(&[ArgSpec::one("path", Kind::Path, "a file of the project")])
 .props(&[PropSpec::new("optional", Kind::Flag, "it need not be there")]);
 
+static SECRET_USE: NodeSpec = NodeSpec::new(
+    "secret",
+    "a `secret` of the plan, fetched just before the commands: as the variable of its name in upper case, unless another is named; \
+     its value is in no key, and `***` in the output",
+)
+.args(&[ArgSpec::one("name", Kind::Text, "the name of the secret")])
+.props(&[
+    PropSpec::new("env", Kind::Text, "the variable that holds it"),
+    PropSpec::new(
+        "file",
+        Kind::Text,
+        "the variable that holds the path of a file with it, which only this user can read and which is removed afterwards",
+    ),
+]);
+
 pub(super) static WHEN: NodeSpec = NodeSpec::new(
     "when",
     "a condition for the target to take part; without it there are no steps, and nobody waits for them. Of several all must hold",
@@ -65,6 +80,7 @@ pub(super) static TASK: NodeSpec =
             &OUTPUTS,
             &ENV,
             &ENV_FILE,
+            &SECRET_USE,
             &PASS_ENV,
             &TOOLS,
             &DIR,
@@ -82,7 +98,7 @@ pub(super) static TASK: NodeSpec =
             &MATRIX,
             &WHEN,
         ],
-        &["arg", "pool", "sandbox", "secret", "cache"],
+        &["arg", "pool", "sandbox", "cache"],
     );
 
 static INPUTS: NodeSpec = NodeSpec::new("inputs", "files that can change the result; without it the task always runs")

@@ -11,10 +11,10 @@ use crate::plan::policy::Rule;
 /// The nodes at the top of a plan.
 pub static TOP: Children = Children::Known {
     nodes: &[
-        &KILN, &PROJECT, &INCLUDE, &LET, &PARAM, &PROFILE, &ENV, &ENV_FILE, &REGISTRY, &POLICY, &TOOL, &GROUP, &EACH, &TASK, &IMAGE,
-        &SERVICE, &NETWORK, &VOLUME,
+        &KILN, &PROJECT, &INCLUDE, &LET, &PARAM, &PROFILE, &ENV, &ENV_FILE, &SECRET, &REGISTRY, &POLICY, &TOOL, &GROUP, &EACH, &TASK,
+        &IMAGE, &SERVICE, &NETWORK, &VOLUME,
     ],
-    later: &["secret", "template", "use", "pool", "cache", "shell"],
+    later: &["template", "use", "pool", "cache", "shell"],
 };
 
 static KILN: NodeSpec =
@@ -87,6 +87,19 @@ const PARAM_KINDS: &[&str] = &{
 static PROFILE: NodeSpec = NodeSpec::new("profile", "values for one way of using the plan, chosen by `--profile name` or KILN_PROFILE")
     .args(&[ArgSpec::one("name", Kind::Name, "its name; `${profile}` where it is chosen")])
     .children(&[&DOC, &SET, &ENV, &ENV_FILE], &[]);
+
+static SECRET: NodeSpec =
+    NodeSpec::new("secret", "a value that tasks are given and that is shown and kept nowhere; its source is one of these")
+        .args(&[ArgSpec::one("name", Kind::Name, "its name, for `secret` in a task")])
+        .props(&[
+            PropSpec::new("env", Kind::Text, "a variable of kiln's environment"),
+            PropSpec::new("file", Kind::Text, "a file: of the project, absolute, or below the home folder as `~/…`"),
+            PropSpec::new(
+                "command",
+                Kind::Script,
+                "a script for `sh -c` that prints it, run in kiln's own environment for at most a minute",
+            ),
+        ]);
 
 static SET: NodeSpec = NodeSpec::new("set", "values of params, unless the command line or the environment sets them")
     .other_props("the value of the param of this name");

@@ -17,25 +17,60 @@ pub(in crate::plan) const PLAN_LIMIT: usize = 64 * 1024 * 1024;
 /// The most bytes of one expression.
 pub(in crate::plan) const EXPRESSION_LIMIT: usize = 1024;
 
-/// The filters that an expression may use, with one line each.
-pub(in crate::plan) const FILTERS: &[(&str, &str)] = &[
-    ("default", "another value where there is none: `env.TAG|default(\"dev\")`"),
-    ("first", "the first item of a list or character of a text"),
-    ("join", "the items of a list as one text: `list|join(\",\")`"),
-    ("last", "the last item of a list or character of a text"),
-    ("length", "the number of items or characters"),
-    ("lower", "in lower case"),
-    ("major", "`1` of `1.4.2`"),
-    ("minor", "`4` of `1.4.2`"),
-    ("patch", "`2` of `1.4.2`"),
-    ("replace", "with one part replaced by another: `name|replace(\"_\", \"-\")`"),
-    ("slug", "in lower case, all but letters, digits, `.` and `_` as `-`, at most 128 characters"),
-    ("split", "a list of the parts: `path|split(\"/\")`"),
-    ("trim", "without spaces at both ends"),
-    ("upper", "in upper case"),
+/// A filter: `value|name`.
+pub(in crate::plan) struct Filter {
+    /// Its name.
+    pub name: &'static str,
+    /// What it gives.
+    pub doc: &'static str,
+    /// An expression that uses it, and the text that this gives. A test evaluates each.
+    pub example: (&'static str, &'static str),
+}
+
+const fn filter(name: &'static str, doc: &'static str, expression: &'static str, text: &'static str) -> Filter {
+    Filter { name, doc, example: (expression, text) }
+}
+
+/// The filters that an expression may use.
+pub(in crate::plan) const FILTERS: &[Filter] = &[
+    filter("default", "another value where there is none", "env.TAG|default('dev')", "dev"),
+    filter("first", "the first item of a list or character of a text", "['api', 'worker']|first", "api"),
+    filter("join", "the items of a list as one text", "['api', 'worker']|join(',')", "api,worker"),
+    filter("last", "the last item of a list or character of a text", "['api', 'worker']|last", "worker"),
+    filter("length", "the number of items or characters", "['api', 'worker']|length", "2"),
+    filter("lower", "in lower case", "'README'|lower", "readme"),
+    filter("major", "the first number of a version", "'1.4.2'|major", "1"),
+    filter("minor", "its second number", "'1.4.2'|minor", "4"),
+    filter("patch", "its third number", "'1.4.2'|patch", "2"),
+    filter("replace", "with one part replaced by another", "'my_app'|replace('_', '-')", "my-app"),
+    filter(
+        "slug",
+        "in lower case, all but letters, digits, `.` and `_` as `-`, at most 128 characters",
+        "'feature/New login'|slug",
+        "feature-new-login",
+    ),
+    filter("sort", "the items of a list in order", "['b', 'c', 'a']|sort|join(' ')", "a b c"),
+    filter("split", "a list of the parts of a text", "'a/b/c'|split('/')|last", "c"),
+    filter("trim", "without spaces at both ends", "' x '|trim", "x"),
+    filter("unique", "the items of a list, each once", "['a', 'b', 'a']|unique|join(' ')", "a b"),
+    filter("upper", "in upper case", "'dev'|upper", "DEV"),
 ];
 
-/// Makes the engine. It knows [`FILTERS`], the test `defined`, and no function.
+/// The tests that may follow `is`, with one line each.
+pub(in crate::plan) const TESTS: &[(&str, &str)] = &[("defined", "whether there is a value: `env.CI is defined`")];
+
+/// What else an expression may say, with the text that it gives. A test evaluates each.
+pub(in crate::plan) const FORMS: &[(&str, &str, &str)] = &[
+    ("an item, a key", "['a', 'b'][1]", "b"),
+    ("texts put together", "'web' ~ '-' ~ 2", "web-2"),
+    ("sums of numbers", "8080 + 1 - 2", "8079"),
+    ("comparisons", "1 < 2 and 'a' != 'b'", "true"),
+    ("whether a list or a text holds something", "'b' in ['a', 'b']", "true"),
+    ("the contrary", "not ('x' == 'y')", "true"),
+    ("a choice", "'debug' if 1 == 2 else 'release'", "release"),
+];
+
+/// Makes the engine. It knows [`FILTERS`], [`TESTS`], and no function.
 pub(in crate::plan) fn engine() -> Environment<'static> {
     let mut engine = Environment::empty();
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -50,8 +85,10 @@ pub(in crate::plan) fn engine() -> Environment<'static> {
     engine.add_filter("patch", |text: Cow<'_, str>| version(&text).map(|version| version.patch.to_string()));
     engine.add_filter("replace", replace);
     engine.add_filter("slug", |text: Cow<'_, str>| slug(&text).ok_or_else(|| bad(format!("`{text}` has no letter or digit for a slug"))));
+    engine.add_filter("sort", sort);
     engine.add_filter("split", filters::split);
     engine.add_filter("trim", |text: Cow<'_, str>| text.trim().to_owned());
+    engine.add_filter("unique", unique);
     engine.add_filter("upper", |text: Cow<'_, str>| text.to_uppercase());
     engine.add_test("defined", minijinja::tests::is_defined);
     engine
@@ -99,6 +136,17 @@ fn join(list: &Value, separator: Option<Cow<'_, str>>) -> Result<String, Error> 
         }
     }
     Ok(text)
+}
+
+fn sort(list: &Value) -> Result<Vec<Value>, Error> {
+    let mut items: Vec<Value> = list.try_iter()?.collect();
+    items.sort();
+    Ok(items)
+}
+
+fn unique(list: &Value) -> Result<Vec<Value>, Error> {
+    let mut seen = std::collections::BTreeSet::new();
+    Ok(list.try_iter()?.filter(|item| seen.insert(item.clone())).collect())
 }
 
 fn replace(text: Cow<'_, str>, from: Cow<'_, str>, to: Cow<'_, str>) -> Result<String, Error> {
@@ -203,12 +251,19 @@ mod tests {
     }
 
     #[test]
-    fn every_filter_of_the_reference_is_known_to_the_engine() {
+    fn every_example_of_the_reference_gives_what_it_says() {
         let engine = engine();
-        for (name, _) in FILTERS {
-            let expression = engine.compile_expression_owned(format!("x|{name}")).unwrap();
-            let answer = expression.eval(Value::from_iter([("x", Value::from("1.2.3"))]));
-            assert!(!answer.is_err_and(|error| error.kind() == ErrorKind::UnknownFilter), "{name}");
+        let examples = FILTERS.iter().map(|filter| filter.example).chain(FORMS.iter().map(|(_, expression, text)| (*expression, *text)));
+        for (text, expected) in examples {
+            let expression = engine.compile_expression_owned(text.to_owned()).unwrap();
+            let values = Value::from_iter([("env", Value::from_iter::<[(&str, Value); 0]>([]))]);
+            assert_eq!(display(&expression.eval(values).unwrap()).as_deref(), Ok(expected), "{text}");
+        }
+        for filter in FILTERS {
+            assert!(filter.example.0.contains(&format!("|{}", filter.name)), "{}", filter.name);
+        }
+        for (name, _) in TESTS {
+            assert!(engine.compile_expression_owned(format!("1 is {name}")).unwrap().eval(()).is_ok(), "{name}");
         }
     }
 

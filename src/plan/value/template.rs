@@ -8,7 +8,7 @@ use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::words;
 use crate::syntax::document::Value;
 
-use super::engine::{EXPRESSION_LIMIT, FILTERS};
+use super::engine::{EXPRESSION_LIMIT, FILTERS, TESTS};
 
 /// A text, taken apart once and resolved as often as its place is repeated.
 pub(in crate::plan) struct Template<'e> {
@@ -123,11 +123,18 @@ fn compile<'e>(engine: &'e Environment<'static>, place: &Place<'_>, range: Range
         return Err(fault("`*` is not part of an expression".to_owned(), &inner(star), "").help(help).into());
     }
     for (filter, part) in &survey.filters {
-        if !FILTERS.iter().any(|(name, _)| name == filter) {
-            let names = FILTERS.iter().map(|(name, _)| *name);
-            let help = words::closest(filter, names.clone())
-                .map_or_else(|| format!("filters are: {}", names.collect::<Vec<_>>().join(", ")), |near| format!("did you mean `{near}`?"));
-            return Err(fault(format!("there is no filter `{filter}`"), &inner(part), "not a filter").help(help).into());
+        let names: Vec<&str> = FILTERS.iter().map(|filter| filter.name).collect();
+        if !names.contains(&filter.as_str()) {
+            return Err(fault(format!("there is no filter `{filter}`"), &inner(part), "not a filter")
+                .help(offer(filter, &names, "filters"))
+                .into());
+        }
+    }
+    for (test, part) in &survey.tests {
+        let names: Vec<&str> = TESTS.iter().map(|(name, _)| *name).collect();
+        if !names.contains(&test.as_str()) {
+            let help = format!("{}; to compare, write `==`", offer(test, &names, "tests"));
+            return Err(fault(format!("there is no test `{test}`"), &inner(part), "not a test").help(help).into());
         }
     }
     let expression = engine.compile_expression_owned(text.to_owned()).map_err(|error| {
@@ -147,6 +154,11 @@ fn compile<'e>(engine: &'e Environment<'static>, place: &Place<'_>, range: Range
     others.sort();
     names.extend(others.into_iter().map(|name| Dotted { text: name.clone(), span: span.clone() }));
     Ok(Compiled { expression, names, span })
+}
+
+fn offer(word: &str, names: &[&str], noun: &str) -> String {
+    words::closest(word, names.iter().copied())
+        .map_or_else(|| format!("{noun} are: {}", names.join(", ")), |near| format!("did you mean `{near}`?"))
 }
 
 /// The end of an expression: the `}` that is not inside quotes or inner braces.
@@ -183,13 +195,16 @@ fn after_quote(bytes: &[u8], open: usize, quote: u8) -> Option<usize> {
 struct Survey {
     names: Vec<(String, Range<usize>)>,
     filters: Vec<(String, Range<usize>)>,
+    /// What follows `is` or `is not`.
+    tests: Vec<(String, Range<usize>)>,
     star: Option<Range<usize>>,
 }
 
 impl Survey {
     fn new(text: &str) -> Self {
         let bytes = text.as_bytes();
-        let mut survey = Self { names: Vec::new(), filters: Vec::new(), star: None };
+        let mut survey = Self { names: Vec::new(), filters: Vec::new(), tests: Vec::new(), star: None };
+        let mut after_is = false;
         let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         let (mut at, mut before) = (0, b' ');
         while at < bytes.len() {
@@ -204,7 +219,10 @@ impl Survey {
                     }
                     let found = text[start..at].trim_end_matches('.').to_owned();
                     let range = start..start + found.len();
+                    let (tested, word) = (after_is, found.as_str());
+                    after_is = (before != b'|' && word == "is") || (tested && word == "not");
                     match before {
+                        _ if tested && word != "not" => survey.tests.push((found, range)),
                         b'|' => survey.filters.push((found, range)),
                         b'.' => {}
                         _ => survey.names.push((found, range)),
