@@ -9,6 +9,7 @@ pub mod path;
 pub mod pattern;
 pub mod places;
 pub mod platform;
+mod segment;
 pub mod size;
 pub mod time;
 pub mod words;

@@ -23,13 +23,15 @@ pub struct Here {
     commands: bool,
     /// What commands said; each is run once, however often the plan is resolved.
     said: RefCell<HashMap<String, Result<Vec<u8>, CommandError>>>,
+    /// What git answered. A plan that is kept is held against the facts first; what it learns so is not asked again.
+    answers: RefCell<HashMap<GitFact, Result<Option<String>, FactError>>>,
 }
 
 impl Here {
     /// The world around a project whose files lie in `root` and whose history in `repository`. Without `commands`, every
     /// command of the plan says [`STAND_IN`].
     pub fn new(root: AbsPath, repository: AbsPath, commands: bool) -> Self {
-        Self { root, repository, commands, said: RefCell::default() }
+        Self { root, repository, commands, said: RefCell::default(), answers: RefCell::default() }
     }
 }
 
@@ -85,7 +87,12 @@ impl Git<'_> {
 
 impl Facts for Here {
     fn git(&self, what: GitFact) -> Result<Option<String>, FactError> {
-        Git(&self.repository).fact(what)
+        let known = self.answers.borrow().get(&what).cloned();
+        known.unwrap_or_else(|| {
+            let answer = Git(&self.repository).fact(what);
+            self.answers.borrow_mut().insert(what, answer.clone());
+            answer
+        })
     }
     fn env(&self, name: &str) -> Option<String> {
         env::var(name)

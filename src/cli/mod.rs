@@ -7,6 +7,7 @@ mod cache;
 mod check;
 mod clean;
 mod codes;
+mod compiled;
 mod completion;
 mod diff;
 #[cfg(feature = "docker")]

@@ -5,18 +5,22 @@ use std::sync::Arc;
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Source};
 use crate::base::id::StepId;
 use crate::exec::{offline, preflight};
+use crate::graph::links::Links;
 use crate::graph::select::Selection;
 use crate::graph::{ActionGraph, lower};
+use crate::plan::include::Loaded;
 use crate::plan::{self, Ask, Overrides, Plan, Resolved, include};
 use crate::record::documents;
 use crate::syntax;
 use crate::syntax::document::Document;
 use crate::sys::file;
 
+use super::compiled::Compiled;
 use super::facts::Here;
 use super::output::Output;
 use super::remote::{Everywhere, Found, Reach};
 use super::settings::Settings;
+use super::sources::Files;
 use super::{machine, pins, run, tools};
 
 /// A plan that has no fault.
@@ -47,12 +51,30 @@ pub enum World {
 /// # Errors
 /// Every fault of the first stage that has one.
 pub fn open(settings: &Settings, world: World) -> Result<Opened, Diagnostics> {
-    let reach = if world == World::Asked { Reach::Network } else { Reach::Store };
-    let (resolved, found) = resolve(settings, world, reach)?;
+    let asked = Asked::read(settings, world)?;
+    let compiled = Compiled::of(settings, &asked.overrides);
+    let kept = compiled.as_ref().and_then(|compiled| compiled.load(&asked.main, &asked.files(), &asked.here));
+    let (resolved, links, found, draft) = match kept {
+        Some((resolved, links)) => (resolved, Some(links), Found::default(), None),
+        None => {
+            let reach = if world == World::Asked { Reach::Network } else { Reach::Store };
+            let (loaded, resolved, found) = asked.resolve(world, reach)?;
+            // Commands that execute nothing write nothing either.
+            let draft = compiled.filter(|_| world == World::Asked).and_then(|compiled| compiled.draft(&loaded, &resolved));
+            (resolved, None, found, draft)
+        }
+    };
     let (mut plan, mut warnings) = (resolved.plan, resolved.warnings);
     warnings.extend(found.warnings);
     let locked = world != World::Unasked && pins::apply(settings, &mut plan, &mut warnings)?;
-    let graph = lower::lower(&plan)?;
+    let graph = match links.and_then(|links| links.graph(&plan)) {
+        Some(graph) => graph,
+        None => lower::lower(&plan)?,
+    };
+    if let Some(draft) = draft {
+        // A memory that cannot be written costs the next command some time.
+        let _ = draft.keep(&Links::of(&graph));
+    }
     Ok(Opened { plan, graph: Arc::new(graph), locked, warnings })
 }
 
@@ -61,19 +83,44 @@ pub fn open(settings: &Settings, world: World) -> Result<Opened, Diagnostics> {
 /// # Errors
 /// Every fault of the first stage that has one.
 pub fn resolve(settings: &Settings, world: World, reach: Reach<'_>) -> Result<(Resolved, Found), Diagnostics> {
-    let bytes = file::read(&settings.plan, syntax::LIMIT as u64 + 1).map_err(|error| {
-        let class = if error.is_missing() { Class::Usage } else { Class::Plan };
-        Diagnostics::from(Diagnostic::new(class, "cli::unreadable-plan", error.to_string()).help("`-f FILE` names another plan"))
-    })?;
-    let source = syntax::check_file_bytes(&settings.plan_name, &bytes)?;
-    let main = document(settings, source, world)?;
-    let here = Here::new(settings.root.clone(), settings.repository.clone(), world == World::Asked);
-    let ask = if world == World::Unasked { Ask::Nothing } else { Ask::Everything };
-    let overrides = Overrides { set: settings.set.clone(), profiles: settings.profiles.clone(), ask };
-    let sources = Everywhere::new(settings, reach);
-    let loaded = include::load(main, settings.plan_place(), &sources);
-    let resolved = plan::resolve(&loaded, &here, &overrides)?;
-    Ok((resolved, Found { names: include::remote_names(&loaded), ..sources.found() }))
+    Asked::read(settings, world)?.resolve(world, reach).map(|(_, resolved, found)| (resolved, found))
+}
+
+/// What a plan is made of.
+struct Asked<'s> {
+    settings: &'s Settings,
+    main: Arc<Source>,
+    here: Here,
+    overrides: Overrides,
+}
+
+impl<'s> Asked<'s> {
+    fn read(settings: &'s Settings, world: World) -> Result<Self, Diagnostics> {
+        let bytes = file::read(&settings.plan, syntax::LIMIT as u64 + 1).map_err(|error| {
+            let class = if error.is_missing() { Class::Usage } else { Class::Plan };
+            Diagnostics::from(Diagnostic::new(class, "cli::unreadable-plan", error.to_string()).help("`-f FILE` names another plan"))
+        })?;
+        let ask = if world == World::Unasked { Ask::Nothing } else { Ask::Everything };
+        Ok(Self {
+            settings,
+            main: syntax::check_file_bytes(&settings.plan_name, &bytes)?,
+            here: Here::new(settings.root.clone(), settings.repository.clone(), world == World::Asked),
+            overrides: Overrides { set: settings.set.clone(), profiles: settings.profiles.clone(), ask },
+        })
+    }
+
+    fn files(&self) -> Files<'s> {
+        Files { root: &self.settings.root, here: &self.settings.here }
+    }
+
+    fn resolve(&self, world: World, reach: Reach<'_>) -> Result<(Loaded, Resolved, Found), Diagnostics> {
+        let main = document(self.settings, Arc::clone(&self.main), world)?;
+        let sources = Everywhere::new(self.settings, reach);
+        let loaded = include::load(main, self.settings.plan_place(), &sources);
+        let resolved = plan::resolve(&loaded, &self.here, &self.overrides)?;
+        let found = Found { names: include::remote_names(&loaded), ..sources.found() };
+        Ok((loaded, resolved, found))
+    }
 }
 
 /// The parsed text: as the last command kept it, when the text is still the same.

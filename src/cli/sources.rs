@@ -1,7 +1,9 @@
 //! The documents that a plan includes, from the files of the project.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use crate::base::diagnostic::Source;
 use crate::base::path::AbsPath;
 use crate::plan::include::{IncludeSource, Sources, Unavailable};
 use crate::syntax;
@@ -16,8 +18,12 @@ pub struct Files<'a> {
     pub here: &'a AbsPath,
 }
 
-impl Sources for Files<'_> {
-    fn document(&self, place: &IncludeSource) -> Result<Document, Unavailable> {
+impl Files<'_> {
+    /// The text at a place.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub fn source(&self, place: &IncludeSource) -> Result<Arc<Source>, Unavailable> {
         let IncludeSource::Local(path) = place else {
             return Err(Unavailable::Unreadable("this kiln includes only files of the project".to_owned()));
         };
@@ -30,8 +36,13 @@ impl Sources for Files<'_> {
             return Err(Unavailable::Outside);
         }
         let bytes = file::read(&real, syntax::LIMIT as u64 + 1).map_err(unreadable)?;
-        let source = syntax::check_file_bytes(&shown(&path, self.here), &bytes).map_err(|fault| Unavailable::Text(fault.into()))?;
-        syntax::parse(source).map_err(Unavailable::Text)
+        syntax::check_file_bytes(&shown(&path, self.here), &bytes).map_err(|fault| Unavailable::Text(fault.into()))
+    }
+}
+
+impl Sources for Files<'_> {
+    fn document(&self, place: &IncludeSource) -> Result<Document, Unavailable> {
+        syntax::parse(self.source(place)?).map_err(Unavailable::Text)
     }
 }
 

@@ -27,15 +27,27 @@ use super::{ActionGraph, Edge, circle, node, step};
 /// # Errors
 /// Every circle, and every image whose base has no step for a platform that it needs.
 pub fn lower(plan: &Plan) -> Result<ActionGraph, Diagnostics> {
-    let mut lowering = Lowering::new(plan);
-    let part = || plan.targets.values().filter(|target| target.left_out.is_none());
-    for target in part() {
-        lowering.add_steps(target);
-    }
-    for target in part() {
+    let mut lowering = Lowering::with_steps(plan);
+    for target in part(plan) {
         lowering.connect(target);
     }
     lowering.finish()
+}
+
+/// The steps of a plan with nothing between them, and who makes what.
+pub(super) fn steps(plan: &Plan) -> (DiGraph<Action, Edge>, Producers) {
+    let lowering = Lowering::with_steps(plan);
+    (lowering.dag, lowering.producers)
+}
+
+/// The targets that have steps.
+fn part(plan: &Plan) -> impl Iterator<Item = &Target> {
+    plan.targets.values().filter(|target| target.left_out.is_none())
+}
+
+/// The targets that have none, with the condition that does not hold.
+pub(super) fn left_out(plan: &Plan) -> BTreeMap<String, String> {
+    plan.targets.values().filter_map(|target| Some((target.name.to_string(), target.left_out.as_ref()?.condition.clone()))).collect()
 }
 
 struct Lowering<'a> {
@@ -64,6 +76,14 @@ impl<'a> Lowering<'a> {
             policies: plan.policies.iter().map(|(name, def)| (name.as_str(), Arc::new(def.clone()))).collect(),
             default_policy: Arc::new(policy::default_policy()),
         }
+    }
+
+    fn with_steps(plan: &'a Plan) -> Self {
+        let mut lowering = Self::new(plan);
+        for target in part(plan) {
+            lowering.add_steps(target);
+        }
+        lowering
     }
 
     fn add(&mut self, name: StepName, kind: ActionKind, span: &Span) -> StepId {
@@ -318,9 +338,7 @@ impl<'a> Lowering<'a> {
             return Err(self.faults);
         }
         let order = declared_order(&self.dag);
-        let left_out =
-            self.plan.targets.values().filter_map(|target| Some((target.name.to_string(), target.left_out.as_ref()?.condition.clone())));
-        Ok(ActionGraph { dag: self.dag, order, producers: self.producers, left_out: left_out.collect() })
+        Ok(ActionGraph { dag: self.dag, order, producers: self.producers, left_out: left_out(self.plan) })
     }
 }
 

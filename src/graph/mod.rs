@@ -5,6 +5,7 @@ pub mod action;
 mod circle;
 mod infer;
 pub mod ingredients;
+pub mod links;
 pub mod lower;
 pub mod query;
 pub mod select;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef as _;
+use serde::{Deserialize, Serialize};
 
 use crate::base::id::StepId;
 use crate::base::path::RelPath;
@@ -21,7 +23,7 @@ use crate::base::pattern::Pattern;
 use self::action::Action;
 
 /// Why one step waits for another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Edge {
     /// Only the order: when both take part, one goes first.
     After,

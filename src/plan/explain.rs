@@ -6,6 +6,12 @@ pub fn explain(code: &str) -> Option<&'static str> {
     CODES.iter().find(|(known, _)| *known == code).map(|(_, text)| *text)
 }
 
+/// The code itself, from a text that is one.
+#[must_use]
+pub fn code(text: &str) -> Option<&'static str> {
+    CODES.iter().map(|(known, _)| *known).find(|known| *known == text)
+}
+
 /// All codes of the planner, sorted, each with its paragraph.
 pub const CODES: &[(&str, &str)] = &[
     (

@@ -234,6 +234,35 @@ impl<'a> Recorder<'a> {
     }
 }
 
+/// The largest file or answer of a command that is held against what it was, in bytes.
+const HELD: u64 = 16 << 20;
+
+/// Whether every fact has the answer that it had. One of a kind that is not known here counts as another answer, so whoever
+/// lets the recorder read something new is safe before this function knows it.
+#[must_use]
+pub fn still_hold(facts: &dyn Facts, read: &[(String, String)]) -> bool {
+    let recorder = Recorder::new(facts, &Ask::Everything);
+    let digest = |content: Vec<u8>| Digest::<Blake3>::of(&content).hex();
+    let now = |name: &str| -> Option<String> {
+        if let Some(path) = name.strip_prefix("file:") {
+            return Some(facts.file(&RelPath::from_escaped(path).ok()?, HELD).ok()?.map(digest).unwrap_or_default());
+        }
+        if let Some(script) = name.strip_prefix("command:") {
+            return facts.command(script, HELD).ok().map(digest);
+        }
+        let (root, word) = name.split_once('.')?;
+        recorder.named(root, word)?.ok().map(Option::unwrap_or_default)
+    };
+    read.iter().all(|(name, before)| now(name).as_ref() == Some(before))
+}
+
+/// Whether every command may ask these facts: none of the repository, of a file, or of a command, for which some commands have
+/// stand-ins.
+#[must_use]
+pub fn are_plain(read: &[(String, String)]) -> bool {
+    read.iter().all(|(name, _)| ["env.", "host.", "ci."].iter().any(|root| name.starts_with(root)))
+}
+
 /// The version of a commit: `last_tag` without its leading `v` when the commit carries it, else the version that comes
 /// before the next one, with the number of commits since and the commit itself. Always a valid semantic version, and
 /// later commits sort after earlier ones and before the next release.
@@ -331,6 +360,16 @@ mod tests {
             assert!(recorder.git(*fact).is_ok_and(|answer| answer.is_some()), "{fact:?}");
         }
         assert_eq!((facts.0.get(), recorder.answers().len()), (0, 0));
+    }
+
+    #[test]
+    fn facts_hold_as_long_as_every_answer_is_the_same_and_of_a_known_kind() {
+        let facts = Counting(std::cell::Cell::new(0));
+        let read = |name: &str, answer: &str| (name.to_owned(), answer.to_owned());
+        assert!(still_hold(&facts, &[read("git.tag", ""), read("host.os", "linux"), read("env.HOME", "")]));
+        for other in [read("git.tag", "v1"), read("host.arch", "arm64"), read("moon.phase", ""), read("git", "")] {
+            assert!(!still_hold(&facts, &[read("host.os", "linux"), other.clone()]), "{other:?}");
+        }
     }
 
     #[test]

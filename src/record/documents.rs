@@ -14,7 +14,8 @@ use crate::base::diagnostic::{Source, Span};
 use crate::base::digest::{Blake3, Digest};
 use crate::syntax::document::{Document, Node, Prop, Scalar, Value, Word};
 use crate::sys::file::{self, FileError};
-use crate::sys::{env, stat::Stat};
+
+use super::program;
 
 /// The largest file that is read, in bytes.
 const LIMIT: u64 = 256 << 20;
@@ -57,12 +58,8 @@ fn place(dir: &Path) -> std::path::PathBuf {
 
 /// What the file was made of: a text, and the program that read it. Another build of the same version counts as another one.
 fn identity(source: &Source) -> Option<Digest<Blake3>> {
-    let program = Stat::of(&file::status(file::canonical(env::current_exe().ok()?).ok()?).ok()?);
     let mut sink = HashSink::new("kiln document 1");
-    sink.text("version", env!("CARGO_PKG_VERSION"));
-    for (name, number) in [("size", i128::from(program.size)), ("modified", program.modified), ("changed", program.changed)] {
-        sink.field(name, &number.to_le_bytes());
-    }
+    sink.field("program", program::identity()?.as_bytes());
     sink.text("text", &source.text);
     Some(sink.finish())
 }

@@ -6,6 +6,7 @@
 pub mod documents;
 pub mod history;
 pub mod journal;
+pub mod program;
 pub mod read;
 pub mod recorder;
 

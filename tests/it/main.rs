@@ -11,6 +11,7 @@
 mod architecture;
 mod clean;
 mod collect;
+mod compiled;
 mod completion;
 mod crash;
 mod declarations;
