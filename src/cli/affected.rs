@@ -40,7 +40,8 @@ pub fn affected(settings: &Settings, output: &Output, asked: &Affected) -> Resul
     let since = asked.since.strip_prefix("git:").unwrap_or(&asked.since);
     let other = other::open(settings, &format!("git:{since}"))?;
     let machine = machine::still(settings, &opened.plan)?;
-    let here = Side { machine: &machine, graph: &opened.graph, past: None };
+    let tree = machine::glance(&machine)?;
+    let here = Side { machine: &machine, graph: &opened.graph, tree: &tree, past: None };
     let found = compare::compare(other.side(), here).map_err(unreadable)?;
     let kind = |name: &str| opened.plan.targets.values().find(|target| target.name.as_str() == name).map(|target| target.kind.word());
     let wanted = |name: &str| asked.kind.is_empty() || kind(name).is_some_and(|kind| asked.kind.iter().any(|wanted| wanted == kind));
@@ -79,7 +80,7 @@ pub fn affected(settings: &Settings, output: &Output, asked: &Affected) -> Resul
         (_, true) => affected::names(&view, asked.steps),
         _ => affected::screen(&view, asked.steps, output.out),
     });
-    let _ = machine.stats.save();
+    let _ = machine.keep();
     Ok(0)
 }
 

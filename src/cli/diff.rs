@@ -39,7 +39,8 @@ pub fn diff(settings: &Settings, output: &Output, asked: &Diff) -> Result<u8, Di
     let opened = open::open(settings, World::Compared)?;
     let other = other::open(settings, asked.other.as_deref().unwrap_or("HEAD"))?;
     let machine = machine::still(settings, &opened.plan)?;
-    let here = Side { machine: &machine, graph: &opened.graph, past: None };
+    let tree = machine::glance(&machine)?;
+    let here = Side { machine: &machine, graph: &opened.graph, tree: &tree, past: None };
     let found = compare::compare(other.side(), here).map_err(unreadable)?;
     let mut steps = Vec::new();
     for (name, became) in &found {
@@ -60,7 +61,7 @@ pub fn diff(settings: &Settings, output: &Output, asked: &Diff) -> Result<u8, Di
         _ => plan_diff::screen(&view, output.out),
     });
     // What was learnt about files helps the next command; failing to keep it costs only time.
-    let _ = machine.stats.save();
+    let _ = machine.keep();
     Ok(u8::from(asked.exit_code && !view.is_empty()))
 }
 

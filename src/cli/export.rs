@@ -6,9 +6,8 @@ use serde::Serialize;
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
 use crate::base::id::StepId;
 use crate::base::words;
-use crate::engine::Machine;
 use crate::exec::foresee::{self, Insight};
-use crate::graph::ActionGraph;
+use crate::exec::gather::Ground;
 use crate::key;
 use crate::record::history::StepHistory;
 use crate::report::json;
@@ -35,12 +34,13 @@ pub struct ExportedStep {
 ///
 /// # Errors
 /// A step that waits for others has no key yet; files that cannot be read.
-pub fn steps(machine: &Machine, graph: &ActionGraph, history: &StepHistory, ids: &[StepId]) -> Result<String, Diagnostics> {
+pub fn steps(ground: Ground<'_>, history: &StepHistory, ids: &[StepId]) -> Result<String, Diagnostics> {
+    let graph = ground.graph;
     let mut export = Export { steps: Vec::new() };
     for id in ids {
         let action = graph.action(*id);
-        let insight = foresee::look_into(machine, graph, history, *id)
-            .map_err(|error| Diagnostic::new(Class::Step, "why::inputs", error.to_string()))?;
+        let insight =
+            foresee::look_into(ground, history, *id).map_err(|error| Diagnostic::new(Class::Step, "why::inputs", error.to_string()))?;
         match insight {
             Insight::Known(look) => export.steps.push(ExportedStep {
                 step: action.name.to_string(),

@@ -15,10 +15,12 @@ use crate::record;
 use crate::registry::auth::credentials::ConfigFiles;
 use crate::registry::client::Options;
 use crate::registry::session::Session;
+use crate::store::lately::Lately;
 use crate::store::local::Store;
 use crate::store::stat_cache::StatCache;
 use crate::sys::cancel::Cancel;
 use crate::sys::clock;
+use crate::sys::tree::Tree;
 
 use super::settings::Settings;
 use super::tools;
@@ -52,10 +54,12 @@ pub fn machine(
     let store = store(settings)?;
     let registries = connections(settings, plan, &store);
     let stats = StatCache::open(stat_file(settings));
+    let lately = Lately::open(settings.project().join("results"), &store);
     Ok(Machine {
         root: settings.root.clone(),
         store,
         stats,
+        lately,
         listener,
         cancel,
         run,
@@ -71,6 +75,15 @@ pub fn machine(
 /// As [`machine`].
 pub fn still(settings: &Settings, plan: &Plan) -> Result<Machine, Diagnostic> {
     machine(settings, plan, record::run_id(clock::now(), 0), Arc::new(Nobody), Cancel::new(), Box::new(|_| {}))
+}
+
+/// The project's files, for a command that looks at many of them and changes none.
+///
+/// # Errors
+/// A [`Diagnostic`] of class `Environment`.
+pub fn glance(machine: &Machine) -> Result<Tree, Diagnostic> {
+    Tree::for_a_glance(&machine.root)
+        .map_err(|error| Diagnostic::new(Class::Environment, "cli::no-directory", error.to_string()).help("-C names the project's root"))
 }
 
 /// Connections to registries without a run.

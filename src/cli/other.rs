@@ -9,6 +9,7 @@ use crate::engine::Machine;
 use crate::exec::compare::Side;
 use crate::exec::past::Past;
 use crate::sys::file;
+use crate::sys::tree::Tree;
 
 use super::machine;
 use super::open::{self, Opened, World};
@@ -21,6 +22,7 @@ pub struct Other {
     /// The plan.
     pub opened: Opened,
     machine: Machine,
+    tree: Tree,
     past: Option<Past>,
     /// Holds what the plan was read from until the comparison is done.
     _folder: Option<tempfile::TempDir>,
@@ -30,7 +32,7 @@ impl Other {
     /// As one side of a comparison.
     #[must_use]
     pub fn side(&self) -> Side<'_> {
-        Side { machine: &self.machine, graph: &self.opened.graph, past: self.past.as_ref() }
+        Side { machine: &self.machine, graph: &self.opened.graph, tree: &self.tree, past: self.past.as_ref() }
     }
 
     /// The commit, if it is one.
@@ -92,13 +94,15 @@ fn at_commit(settings: &Settings, name: &str) -> Result<Other, Diagnostics> {
     let opened = open::open(&there, World::Compared)?;
     // Sources are looked for here: what is the same in both trees is known already.
     let machine = machine::still(settings, &opened.plan)?;
-    Ok(Other { name: shown, opened, machine, past: Some(past), _folder: Some(folder) })
+    let tree = machine::glance(&machine)?;
+    Ok(Other { name: shown, opened, machine, tree, past: Some(past), _folder: Some(folder) })
 }
 
 fn finish(there: &Settings, name: &str) -> Result<Other, Diagnostics> {
     let opened = open::open(there, World::Compared)?;
     let machine = machine::still(there, &opened.plan)?;
-    Ok(Other { name: words::shorten(&words::visible(name), 80), opened, machine, past: None, _folder: None })
+    let tree = machine::glance(&machine)?;
+    Ok(Other { name: words::shorten(&words::visible(name), 80), opened, machine, tree, past: None, _folder: None })
 }
 
 fn canonical(path: &AbsPath) -> Result<AbsPath, Diagnostic> {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::base::diagnostic::Diagnostics;
 use crate::exec::foresee::{self, Foreseen};
+use crate::exec::gather::Ground;
 use crate::graph::select;
 use crate::record::history::StepHistory;
 use crate::report::plan_table::{self, PlanRow, PlanStatus, PlanView, StepKey};
@@ -39,11 +40,13 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
     opened.at_hand(settings, &selection.steps)?;
     output.show(&opened.tools(settings, &selection.steps)?);
     let machine = machine::still(settings, &opened.plan)?;
-    let digest = foresee::digest(&machine, &opened.graph).map_err(diff::unreadable)?;
+    let tree = machine::glance(&machine)?;
+    let ground = Ground { machine: &machine, graph: &opened.graph, tree: &tree, past: None };
+    let digest = foresee::digest(ground).map_err(diff::unreadable)?;
     output.show(&opened.warnings);
     let history = StepHistory::load(settings.project().as_path());
     let mut steps = Vec::new();
-    for (id, foreseen) in foresee::foresee(&machine, &opened.graph, &history, &selection.steps) {
+    for (id, foreseen) in foresee::foresee(ground, &history, &selection.steps) {
         let name = &opened.graph.action(id).name;
         let (status, why) = match foreseen {
             Foreseen::InPlace => (PlanStatus::Cached, String::new()),
@@ -57,7 +60,7 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
     let expected_ms = steps.iter().filter(runs).map(|row| row.expected_ms).sum::<Option<u64>>();
     let params = opened.plan.params.values().filter_map(|param| Some((param.name.clone(), param.value.clone()?)));
     let values = params.chain(opened.plan.asked.clone()).collect();
-    let keys = if asked.keys { foresee::keys(&machine, &opened.graph, &history, &selection.steps) } else { HashMap::new() };
+    let keys = if asked.keys { foresee::keys(ground, &history, &selection.steps) } else { HashMap::new() };
     let keys = keys
         .into_iter()
         .map(|(id, (key, manifest))| (opened.graph.action(id).name.to_string(), StepKey { key: key.to_string(), manifest: manifest.0 }));
@@ -65,15 +68,17 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
     let view = PlanView { digest: digest.to_string(), values, steps, expected_ms };
     output.answer(&if output.json { plan_table::json(&view, &keys) } else { plan_table::screen(&view, output.out) });
     // What was learnt about files helps the next command; failing to keep it costs only time.
-    let _ = machine.stats.save();
+    let _ = machine.keep();
     Ok(0)
 }
 
 fn digest(settings: &Settings, output: &Output, opened: &Opened) -> Result<u8, Diagnostics> {
     opened.preflight(settings, opened.graph.order())?;
     let machine = machine::still(settings, &opened.plan)?;
-    let digest = foresee::digest(&machine, &opened.graph).map_err(diff::unreadable)?;
+    let tree = machine::glance(&machine)?;
+    let ground = Ground { machine: &machine, graph: &opened.graph, tree: &tree, past: None };
+    let digest = foresee::digest(ground).map_err(diff::unreadable)?;
     output.answer(&format!("{digest}\n"));
-    let _ = machine.stats.save();
+    let _ = machine.keep();
     Ok(0)
 }

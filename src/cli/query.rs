@@ -6,6 +6,7 @@ use crate::exec::gather;
 use crate::graph::ActionGraph;
 use crate::graph::query::{self, FUNCTIONS, Found, Inputs};
 use crate::report::query::{self as screen, QueryStep, QueryView};
+use crate::sys::tree::Tree;
 use crate::sys::walk;
 
 use super::open::{self, World};
@@ -43,10 +44,11 @@ struct Here<'a> {
 impl Inputs for Here<'_> {
     fn inputs(&self, step: StepId) -> Result<Vec<String>, String> {
         let mut paths = Vec::new();
+        let tree = Tree::for_a_glance(&self.settings.root).map_err(|error| error.to_string())?;
         for set in gather::file_sets(self.graph.action(step)) {
             let include: Vec<_> = set.include.iter().map(|(pattern, _)| pattern).collect();
             let exclude: Vec<_> = set.exclude.iter().map(|(pattern, _)| pattern).collect();
-            let found = walk::select(&self.settings.root, &include, &exclude, walk::Folders::Named)
+            let found = walk::select(&tree, &include, &exclude, walk::Folders::Named)
                 .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
             let own = |path| self.graph.makers(path).contains(&step);
             paths.extend(found.entries.iter().filter(|entry| !own(&entry.path)).map(|entry| entry.path.escaped()));

@@ -114,7 +114,7 @@ pub fn carry_out(
         Diagnostic::new(Class::Internal, "exec::schedule", format!("the schedule is broken: {fault}"))
             .help("this is a bug in kiln; please report it")
     });
-    if let Err(fault) = machine.stats.save() {
+    if let Err(fault) = machine.keep() {
         reporter.event(Event::Notice { step: None, text: format!("what is known of files could not be kept: {fault}") });
     }
     if let Some(Err(fault)) = recorder.map(|recorder| recorder.finish()) {

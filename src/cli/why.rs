@@ -6,6 +6,7 @@ use crate::base::path::RelPath;
 use crate::engine::Machine;
 use crate::event::{Ended, Origin};
 use crate::exec::foresee::{self, Insight};
+use crate::exec::gather::Ground;
 use crate::exec::look::{self, Look, Verdict};
 use crate::graph::select;
 use crate::graph::{ActionGraph, ingredients::Ingredients};
@@ -14,6 +15,7 @@ use crate::key::{self, KeyManifest};
 use crate::record::history::StepHistory;
 use crate::report::told::Told;
 use crate::report::why::{self, Answer, Cause, WhyView};
+use crate::sys::tree::Tree;
 
 use super::against::{self, Against, Record};
 use super::export;
@@ -39,6 +41,7 @@ pub struct Why {
 struct Asking<'a> {
     machine: &'a Machine,
     opened: &'a Opened,
+    tree: &'a Tree,
     history: &'a StepHistory,
     against: Against,
 }
@@ -49,13 +52,18 @@ pub fn why(settings: &Settings, output: &Output, asked: &Why) -> Result<u8, Diag
     let opened = open::open(settings, World::Asked)?;
     let selection = select::select(&opened.graph, std::slice::from_ref(&asked.step))?;
     let machine = machine::still(settings, &opened.plan)?;
+    let tree = machine::glance(&machine)?;
     let history = StepHistory::load(settings.project().as_path());
     if asked.export {
-        output.answer(&export::steps(&machine, &opened.graph, &history, &selection.asked)?);
+        output.answer(&export::steps(
+            Ground { machine: &machine, graph: &opened.graph, tree: &tree, past: None },
+            &history,
+            &selection.asked,
+        )?);
         return Ok(0);
     }
     let against = against::find(settings, asked.against.as_deref())?;
-    let asking = Asking { machine: &machine, opened: &opened, history: &history, against };
+    let asking = Asking { machine: &machine, opened: &opened, tree: &tree, history: &history, against };
     for id in selection.asked {
         let view = asking.view(id)?;
         output.answer(&if output.json { why::json(&view) } else { why::screen(&view, output.out) });
@@ -64,13 +72,17 @@ pub fn why(settings: &Settings, output: &Output, asked: &Why) -> Result<u8, Diag
 }
 
 impl Asking<'_> {
+    fn ground(&self) -> Ground<'_> {
+        Ground { machine: self.machine, graph: self.graph(), tree: self.tree, past: None }
+    }
+
     fn graph(&self) -> &ActionGraph {
         &self.opened.graph
     }
 
     fn view(&self, id: StepId) -> Result<WhyView, Diagnostics> {
         let action = self.graph().action(id);
-        let insight = foresee::look_into(self.machine, self.graph(), self.history, id).map_err(|error| {
+        let insight = foresee::look_into(self.ground(), self.history, id).map_err(|error| {
             let fault = Diagnostic::new(Class::Step, "why::inputs", error.to_string());
             Diagnostics::from(match error.help {
                 Some(help) => fault.help(help),

@@ -26,10 +26,12 @@ use crate::graph::action::{Action, ActionKind};
 use crate::graph::ingredients::Ingredients;
 use crate::registry::session::Session;
 use crate::store::blob::StoreError;
+use crate::store::lately::Lately;
 use crate::store::local::Store;
 use crate::store::result::ImageResult;
 use crate::store::stat_cache::StatCache;
 use crate::sys::cancel::Cancel;
+use crate::sys::file::FileError;
 
 use self::tools::Tools;
 
@@ -41,6 +43,8 @@ pub struct Machine {
     pub store: Store,
     /// What is known of files that did not change.
     pub stats: StatCache,
+    /// Results that were found lately.
+    pub lately: Lately,
     /// Who is told.
     pub listener: Arc<dyn Listener>,
     /// The wish that everything stops.
@@ -53,6 +57,17 @@ pub struct Machine {
     pub tools: Tools,
     /// Leaves the screen to a program (`true`), or takes it back.
     pub screen: Box<dyn Fn(bool) + Send + Sync>,
+}
+
+impl Machine {
+    /// Writes what was learnt about files and results for the next command.
+    ///
+    /// # Errors
+    /// [`FileError`]; nothing is lost but time.
+    pub fn keep(&self) -> Result<(), FileError> {
+        self.stats.save()?;
+        self.lately.save()
+    }
 }
 
 /// One action to carry out.

@@ -10,8 +10,9 @@ use crate::graph::ActionGraph;
 use crate::graph::ingredients::Ingredients;
 use crate::key;
 use crate::key::explain::{self, Difference};
+use crate::sys::tree::Tree;
 
-use super::gather::{self, GatherError};
+use super::gather::{self, GatherError, Ground};
 use super::past::Past;
 
 /// One plan.
@@ -21,6 +22,8 @@ pub struct Side<'a> {
     pub machine: &'a Machine,
     /// Its steps.
     pub graph: &'a ActionGraph,
+    /// The files of its project.
+    pub tree: &'a Tree,
     /// The commit that its sources are taken from; `None` for the tree as it stands.
     pub past: Option<&'a Past>,
 }
@@ -86,7 +89,7 @@ pub fn changed(old: Side<'_>, before: StepId, new: Side<'_>, now: StepId) -> Res
 
 /// What a step takes in that is known from the plan and its sources: its files, and the names of its needs.
 fn taken(side: Side<'_>, id: StepId) -> Result<Ingredients, GatherError> {
-    let mut taken = gather::sources_at(side.machine, side.graph, id, side.past)?;
+    let mut taken = gather::sources(Ground { machine: side.machine, graph: side.graph, tree: side.tree, past: side.past }, id)?;
     let needs = side.graph.needs(id).into_iter().filter(|(_, edge)| edge.is_need());
     taken.needs = needs.map(|(need, _)| (side.graph.action(need).name.clone(), String::new())).collect();
     // The order of declaration is no part of what a plan says.

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use rayon::prelude::*;
+
 use crate::base::digest::{ActionKey, Blake3, Digest, PlanDigest};
 use crate::base::id::StepId;
-use crate::engine::Machine;
 use crate::event::Origin;
 use crate::graph::ingredients::Ingredients;
 use crate::graph::{ActionGraph, select};
@@ -13,7 +14,7 @@ use crate::key::{self, KeyManifest};
 use crate::record::history::StepHistory;
 use crate::store::result::ActionResult;
 
-use super::gather::{self, GatherError, Product};
+use super::gather::{self, GatherError, Ground, Product};
 use super::look::{self, Look, Verdict};
 
 /// What is foreseen of one step.
@@ -29,29 +30,52 @@ pub enum Foreseen {
     Depends(StepId),
 }
 
-/// Looks at the steps in their order. Nothing is run and nothing but the stat cache is written.
+/// Looks at the steps, in the order given, many at once. Nothing is run and nothing but what is known of files is written.
 #[must_use]
-pub fn foresee(machine: &Machine, graph: &ActionGraph, history: &StepHistory, steps: &[StepId]) -> Vec<(StepId, Foreseen)> {
-    let mut products: Vec<OnceLock<Product>> = (0..graph.len()).map(|_| OnceLock::new()).collect();
-    let mut seen = Vec::new();
-    for id in steps {
-        let unknown = graph.needs(*id).into_iter().find(|(need, edge)| edge.requires() && products[need.index()].get().is_none());
-        let foreseen = match unknown {
-            Some((need, _)) => Foreseen::Depends(need),
-            None => match look::look(machine, graph, history, *id, false, |need| products[need.index()].get()) {
-                Ok(look) => match look.verdict {
-                    Verdict::Runs { why } => Foreseen::Runs(why),
-                    Verdict::Known { result, origin } => {
-                        keep(&mut products, graph, *id, &look.taken, *result);
-                        if origin == Origin::InPlace { Foreseen::InPlace } else { Foreseen::Restorable }
-                    }
-                },
-                Err(error) => Foreseen::Runs(error.to_string()),
-            },
-        };
-        seen.push((*id, foreseen));
+pub fn foresee(ground: Ground<'_>, history: &StepHistory, steps: &[StepId]) -> Vec<(StepId, Foreseen)> {
+    let graph = ground.graph;
+    let products: Vec<OnceLock<Product>> = (0..graph.len()).map(|_| OnceLock::new()).collect();
+    let seen: Vec<OnceLock<Foreseen>> = (0..graph.len()).map(|_| OnceLock::new()).collect();
+    for wave in waves(graph, steps) {
+        wave.into_par_iter().with_min_len(16).for_each(|id| {
+            let _ = seen[id.index()].set(foresee_one(ground, history, &products, id));
+        });
     }
-    seen
+    let mut seen: Vec<Option<Foreseen>> = seen.into_iter().map(OnceLock::into_inner).collect();
+    steps.iter().filter_map(|id| Some((*id, seen[id.index()].take()?))).collect()
+}
+
+fn foresee_one(ground: Ground<'_>, history: &StepHistory, products: &[OnceLock<Product>], id: StepId) -> Foreseen {
+    let product = |need: StepId| products[need.index()].get();
+    let unknown = ground.graph.needs(id).into_iter().find(|(need, edge)| edge.requires() && product(*need).is_none());
+    if let Some((need, _)) = unknown {
+        return Foreseen::Depends(need);
+    }
+    match look::look(ground, history, id, false, product) {
+        Ok(look) => match look.verdict {
+            Verdict::Runs { why } => Foreseen::Runs(why),
+            Verdict::Known { result, origin } => {
+                keep(products, ground.graph, id, &look.taken, *result);
+                if origin == Origin::InPlace { Foreseen::InPlace } else { Foreseen::Restorable }
+            }
+        },
+        Err(error) => Foreseen::Runs(error.to_string()),
+    }
+}
+
+/// The steps in waves: each waits only for steps of earlier ones.
+fn waves(graph: &ActionGraph, steps: &[StepId]) -> Vec<Vec<StepId>> {
+    let mut wave_of = vec![0; graph.len()];
+    let mut waves: Vec<Vec<StepId>> = Vec::new();
+    for id in steps {
+        let wave = graph.needs(*id).into_iter().map(|(need, _)| wave_of[need.index()] + 1).max().unwrap_or(0);
+        wave_of[id.index()] = wave;
+        if waves.len() <= wave {
+            waves.resize_with(wave + 1, Vec::new);
+        }
+        waves[wave].push(*id);
+    }
+    waves
 }
 
 /// What can be known of one step before anything runs.
@@ -74,20 +98,21 @@ pub enum Insight {
 ///
 /// # Errors
 /// [`GatherError`].
-pub fn look_into(machine: &Machine, graph: &ActionGraph, history: &StepHistory, id: StepId) -> Result<Insight, GatherError> {
-    let mut products: Vec<OnceLock<Product>> = (0..graph.len()).map(|_| OnceLock::new()).collect();
+pub fn look_into(ground: Ground<'_>, history: &StepHistory, id: StepId) -> Result<Insight, GatherError> {
+    let graph = ground.graph;
+    let products: Vec<OnceLock<Product>> = (0..graph.len()).map(|_| OnceLock::new()).collect();
     let (mut open, mut roots) = (Vec::new(), Vec::new());
     for step in select::closure(graph, &[id]) {
         let waits = graph.needs(step).iter().any(|(need, edge)| edge.requires() && products[need.index()].get().is_none());
         if waits && step == id {
-            let taken = gather::gather(machine, graph, id, |need| products[need.index()].get())?.taken;
+            let taken = gather::gather(ground, id, |need| products[need.index()].get())?.taken;
             return Ok(Insight::Waits { taken, open, roots });
         }
         if waits {
             open.push(step);
             continue;
         }
-        let look = look::look(machine, graph, history, step, false, |need| products[need.index()].get())?;
+        let look = look::look(ground, history, step, false, |need| products[need.index()].get())?;
         if step == id {
             return Ok(Insight::Known(look));
         }
@@ -96,7 +121,7 @@ pub fn look_into(machine: &Machine, graph: &ActionGraph, history: &StepHistory, 
                 open.push(step);
                 roots.push((step, look));
             }
-            Verdict::Known { result, .. } => keep(&mut products, graph, step, &look.taken, *result),
+            Verdict::Known { result, .. } => keep(&products, graph, step, &look.taken, *result),
         }
     }
     Ok(Insight::Waits { taken: Ingredients::default(), open, roots })
@@ -104,37 +129,40 @@ pub fn look_into(machine: &Machine, graph: &ActionGraph, history: &StepHistory, 
 
 /// The keys of those steps whose needs need not run first, and all that goes into them. Steps whose files cannot be read have none.
 #[must_use]
-pub fn keys(machine: &Machine, graph: &ActionGraph, history: &StepHistory, steps: &[StepId]) -> HashMap<StepId, (ActionKey, KeyManifest)> {
-    let mut products: Vec<OnceLock<Product>> = (0..graph.len()).map(|_| OnceLock::new()).collect();
+pub fn keys(ground: Ground<'_>, history: &StepHistory, steps: &[StepId]) -> HashMap<StepId, (ActionKey, KeyManifest)> {
+    let graph = ground.graph;
+    let products: Vec<OnceLock<Product>> = (0..graph.len()).map(|_| OnceLock::new()).collect();
     let mut keys = HashMap::new();
     for id in steps {
         if graph.needs(*id).iter().any(|(need, edge)| edge.requires() && products[need.index()].get().is_none()) {
             continue;
         }
-        let Ok(look) = look::look(machine, graph, history, *id, false, |need| products[need.index()].get()) else { continue };
+        let Ok(look) = look::look(ground, history, *id, false, |need| products[need.index()].get()) else { continue };
         keys.insert(*id, (look.key, key::manifest(graph.action(*id), &look.taken)));
         if let Verdict::Known { result, .. } = look.verdict {
-            keep(&mut products, graph, *id, &look.taken, *result);
+            keep(&products, graph, *id, &look.taken, *result);
         }
     }
     keys
 }
 
-fn keep(products: &mut [OnceLock<Product>], graph: &ActionGraph, id: StepId, taken: &Ingredients, result: ActionResult) {
+fn keep(products: &[OnceLock<Product>], graph: &ActionGraph, id: StepId, taken: &Ingredients, result: ActionResult) {
     let digest = gather::product_digest(graph.action(id), taken, &result);
-    products[id.index()] = OnceLock::from(Product { result, digest });
+    let _ = products[id.index()].set(Product { result, digest });
 }
 
 /// The digest of the whole plan from its definitions and sources: equal on every machine that has the same.
 ///
 /// # Errors
 /// [`GatherError`]: a source that is missing or cannot be read.
-pub fn digest(machine: &Machine, graph: &ActionGraph) -> Result<PlanDigest, GatherError> {
+pub fn digest(ground: Ground<'_>) -> Result<PlanDigest, GatherError> {
+    let graph = ground.graph;
+    let sources: Result<Vec<Ingredients>, GatherError> =
+        graph.order().par_iter().with_min_len(16).map(|id| gather::sources(ground, *id)).collect();
     let mut digests: Vec<Option<Digest<Blake3>>> = vec![None; graph.len()];
     let mut named = Vec::new();
-    for id in graph.order() {
+    for (id, mut taken) in graph.order().iter().zip(sources?) {
         let action = graph.action(*id);
-        let mut taken = gather::sources(machine, graph, *id)?;
         for (need, _) in graph.needs(*id) {
             if let Some(digest) = &digests[need.index()] {
                 taken.needs.push((graph.action(need).name.clone(), digest.to_string()));

@@ -41,9 +41,22 @@ pub struct GatherError {
 }
 
 impl GatherError {
-    fn new(reason: impl std::fmt::Display) -> Self {
+    pub(super) fn new(reason: impl std::fmt::Display) -> Self {
         Self { reason: reason.to_string(), help: None }
     }
+}
+
+/// Where ingredients are looked for.
+#[derive(Clone, Copy)]
+pub struct Ground<'a> {
+    /// The machine.
+    pub machine: &'a Machine,
+    /// The steps.
+    pub graph: &'a ActionGraph,
+    /// The project's files.
+    pub tree: &'a Tree,
+    /// The commit that sources are taken from; `None` for the files as they stand.
+    pub past: Option<&'a Past>,
 }
 
 /// What a step takes in, as far as it is there.
@@ -59,12 +72,8 @@ pub struct Gathered {
 ///
 /// # Errors
 /// [`GatherError`]: a file that is missing or cannot be read, a program that is not there.
-pub fn gather<'p>(
-    machine: &Machine,
-    graph: &ActionGraph,
-    id: StepId,
-    products: impl Fn(StepId) -> Option<&'p Product>,
-) -> Result<Gathered, GatherError> {
+pub fn gather<'p>(ground: Ground<'_>, id: StepId, products: impl Fn(StepId) -> Option<&'p Product>) -> Result<Gathered, GatherError> {
+    let Ground { machine, graph, .. } = ground;
     let mut failed_need = None;
     let mut needs: Vec<(&StepName, Edge, &Product)> = Vec::new();
     for (need, edge) in graph.needs(id).into_iter().filter(|(_, edge)| edge.requires()) {
@@ -77,7 +86,7 @@ pub fn gather<'p>(
     needs.sort_by_key(|(name, ..)| *name);
     let made: Vec<&OutputFile> =
         needs.iter().filter(|(_, edge, _)| edge.is_data()).flat_map(|(.., product)| &product.result.outputs).collect();
-    let mut taken = Ingredients { files: all_files(machine, graph, id, &made, failed_need.is_none(), None)?, ..Ingredients::default() };
+    let mut taken = Ingredients { files: all_files(ground, id, &made, failed_need.is_none())?, ..Ingredients::default() };
     if let ActionKind::Run(cell) = &graph.action(id).kind {
         let keyed = cell.pass_env.iter().filter(|name| !cell.unkeyed.contains(name));
         taken.pass_env = keyed.map(|name| (name.clone(), env::var(name))).collect();
@@ -103,19 +112,11 @@ pub fn gather<'p>(
 ///
 /// # Errors
 /// As [`gather`].
-pub fn sources(machine: &Machine, graph: &ActionGraph, id: StepId) -> Result<Ingredients, GatherError> {
-    sources_at(machine, graph, id, None)
-}
-
-/// As [`sources`], in the tree of another commit.
-///
-/// # Errors
-/// As [`gather`].
-pub fn sources_at(machine: &Machine, graph: &ActionGraph, id: StepId, past: Option<&Past>) -> Result<Ingredients, GatherError> {
-    let mut taken = Ingredients { files: all_files(machine, graph, id, &[], false, past)?, ..Ingredients::default() };
-    if let ActionKind::Run(cell) = &graph.action(id).kind {
+pub fn sources(ground: Ground<'_>, id: StepId) -> Result<Ingredients, GatherError> {
+    let mut taken = Ingredients { files: all_files(ground, id, &[], false)?, ..Ingredients::default() };
+    if let ActionKind::Run(cell) = &ground.graph.action(id).kind {
         // What the lock says is part of the plan; what this machine has is not.
-        let pinned = |name: &String| Some((name.clone(), machine.tools.pinned(name)?.to_owned()));
+        let pinned = |name: &String| Some((name.clone(), ground.machine.tools.pinned(name)?.to_owned()));
         taken.versions = cell.tools.iter().filter_map(pinned).collect();
     }
     Ok(taken)
@@ -157,30 +158,23 @@ pub fn product_digest(action: &Action, taken: &Ingredients, result: &ActionResul
 }
 
 /// The files of every set that the action has. `complete` says that all needs ended well, so that what is missing is a fault.
-fn all_files(
-    machine: &Machine,
-    graph: &ActionGraph,
-    id: StepId,
-    made: &[&OutputFile],
-    complete: bool,
-    past: Option<&Past>,
-) -> Result<Vec<Vec<OutputFile>>, GatherError> {
-    match &graph.action(id).kind {
+fn all_files(ground: Ground<'_>, id: StepId, made: &[&OutputFile], complete: bool) -> Result<Vec<Vec<OutputFile>>, GatherError> {
+    match &ground.graph.action(id).kind {
         ActionKind::Run(cell) => {
             let Some(inputs) = &cell.inputs else { return Ok(Vec::new()) };
             let own = |path: &RelPath| cell.outputs.iter().any(|output| output.pattern.selects(path));
-            Ok(vec![files(machine, graph, inputs, made, complete, &own, past)?])
+            Ok(vec![files(ground, inputs, made, complete, &own)?])
         }
         ActionKind::Base(recipe) => {
             let Base::Layout { path, span, .. } = &recipe.base else { return Ok(Vec::new()) };
             let index = Pattern::of(&path.join("index.json").map_err(GatherError::new)?);
             let set = FileSet { include: vec![(index, span.clone())], exclude: Vec::new() };
-            Ok(vec![files(machine, graph, &set, made, complete, &|_| false, past)?])
+            Ok(vec![files(ground, &set, made, complete, &|_| false)?])
         }
         ActionKind::Build(build) => {
             let mut lists = Vec::new();
             for copy in &build.recipe.copies {
-                let found = files(machine, graph, &copy.from, made, complete, &|_| false, past)?;
+                let found = files(ground, &copy.from, made, complete, &|_| false)?;
                 if found.is_empty() && complete {
                     let patterns: Vec<&str> = copy.from.include.iter().map(|(pattern, _)| pattern.as_str()).collect();
                     let reason = format!(
@@ -200,14 +194,13 @@ fn all_files(
 
 /// The files of a set: sources from the disk, and what needs made, as it was recorded. `own` says what the step itself makes.
 fn files(
-    machine: &Machine,
-    graph: &ActionGraph,
+    ground: Ground<'_>,
     set: &FileSet,
     made: &[&OutputFile],
     complete: bool,
     own: &dyn Fn(&RelPath) -> bool,
-    past: Option<&Past>,
 ) -> Result<Vec<OutputFile>, GatherError> {
+    let Ground { machine, graph, tree, past } = ground;
     let include: Vec<&Pattern> = set.include.iter().map(|(pattern, _)| pattern).collect();
     let exclude: Vec<&Pattern> = set.exclude.iter().map(|(pattern, _)| pattern).collect();
     let selected =
@@ -215,7 +208,7 @@ fn files(
     let mut found: Vec<OutputFile> = made.iter().copied().filter(|output| selected(&output.path) && !own(&output.path)).cloned().collect();
     let sources: Vec<&Pattern> =
         include.iter().copied().filter(|pattern| pattern.literal().is_none_or(|path| !graph.is_output(path))).collect();
-    let walked = walk::select(&machine.root, &sources, &exclude, walk::Folders::Named)
+    let walked = walk::select(tree, &sources, &exclude, walk::Folders::Named)
         .map_err(|faults| GatherError::new(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
     if let Some(missing) = walked.missing.iter().map(|index| sources[*index]).find(|pattern| complete && !graph.may_make(pattern)) {
         return Err(GatherError {
@@ -225,9 +218,9 @@ fn files(
     }
     let entries: Vec<walk::Entry> = walked.entries.into_iter().filter(|entry| !own(&entry.path) && !graph.is_output(&entry.path)).collect();
     match past {
-        None => found.extend(contents(machine, entries)?),
+        None => found.extend(contents(machine, tree, entries)?),
         Some(past) => {
-            found.extend(contents(machine, entries.into_iter().filter(|entry| !past.is_other(&entry.path)).collect())?);
+            found.extend(contents(machine, tree, entries.into_iter().filter(|entry| !past.is_other(&entry.path)).collect())?);
             found.extend(past.others().filter(|file| selected(&file.path) && !own(&file.path) && !graph.is_output(&file.path)));
         }
     }
@@ -237,10 +230,9 @@ fn files(
 }
 
 /// Reads what the walk found: digests from the stat cache where it knows them.
-fn contents(machine: &Machine, entries: Vec<walk::Entry>) -> Result<Vec<OutputFile>, GatherError> {
-    let tree = Tree::open(&machine.root).map_err(GatherError::new)?;
+fn contents(machine: &Machine, tree: &Tree, entries: Vec<walk::Entry>) -> Result<Vec<OutputFile>, GatherError> {
     let first = |faults: Vec<HashError>| GatherError::new(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
-    let digests = machine.stats.digests_of_entries(&tree, &entries).map_err(first)?;
+    let digests = machine.stats.digests_of_entries(tree, &entries).map_err(first)?;
     entries
         .into_iter()
         .map(|entry| {

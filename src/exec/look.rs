@@ -6,7 +6,6 @@ use crate::base::pattern::Pattern;
 use crate::engine::Machine;
 use crate::engine::publish::{self, Standing};
 use crate::event::{Ended, Origin};
-use crate::graph::ActionGraph;
 use crate::graph::action::{Action, ActionKind};
 use crate::graph::ingredients::Ingredients;
 use crate::key::explain;
@@ -15,7 +14,7 @@ use crate::record::history::StepHistory;
 use crate::store::outputs::{self, State};
 use crate::store::result::{ActionResult, OutputEntry};
 
-use super::gather::{self, GatherError, Gathered, Product};
+use super::gather::{self, GatherError, Gathered, Ground, Product};
 
 /// What is known of a step before it runs.
 #[derive(Debug)]
@@ -52,19 +51,19 @@ pub enum Verdict {
 /// # Errors
 /// [`GatherError`].
 pub fn look<'p>(
-    machine: &Machine,
-    graph: &ActionGraph,
+    ground: Ground<'_>,
     history: &StepHistory,
     id: StepId,
     force: bool,
     products: impl Fn(StepId) -> Option<&'p Product>,
 ) -> Result<Look, GatherError> {
+    let graph = ground.graph;
     let action = graph.action(id);
-    let Gathered { taken, failed_need } = gather::gather(machine, graph, id, products)?;
+    let Gathered { taken, failed_need } = gather::gather(ground, id, products)?;
     let key = key::key(action, &taken);
     let verdict = match failed_need {
         Some(need) => Verdict::Runs { why: format!("`{}`, which may fail, failed", graph.action(need).name) },
-        None => judge(machine, history, action, &taken, key, force),
+        None => judge(ground, history, action, &taken, key, force),
     };
     Ok(Look { taken, key, cacheable: is_cacheable(action) && failed_need.is_none(), verdict })
 }
@@ -83,7 +82,8 @@ pub fn is_cacheable(action: &Action) -> bool {
     }
 }
 
-fn judge(machine: &Machine, history: &StepHistory, action: &Action, taken: &Ingredients, key: ActionKey, force: bool) -> Verdict {
+fn judge(ground: Ground<'_>, history: &StepHistory, action: &Action, taken: &Ingredients, key: ActionKey, force: bool) -> Verdict {
+    let Ground { machine, tree, .. } = ground;
     let runs = |why: &str| Verdict::Runs { why: why.to_owned() };
     if force {
         return runs("asked with --force");
@@ -111,6 +111,12 @@ fn judge(machine: &Machine, history: &StepHistory, action: &Action, taken: &Ingr
             _ => "it declares no inputs",
         });
     }
+    let in_place = |result: &ActionResult| outputs::verify(&machine.stats, tree, &result.outputs, &declared(action));
+    if let Some(result) = machine.lately.result(key)
+        && matches!(in_place(&result), Ok(State::InPlace))
+    {
+        return Verdict::Known { result: Box::new(result), origin: Origin::InPlace };
+    }
     let Ok(Some(result)) = machine.store.result(key) else { return runs(&reason(machine, history, action, taken)) };
     if let Some(image) = &result.image
         && let Some(gone) = image.blobs.iter().find(|blob| machine.store.size_of(blob.0).is_none())
@@ -120,8 +126,11 @@ fn judge(machine: &Machine, history: &StepHistory, action: &Action, taken: &Ingr
     if let Some((name, _)) = result.documents.iter().find(|(_, digest)| machine.store.size_of(digest.0).is_none()) {
         return Verdict::Runs { why: format!("its {name} is no longer in the store") };
     }
-    match outputs::verify(&machine.stats, &machine.root, &result.outputs, &declared(action)) {
-        Ok(State::InPlace) => Verdict::Known { result: Box::new(result), origin: Origin::InPlace },
+    match in_place(&result) {
+        Ok(State::InPlace) => {
+            machine.lately.remember(key, &result);
+            Verdict::Known { result: Box::new(result), origin: Origin::InPlace }
+        }
         Ok(State::Damaged(_)) => {
             if let Some(gone) = result.outputs.iter().find(|output| !is_kept(machine, &output.entry)) {
                 return Verdict::Runs { why: format!("`{}` is gone and no longer in the store", gone.path) };

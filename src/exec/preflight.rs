@@ -3,7 +3,8 @@
 //! Never: reads a file, looks for what a wildcard could select.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+
+use rayon::prelude::*;
 
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Span};
 use crate::base::id::StepId;
@@ -14,22 +15,26 @@ use crate::graph::ActionGraph;
 use crate::graph::action::ActionKind;
 use crate::plan::image::Base;
 use crate::sys::file;
+use crate::sys::tree::Tree;
 
 /// Finds sources of `steps` that are named without wildcards and are not there: inputs of tasks, sources of copies, base
 /// layouts. One fault per place in the plan.
 #[must_use]
 pub fn missing(root: &AbsPath, graph: &ActionGraph, steps: &[StepId]) -> Diagnostics {
+    let tree = Tree::for_a_glance(root).ok();
+    let there = |path: &RelPath| {
+        // A file that a link outside hides is there; that it leads out is said when it is read.
+        tree.as_ref().is_some_and(|tree| tree.status(path).is_ok()) || file::status(root.at(path)).is_ok()
+    };
+    let missing = |id: &StepId| -> Vec<Diagnostic> {
+        let absent = |(pattern, span): (Cow<'_, Pattern>, &Span)| {
+            let path = pattern.literal()?;
+            (!graph.may_make(&pattern) && !there(path)).then(|| fault(root, path, span))
+        };
+        sources(graph, *id).into_iter().filter_map(absent).collect()
+    };
     let mut faults = Diagnostics::default();
-    let mut known: HashMap<RelPath, bool> = HashMap::new();
-    for id in steps {
-        for (pattern, span) in sources(graph, *id) {
-            let Some(path) = pattern.literal() else { continue };
-            let there = *known.entry(path.clone()).or_insert_with(|| file::status(root.at(path)).is_ok() || graph.may_make(&pattern));
-            if !there {
-                faults.push(fault(root, path, span));
-            }
-        }
-    }
+    faults.extend(steps.par_iter().with_min_len(64).map(missing).collect::<Vec<_>>().into_iter().flatten());
     faults
 }
 

@@ -19,6 +19,7 @@ use crate::record::history::StepHistory;
 use crate::store::blob::StoreError;
 use crate::sys::cancel::Urgency;
 use crate::sys::clock::{self, Stopwatch};
+use crate::sys::tree::Tree;
 
 use super::schedule::{End, Entry, OnFailure, Schedule, ScheduleFault, State};
 use super::step::{self, Shared, StepEnd};
@@ -220,7 +221,9 @@ impl Shell<'_> {
         let checks: Vec<Check> = fresh.into_iter().map(check).collect();
         let shared = Arc::clone(&self.shared);
         tokio::task::spawn_blocking(move || {
-            checks.into_par_iter().for_each(|mut check| check.found = step::in_place(&shared, check.id).map(Box::new));
+            // What these steps need has ended, so each of their folders is found once for all of them.
+            let Ok(tree) = Tree::for_a_glance(&shared.machine.root) else { return };
+            checks.into_par_iter().for_each(|mut check| check.found = step::in_place(&shared, &tree, check.id).map(Box::new));
         });
     }
 

@@ -18,8 +18,9 @@ use crate::store::restore::{self, RestoreError};
 use crate::store::result::{ActionResult, OutputFile};
 use crate::sys::cancel::Urgency;
 use crate::sys::clock::Stopwatch;
+use crate::sys::tree::Tree;
 
-use super::gather::{self, Product};
+use super::gather::{self, GatherError, Ground, Product};
 use super::look::{self, Look, Verdict};
 use super::witness::{self, Witness};
 
@@ -42,6 +43,9 @@ pub struct Shared {
 impl Shared {
     fn product(&self, id: StepId) -> Option<&Product> {
         self.products.get(id.index()).and_then(OnceLock::get)
+    }
+    fn ground<'a>(&'a self, tree: &'a Tree) -> Ground<'a> {
+        Ground { machine: &self.machine, graph: &self.graph, tree, past: None }
     }
     fn action(&self, id: StepId) -> &Action {
         self.graph.action(id)
@@ -83,11 +87,11 @@ async fn aside<T: Send + 'static>(shared: &Arc<Shared>, work: impl FnOnce(&Share
 
 /// The end of a step whose result is known and in place; `None` when it may have to run, and when that cannot be told: then
 /// [`take`] says why. Its product is in `shared`.
-pub fn in_place(shared: &Shared, id: StepId) -> Option<StepEnd> {
+pub fn in_place(shared: &Shared, tree: &Tree, id: StepId) -> Option<StepEnd> {
     if shared.forced.contains(&id) {
         return None;
     }
-    let look = look::look(&shared.machine, &shared.graph, &shared.history, id, false, |need| shared.product(need)).ok()?;
+    let look = look::look(shared.ground(tree), &shared.history, id, false, |need| shared.product(need)).ok()?;
     match look.verdict {
         Verdict::Known { result, origin: Origin::InPlace } => known(shared, id, look.key, &look.taken, *result, Origin::InPlace).ok(),
         _ => None,
@@ -150,9 +154,11 @@ async fn claim_of(shared: &Arc<Shared>, id: StepId, key: ActionKey) -> Result<(C
 }
 
 async fn glance(shared: &Arc<Shared>, id: StepId, force: bool) -> Result<Look, Failure> {
-    aside(shared, move |shared| look::look(&shared.machine, &shared.graph, &shared.history, id, force, |need| shared.product(need)))
-        .await?
-        .map_err(|error| Failure::new(FailureClass::Step, &error, error.help.clone()))
+    let look = move |shared: &Shared| {
+        let tree = Tree::open(&shared.machine.root).map_err(GatherError::new)?;
+        look::look(shared.ground(&tree), &shared.history, id, force, |need| shared.product(need))
+    };
+    aside(shared, look).await?.map_err(|error| Failure::new(FailureClass::Step, &error, error.help.clone()))
 }
 
 async fn follow(shared: &Arc<Shared>, id: StepId, look: Look) -> Result<StepEnd, Failure> {
@@ -289,7 +295,9 @@ fn record(
 ) -> Result<(), Failure> {
     let machine = &shared.machine;
     if matches!(shared.action(id).kind, ActionKind::Run(_)) {
-        let again = gather::gather(machine, &shared.graph, id, |need| shared.product(need));
+        let again = Tree::open(&machine.root)
+            .map_err(GatherError::new)
+            .and_then(|tree| gather::gather(shared.ground(&tree), id, |need| shared.product(need)));
         let same = again.as_ref().is_ok_and(|gathered| key::key(shared.action(id), &gathered.taken) == key);
         let mut changed = witness.changed(&machine.root);
         if !same || !changed.is_empty() {
@@ -301,5 +309,7 @@ fn record(
             return Ok(());
         }
     }
-    machine.store.record(key, result).map_err(|error| Failure::store(&error))
+    machine.store.record(key, result).map_err(|error| Failure::store(&error))?;
+    machine.lately.remember(key, result);
+    Ok(())
 }

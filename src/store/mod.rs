@@ -7,6 +7,7 @@ pub mod clean;
 pub mod collect;
 pub mod doctor;
 pub mod health;
+pub mod lately;
 pub mod layer_reader;
 pub mod layout;
 pub mod lease;

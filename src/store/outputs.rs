@@ -111,12 +111,12 @@ pub enum State {
 /// Every fault found: a name without wildcards that is not there, a FIFO, a file that changes meanwhile, a full disk.
 pub fn capture(store: &Store, cache: &StatCache, root: &AbsPath, outputs: &[Pattern]) -> Result<Vec<OutputFile>, Vec<OutputError>> {
     let include: Vec<&Pattern> = outputs.iter().collect();
-    let selection = walk::select(root, &include, &[], Folders::Empty).map_err(all)?;
+    let tree = Tree::open(root).map_err(one)?;
+    let selection = walk::select(&tree, &include, &[], Folders::Empty).map_err(all)?;
     if !selection.missing.is_empty() {
         let names = selection.missing.iter().map(|index| outputs[*index].to_string()).collect();
         return Err(vec![OutputError::NotMade(names)]);
     }
-    let tree = Tree::open(root).map_err(one)?;
     left::sweep(&tree, selection.entries.iter().map(|entry| &entry.path));
     let keep = |entry: &Entry| {
         let kept = match entry.kind {
@@ -161,12 +161,12 @@ fn unchanged(file: &File, entry: &Entry, path: &AbsPath) -> Result<(), OutputErr
     if now == entry.stat { Ok(()) } else { Err(HashError::Changed { path: path.to_string() }.into()) }
 }
 
-/// Compares what `outputs` name below `root` with what was recorded. Files that the stat cache knows are not read.
+/// Compares what `outputs` name in `tree` with what was recorded. Files that the stat cache knows are not read.
 ///
 /// # Errors
 /// Every fault found; damage is no fault.
-pub fn verify(cache: &StatCache, root: &AbsPath, recorded: &[OutputFile], outputs: &[Pattern]) -> Result<State, Vec<OutputError>> {
-    let difference = Difference::find(cache, &Tree::open(root).map_err(one)?, recorded, outputs)?;
+pub fn verify(cache: &StatCache, tree: &Tree, recorded: &[OutputFile], outputs: &[Pattern]) -> Result<State, Vec<OutputError>> {
+    let difference = Difference::find(cache, tree, recorded, outputs)?;
     let wrong = difference
         .wanted
         .iter()
@@ -191,7 +191,7 @@ impl<'a> Difference<'a> {
     pub(super) fn find(cache: &StatCache, tree: &Tree, recorded: &'a [OutputFile], outputs: &[Pattern]) -> Result<Self, Vec<OutputError>> {
         let above = folders_of(recorded, outputs).map_err(one)?;
         let include: Vec<&Pattern> = outputs.iter().collect();
-        let entries = walk::survey(tree.root(), &include, &[], Folders::Empty).map_err(all)?.entries;
+        let entries = walk::survey(tree, &include, &[], Folders::Empty).map_err(all)?.entries;
         let mut there: HashMap<RelPath, Entry> = entries.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
         let mut wanted = Vec::new();
         let mut to_hash = Vec::new();

@@ -102,7 +102,9 @@ pub fn open_unfollowed(path: impl AsRef<Path>) -> Result<File, FileError> {
 pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>, FileError> {
     let path = path.as_ref();
     let file = open(path)?;
-    let mut bytes = Vec::new();
+    let size = at("read", path, file.metadata())?.len();
+    // Room for all of it and the end at once; a file that grows meanwhile is read all the same.
+    let mut bytes = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or(0).saturating_add(1));
     at("read", path, file.take(limit.saturating_add(1)).read_to_end(&mut bytes))?;
     if bytes.len() as u64 > limit {
         return at("read", path, Err(io::Error::other(format!("it is larger than {}", crate::base::size::ByteSize(limit)))));

@@ -2,7 +2,7 @@
 //! In: metadata. Out: plain values. Never: a system call.
 
 use std::fs::Metadata;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 
 /// Everything that changes when a file is written, replaced or renamed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,6 +37,22 @@ impl Stat {
     }
 }
 
+/// What the kernel says when it is asked for a name in an open folder.
+#[must_use]
+#[allow(clippy::cast_sign_loss, reason = "the nanoseconds of a time are never negative")]
+pub fn of_raw(raw: &rustix::fs::Stat) -> (Kind, Stat) {
+    let nanos = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+    let stat = Stat {
+        device: raw.st_dev,
+        inode: raw.st_ino,
+        size: u64::try_from(raw.st_size).unwrap_or_default(),
+        mode: raw.st_mode,
+        modified: nanos(raw.st_mtime, raw.st_mtime_nsec as i64),
+        changed: nanos(raw.st_ctime, raw.st_ctime_nsec as i64),
+    };
+    (Kind::of_mode(raw.st_mode), stat)
+}
+
 /// What stands under a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -57,20 +73,18 @@ impl Kind {
     /// The kind that `metadata` tells of; links are links when it was taken without following.
     #[must_use]
     pub fn of(metadata: &Metadata) -> Self {
-        let kind = metadata.file_type();
-        if kind.is_file() {
+        Self::of_mode(metadata.mode())
+    }
+
+    fn of_mode(mode: u32) -> Self {
+        match rustix::fs::FileType::from_raw_mode(mode) {
             // The owner's bit alone, as git has it: group and others follow the umask of whoever wrote the file.
-            Self::File { executable: metadata.mode() & 0o100 != 0 }
-        } else if kind.is_symlink() {
-            Self::Link
-        } else if kind.is_dir() {
-            Self::Folder
-        } else if kind.is_fifo() {
-            Self::Special("FIFO")
-        } else if kind.is_socket() {
-            Self::Special("socket")
-        } else {
-            Self::Special("device")
+            rustix::fs::FileType::RegularFile => Self::File { executable: mode & 0o100 != 0 },
+            rustix::fs::FileType::Symlink => Self::Link,
+            rustix::fs::FileType::Directory => Self::Folder,
+            rustix::fs::FileType::Fifo => Self::Special("FIFO"),
+            rustix::fs::FileType::Socket => Self::Special("socket"),
+            _ => Self::Special("device"),
         }
     }
 }

@@ -5,12 +5,14 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -18,7 +20,7 @@ use rustix::io::Errno;
 use crate::base::path::{AbsPath, RelPath};
 
 use super::file::{FileError, at};
-use super::stat::{Kind, Stat};
+use super::stat::{self, Kind, Stat};
 
 /// The first bytes of the names of temporary files that stand beside their targets. Walks never see such files.
 pub const TEMPORARY: &str = ".kiln-tmp-";
@@ -36,7 +38,12 @@ pub fn is_left_behind(name: &[u8]) -> Option<bool> {
 pub struct Tree {
     root: AbsPath,
     folder: OwnedFd,
+    /// Folders that were looked into, for a tree that remembers them.
+    known: Option<RwLock<HashMap<RelPath, Arc<OwnedFd>>>>,
 }
+
+/// The most folders that a tree remembers.
+const FOLDERS: usize = 256;
 
 /// Whether folders on the way may be links that stay below the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +60,16 @@ impl Tree {
     pub fn open(root: &AbsPath) -> Result<Self, FileError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = at("open folder", root, rustix::fs::open(root.as_path(), flags, Mode::empty()).map_err(io::Error::from))?;
-        Ok(Self { root: root.clone(), folder })
+        Ok(Self { root: root.clone(), folder, known: None })
+    }
+
+    /// As [`Tree::open`], for looking at many files while nothing is expected to move: each folder is found once, and a file
+    /// in it costs one call. A folder that another one takes the place of meanwhile is seen as it was.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn for_a_glance(root: &AbsPath) -> Result<Self, FileError> {
+        Ok(Self { known: Some(RwLock::default()), ..Self::open(root)? })
     }
 
     /// The folder.
@@ -67,7 +83,32 @@ impl Tree {
     /// # Errors
     /// [`FileError`]; also when a link on the way is absolute or leads out.
     pub fn status(&self, path: &RelPath) -> Result<(Kind, Stat), FileError> {
-        self.look(path, Links::Inside)
+        match &self.known {
+            Some(known) => self.named("look at", path, self.glance(known, path)),
+            None => self.look(path, Links::Inside),
+        }
+    }
+
+    fn glance(&self, known: &RwLock<HashMap<RelPath, Arc<OwnedFd>>>, path: &RelPath) -> io::Result<(Kind, Stat)> {
+        let look = |folder: &OwnedFd, name: &[u8]| {
+            let raw = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+            raw.map(|raw| stat::of_raw(&raw)).map_err(io::Error::from)
+        };
+        let (Some(parent), Some(name)) = (path.parent(), path.name()) else { return look(&self.folder, b".") };
+        let found = known.read().unwrap_or_else(PoisonError::into_inner).get(&parent).cloned();
+        let folder = match found {
+            Some(folder) => folder,
+            None => {
+                let folder = Arc::new(self.resolve(&parent, OFlags::PATH | OFlags::DIRECTORY, Links::Inside)?);
+                let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
+                // Each holds a file of the process open.
+                if known.len() < FOLDERS {
+                    known.insert(parent, Arc::clone(&folder));
+                }
+                folder
+            }
+        };
+        look(&folder, name)
     }
 
     /// As [`Tree::status`], but refuses links on the way.
@@ -314,6 +355,22 @@ mod tests {
         }
         let message = tree.open_file(&path("leaves/file")).unwrap_err().to_string();
         assert!(message.ends_with("a link on the way is absolute or leads out of the project"), "{message}");
+    }
+
+    #[test]
+    fn a_glance_sees_what_a_look_sees_and_no_more() {
+        let (folder, tree) = tree();
+        let glancing = Tree::for_a_glance(tree.root()).unwrap();
+        for _ in 0..2 {
+            for name in ["", "a", "a/b/file", "stays/b/file", "stays", "leaves", "leaves/file", "absolute/passwd", "a/none", "none/x"] {
+                let text = |result: Result<_, FileError>| result.map_err(|error| error.to_string());
+                assert_eq!(text(glancing.status(&path(name))), text(tree.status(&path(name))), "{name}");
+            }
+        }
+        std::fs::write(folder.path().join("in/a/b/file"), "longer than before").unwrap();
+        assert_eq!(glancing.status(&path("a/b/file")).unwrap().1.size, 18);
+        std::fs::remove_file(folder.path().join("in/a/b/file")).unwrap();
+        assert!(glancing.status(&path("a/b/file")).is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::mpsc;
 
 use rayon::prelude::*;
 
-use crate::base::path::{AbsPath, BadPath, RelPath};
+use crate::base::path::{BadPath, RelPath};
 use crate::base::pattern::Pattern;
 
 use super::file::{self, FileError};
@@ -83,8 +83,8 @@ pub enum WalkError {
 ///
 /// # Errors
 /// All faults found; a FIFO, a socket or a device among the selected is one, and a file where `dist/` is written.
-pub fn select(root: &AbsPath, include: &[&Pattern], exclude: &[&Pattern], folders: Folders) -> Result<Selection, Vec<WalkError>> {
-    let selection = survey(root, include, exclude, folders)?;
+pub fn select(tree: &Tree, include: &[&Pattern], exclude: &[&Pattern], folders: Folders) -> Result<Selection, Vec<WalkError>> {
+    let selection = survey(tree, include, exclude, folders)?;
     let special = |entry: &Entry| match entry.kind {
         Kind::Special(what) => Some(WalkError::Special { path: entry.path.clone(), what }),
         _ => None,
@@ -103,9 +103,8 @@ pub fn select(root: &AbsPath, include: &[&Pattern], exclude: &[&Pattern], folder
 ///
 /// # Errors
 /// All faults found, ordered by message.
-pub fn survey(root: &AbsPath, include: &[&Pattern], exclude: &[&Pattern], folders: Folders) -> Result<Selection, Vec<WalkError>> {
-    let tree = Tree::open(root).map_err(|error| vec![error.into()])?;
-    let mut walk = Walk { tree: &tree, include, exclude, folders, selection: Selection::default(), faults: Vec::new() };
+pub fn survey(tree: &Tree, include: &[&Pattern], exclude: &[&Pattern], folders: Folders) -> Result<Selection, Vec<WalkError>> {
+    let mut walk = Walk { tree, include, exclude, folders, selection: Selection::default(), faults: Vec::new() };
     let bases = walk.look_up();
     for base in walk.without_nested(bases) {
         walk.walk(&base);
@@ -390,8 +389,8 @@ mod tests {
             }
             Self { folder }
         }
-        fn root(&self) -> AbsPath {
-            AbsPath::new(self.folder.path()).unwrap()
+        fn tree(&self) -> Tree {
+            Tree::open(&crate::base::path::AbsPath::new(self.folder.path()).unwrap()).unwrap()
         }
         fn path(&self, name: &str) -> std::path::PathBuf {
             self.folder.path().join(name)
@@ -399,7 +398,7 @@ mod tests {
         fn select(&self, include: &[&str], exclude: &[&str], folders: Folders) -> Result<Selection, Vec<WalkError>> {
             let parse = |texts: &[&str]| texts.iter().map(|text| Pattern::new(text).unwrap()).collect::<Vec<_>>();
             let (include, exclude) = (parse(include), parse(exclude));
-            select(&self.root(), &include.iter().collect::<Vec<_>>(), &exclude.iter().collect::<Vec<_>>(), folders)
+            select(&self.tree(), &include.iter().collect::<Vec<_>>(), &exclude.iter().collect::<Vec<_>>(), folders)
         }
         fn names(&self, include: &[&str], exclude: &[&str]) -> Vec<String> {
             self.select(include, exclude, Folders::Named).unwrap().entries.iter().map(|entry| entry.path.to_string()).collect()
@@ -507,7 +506,7 @@ mod tests {
     fn one_thread_and_many_find_the_same() {
         let project = Project::new(&["x", "a/x", "a/b/x.rs", "a/b/c/y.rs", "e/", "a/.git/x.rs"]);
         symlink("a", project.path("link")).unwrap();
-        let tree = Tree::open(&project.root()).unwrap();
+        let tree = project.tree();
         let (all, rust) = (Pattern::new("**").unwrap(), Pattern::new("a/**/*.rs").unwrap());
         for include in [[&all], [&rust]] {
             let walk = Walk {

@@ -23,6 +23,7 @@ use kiln::store::restore::{self, RestoreError, Restored};
 use kiln::store::result::{ActionResult, ImageResult, OutputEntry, OutputFile};
 use kiln::store::stat_cache::{HashError, StatCache};
 use kiln::sys::stat::Stat;
+use kiln::sys::tree::Tree;
 use proptest::prelude::*;
 
 /// A store, a stat cache and a project, each in a folder of its own.
@@ -58,7 +59,7 @@ impl Bench {
         outputs::capture(&self.store, &self.cache, &self.root(), &self.outputs)
     }
     fn verify(&self, recorded: &[OutputFile]) -> State {
-        outputs::verify(&self.cache, &self.root(), recorded, &self.outputs).unwrap()
+        outputs::verify(&self.cache, &Tree::open(&self.root()).unwrap(), recorded, &self.outputs).unwrap()
     }
     fn restore(&self, recorded: &[OutputFile]) -> Result<Restored, RestoreError> {
         restore::restore(&self.store, &self.cache, &self.root(), recorded, &self.outputs)
