@@ -73,6 +73,38 @@ impl Moment {
     }
 }
 
+/// A day of the calendar, written `2026-11-22`; in UTC where it comes from a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(jiff::civil::Date);
+
+/// A text that is not a day.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a day; write it like `2026-12-31`")]
+pub struct BadDay(String);
+
+impl FromStr for Day {
+    type Err = BadDay;
+    fn from_str(text: &str) -> Result<Self, BadDay> {
+        let date = jiff::civil::Date::strptime("%Y-%m-%d", text).ok();
+        date.map(Self).filter(|day| day.to_string() == text).ok_or_else(|| BadDay(super::words::shorten(&super::words::visible(text), 40)))
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Moment {
+    /// The day that it is in, in UTC; the first of 1970 for a moment that no calendar reaches.
+    #[must_use]
+    pub fn day(self) -> Day {
+        let moment = jiff::Timestamp::from_second(self.seconds()).unwrap_or_default();
+        Day(moment.to_zoned(jiff::tz::TimeZone::UTC).date())
+    }
+}
+
 impl fmt::Display for Moment {
     /// RFC 3339 in UTC with whole seconds, as OCI's `created` has it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,6 +129,15 @@ mod tests {
         }
         for text in ["", "5", "s", "-5s", "1w", "1h 30m", "99999999999999999999s"] {
             assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        assert_eq!(Moment::from_seconds(1_700_000_000).day().to_string(), "2023-11-14");
+        assert!("2026-02-28".parse::<Day>().unwrap() < "2026-03-01".parse::<Day>().unwrap());
+        for text in ["", "2026-02-30", "2026-1-1", "31.12.2026", "2026-12-31T00:00:00Z", "tomorrow"] {
+            assert!(text.parse::<Day>().is_err(), "{text}");
         }
     }
 

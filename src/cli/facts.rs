@@ -5,11 +5,12 @@ use std::collections::HashMap;
 
 use crate::base::path::{AbsPath, RelPath};
 use crate::base::platform::Platform;
+use crate::base::time::Day;
 use crate::engine::ask::{self, Question};
 use crate::engine::process::bare_environment;
 use crate::plan::facts::{CiFact, CommandError, FactError, Facts, GitFact, git_version};
 use crate::sys::cancel::Cancel;
-use crate::sys::{env, file, git, process};
+use crate::sys::{clock, env, file, git, process};
 
 /// What a command says that is not run: good as a name, a host or a path.
 const STAND_IN: &[u8] = b"stand-in";
@@ -96,6 +97,9 @@ impl Facts for Here {
     }
     fn env(&self, name: &str) -> Option<String> {
         env::var(name)
+    }
+    fn today(&self) -> Day {
+        clock::now().day()
     }
     fn host_os(&self) -> String {
         Platform::host().os().to_owned()

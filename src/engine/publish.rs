@@ -1,5 +1,6 @@
 //! Push and tag steps: bytes by digest first, names last, into registries and OCI layouts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::path::{AbsPath, RelPath};
@@ -13,6 +14,7 @@ use crate::image::{layout, publish};
 use crate::oci::descriptor::Descriptor;
 use crate::oci::reference::{Repository, Tag};
 use crate::plan::RegistryPlace;
+use crate::plan::image::TagRule;
 use crate::registry::tags::TagOutcome;
 
 use super::embedded::failure;
@@ -73,9 +75,49 @@ fn unpublished(error: publish::PublishError) -> Failure {
     }
 }
 
+/// The tags that the rules give in this place now: a higher version may stand there already.
+async fn tags_of(machine: &Machine, publication: &PublishAction, place: &Place) -> Result<Vec<Tag>, Failure> {
+    let versions = publication.rules.iter().any(|rule| matches!(rule, TagRule::Semver(_)));
+    let existing = match place {
+        Place::Layout { folder, .. } => existing(folder),
+        Place::Remote(repository) if versions => machine.registries.tags(repository).await.map_err(|error| failure(error.diagnostic()))?,
+        Place::Remote(_) => Vec::new(),
+    };
+    Ok(publication.tags(&existing))
+}
+
+/// Looks at the tags that the plan lets never move. It is asked before anything is pushed, so that no registry gets a tag of a
+/// release that another one refuses, and again before tags move.
+async fn guard(machine: &Machine, publication: &PublishAction, image: &Descriptor) -> Result<(), Failure> {
+    if publication.registry.immutable.is_empty() {
+        return Ok(());
+    }
+    let place = place(machine, publication)?;
+    let stand = match &place {
+        Place::Layout { folder, .. } => layout::tags(folder).unwrap_or_default(),
+        Place::Remote(_) => BTreeMap::new(),
+    };
+    for tag in tags_of(machine, publication, &place).await?.into_iter().filter(|tag| publication.is_immutable(tag)) {
+        let (old, shown) = match &place {
+            Place::Layout { shown, .. } => (stand.get(tag.as_str()).map(|image| image.digest), shown.to_string()),
+            Place::Remote(repository) => {
+                let old = machine.registries.standing(repository, &tag).await.map_err(|error| failure(error.diagnostic()))?;
+                (old, repository.to_string())
+            }
+        };
+        if let Some(old) = old.filter(|old| *old != image.digest) {
+            let reason = format!("`{shown}:{tag}` names {old} and may not move to {}", image.digest);
+            let help = format!("the registry `{}` is `immutable` for it in the plan; choose a new version", publication.registry.name);
+            return Err(Failure::new(FailureClass::Policy, reason, Some(help)));
+        }
+    }
+    Ok(())
+}
+
 /// Sends blobs and manifests. No tag moves.
 pub async fn push(machine: &Arc<Machine>, job: &Job<'_>, publication: &PublishAction) -> Result<Made, Failure> {
     let image = &super::root_image(job)?.1;
+    guard(machine, publication, &image.descriptor).await.map_err(untagged)?;
     match place(machine, publication)? {
         Place::Layout { folder, shown } => {
             let (shared, top, root) = (Arc::clone(machine), image.descriptor.clone(), folder);
@@ -116,9 +158,11 @@ fn untagged(mut failure: Failure) -> Failure {
 /// Moves the tags, after every push of the image.
 pub async fn tag(machine: &Arc<Machine>, job: &Job<'_>, publication: &PublishAction) -> Result<Made, Failure> {
     let image = &super::root_image(job)?.1;
-    match place(machine, publication)? {
+    guard(machine, publication, &image.descriptor).await?;
+    let place = place(machine, publication)?;
+    let tags = tags_of(machine, publication, &place).await?;
+    match place {
         Place::Layout { folder, shown } => {
-            let tags = publication.tags(&existing(&folder));
             let (top, moved) = (image.descriptor.clone(), tags.clone());
             let changed = tokio::task::spawn_blocking(move || publish::publish_tags(&folder, &top, &moved))
                 .await
@@ -127,13 +171,6 @@ pub async fn tag(machine: &Arc<Machine>, job: &Job<'_>, publication: &PublishAct
             Ok(Made { detail: Some(told(&shown, &tags, &image.descriptor)), unchanged: !changed, ..Made::default() })
         }
         Place::Remote(repository) => {
-            let versions = publication.rules.iter().any(|rule| matches!(rule, crate::plan::image::TagRule::Semver(_)));
-            let existing = if versions {
-                machine.registries.tags(&repository).await.map_err(|error| failure(error.diagnostic()))?
-            } else {
-                Vec::new()
-            };
-            let tags = publication.tags(&existing);
             let mut unchanged = true;
             let mut done: Vec<&Tag> = Vec::new();
             for tag in &tags {

@@ -6,8 +6,10 @@ use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Span};
 use crate::base::id::StepId;
 use crate::base::words;
 use crate::graph::ActionGraph;
-use crate::graph::action::{Action, ActionKind};
+use crate::graph::action::{Action, ActionKind, ScanAction};
+use crate::plan::image::{LayerDef, Recipe};
 use crate::plan::isolation::{Isolation, MountSource, Network};
+use crate::plan::policy::CustomRule;
 
 /// Finds what `steps` ask for and nobody can do yet.
 #[must_use]
@@ -47,8 +49,51 @@ fn wishes(action: &Action) -> Vec<Wish<'_>> {
             let help = "`kiln check`, `list`, `plan` and `graph` know it; its image can be built and tested by name".to_owned();
             vec![(format!("starting the service `{name}`"), &action.span, help)]
         }
-        _ => Vec::new(),
+        ActionKind::Build(build) => built(&build.recipe),
+        ActionKind::Scan(scan) => scanned(scan),
+        ActionKind::Push(publish) => publish
+            .extras
+            .iter()
+            .map(|(extra, span)| {
+                let help =
+                    format!("leave `{}` out; the image itself is pushed by digest, and `{name}/build` is made without it", extra.word());
+                (format!("`{}` beside a pushed image", extra.word()), span, help)
+            })
+            .collect(),
+        ActionKind::Base(_) | ActionKind::Index(_) | ActionKind::Tag(_) | ActionKind::Group => Vec::new(),
     }
+}
+
+fn built(recipe: &Recipe) -> Vec<Wish<'_>> {
+    let wish = |what: &str, span, help: &str| Some((what.to_owned(), span, help.to_owned()));
+    let layers = recipe.layers.iter().filter_map(|layer| match layer {
+        LayerDef::Copy(_) => None,
+        LayerDef::Add(add) => wish("`add` in an image", &add.span, "unpack it in a `task` with an output, and `copy` that"),
+        LayerDef::Run(run) => wish("`run` in an image", &run.span, "run it in a `task` with a `container`, and `copy` what it makes"),
+    });
+    let file = recipe
+        .dockerfile
+        .iter()
+        .filter_map(|file| wish("building a Dockerfile", &file.span, "say it with `from`, `copy` and settings, which need no daemon"));
+    layers.chain(file).collect()
+}
+
+/// What a scan would have to know. A rule about services alone asks nothing of an image.
+fn scanned(scan: &ScanAction) -> Vec<Wish<'_>> {
+    let policy = &scan.policy;
+    let fail = scan.fail.iter().map(|(severity, span)| {
+        let help = "leave `fail=` out; the policy's own rules and the bill of materials need no database".to_owned();
+        (format!("looking for vulnerabilities of severity `{}`", severity.word()), span, help)
+    });
+    let age = policy.max_age.iter().map(|(_, _, span)| {
+        ("judging the age of a base image".to_owned(), span, "pin the base by digest, and let the policy deny `mutable-base`".to_owned())
+    });
+    let of_images = |rule: &&CustomRule| rule.conditions.iter().all(|condition| condition.field.is_of_images());
+    let rules = policy.custom.iter().filter(of_images).map(|rule| {
+        let help = format!("leave `{}` out, or look at a field that only services have", rule.name);
+        (format!("holding an image against the rule `{}`", rule.name), &rule.span, help)
+    });
+    fail.chain(age).chain(rules).collect()
 }
 
 fn contained(walls: &Isolation) -> Vec<Wish<'_>> {

@@ -13,7 +13,7 @@ use crate::base::pattern::Pattern;
 use crate::base::words;
 use crate::graph::ActionGraph;
 use crate::graph::action::ActionKind;
-use crate::plan::image::Base;
+use crate::plan::image::{Add, AddSource, Base, LayerDef, Recipe};
 use crate::sys::file;
 use crate::sys::tree::Tree;
 
@@ -42,15 +42,31 @@ fn sources(graph: &ActionGraph, id: StepId) -> Vec<(Cow<'_, Pattern>, &Span)> {
     let borrowed = |(pattern, span)| (Cow::Borrowed(pattern), span);
     match &graph.action(id).kind {
         ActionKind::Run(cell) => cell.inputs.iter().flat_map(|set| &set.include).map(|(pattern, span)| borrowed((pattern, span))).collect(),
-        ActionKind::Build(build) => {
-            build.recipe.copies.iter().flat_map(|copy| &copy.from.include).map(|(pattern, span)| borrowed((pattern, span))).collect()
-        }
+        ActionKind::Build(build) => copied(&build.recipe),
         ActionKind::Base(recipe) => match &recipe.base {
             Base::Layout { path, span, .. } => vec![(Cow::Owned(Pattern::of(path)), span)],
             _ => Vec::new(),
         },
         _ => Vec::new(),
     }
+}
+
+/// Sources of copies and archives, and the Dockerfile with its context.
+fn copied(recipe: &Recipe) -> Vec<(Cow<'_, Pattern>, &Span)> {
+    let mut found = Vec::new();
+    for layer in &recipe.layers {
+        let set = match layer {
+            LayerDef::Copy(copy) => &copy.from,
+            LayerDef::Add(Add { source: AddSource::Archive(set), .. }) => set,
+            _ => continue,
+        };
+        found.extend(set.include.iter().map(|(pattern, span)| (Cow::Borrowed(pattern), span)));
+    }
+    if let Some(file) = &recipe.dockerfile {
+        let named = [&file.path, &file.context].into_iter().filter(|path| !path.is_root());
+        found.extend(named.map(|path| (Cow::Owned(Pattern::of(path)), &file.span)));
+    }
+    found
 }
 
 fn fault(root: &AbsPath, path: &RelPath, span: &Span) -> Diagnostic {

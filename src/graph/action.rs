@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use crate::base::diagnostic::Span;
 use crate::base::id::StepName;
+use crate::base::path::RelPath;
+use crate::base::pattern::Pattern;
 use crate::oci::reference::Tag;
 use crate::plan::RegistryDef;
-use crate::plan::image::{Base, ImageDef, Recipe, TagRule};
-use crate::plan::policy::PolicyDef;
+use crate::plan::image::{Base, Extra, ImageDef, Recipe, TagRule};
+use crate::plan::policy::{PolicyDef, Severity};
 use crate::plan::service::{NetworkDef, ServiceDef, VolumeDef};
 use crate::plan::target::TaskCell;
 
@@ -86,6 +88,8 @@ pub struct ScanAction {
     pub epoch: i64,
     /// Whether the base is named by a tag.
     pub mutable_base: bool,
+    /// The least severity of a known vulnerability that stops it.
+    pub fail: Option<(Severity, Span)>,
 }
 
 /// A push or a move of tags in one registry.
@@ -97,6 +101,8 @@ pub struct PublishAction {
     pub repository: String,
     /// The rules that give the tags, in order.
     pub rules: Vec<TagRule>,
+    /// What goes with the image.
+    pub extras: Vec<(Extra, Span)>,
 }
 
 impl PublishAction {
@@ -108,7 +114,9 @@ impl PublishAction {
         let mut tags: Vec<Tag> = Vec::new();
         for rule in &self.rules {
             let texts = match rule {
-                TagRule::Literal(tag) | TagRule::Branch(tag) | TagRule::Sha(tag) => vec![tag.to_string()],
+                TagRule::Literal(tag) | TagRule::Branch(tag) | TagRule::Sha(tag) | TagRule::Request(tag) | TagRule::Date(tag) => {
+                    vec![tag.to_string()]
+                }
                 TagRule::Semver(version) => forward(version, existing),
             };
             for tag in texts.iter().filter_map(|text| text.parse::<Tag>().ok()) {
@@ -118,6 +126,15 @@ impl PublishAction {
             }
         }
         tags
+    }
+}
+
+impl PublishAction {
+    /// Whether the plan lets this tag never move once it stands.
+    #[must_use]
+    pub fn is_immutable(&self, tag: &Tag) -> bool {
+        let Ok(path) = RelPath::new(tag.as_str()) else { return false };
+        self.registry.immutable.iter().any(|pattern| Pattern::new(pattern).is_ok_and(|pattern| pattern.selects(&path)))
     }
 }
 

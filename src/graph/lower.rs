@@ -11,7 +11,7 @@ use crate::base::diagnostic::{Diagnostic, Diagnostics, Span};
 use crate::base::id::{Cell, StepId, StepKind, StepName, TargetName};
 use crate::base::pattern::Pattern;
 use crate::base::platform::Platform;
-use crate::plan::image::{Base, ImageDef, Recipe};
+use crate::plan::image::{Add, AddSource, Base, Extra, ImageDef, LayerDef, PushDef, Recipe};
 use crate::plan::isolation::{Mount, MountSource, Network};
 use crate::plan::policy::{self, PolicyDef};
 use crate::plan::service::{ServiceDef, VolumeDef};
@@ -163,8 +163,13 @@ impl<'a> Lowering<'a> {
             builds.push(id);
             if let Some(scan) = &image.scan {
                 let policy = scan.policy.as_ref().and_then(|(name, _)| self.policies.get(name.as_str())).unwrap_or(&self.default_policy);
-                let action =
-                    ScanAction { policy: Arc::clone(policy), repository: image.repository.clone(), epoch: self.plan.epoch, mutable_base };
+                let action = ScanAction {
+                    policy: Arc::clone(policy),
+                    repository: image.repository.clone(),
+                    epoch: self.plan.epoch,
+                    mutable_base,
+                    fail: scan.fail.clone(),
+                };
                 let scan = self.add(name(StepKind::Scan, platform, None), ActionKind::Scan(action), &target.span);
                 self.edge(id, scan, Edge::Data);
                 scans.push(scan);
@@ -180,23 +185,26 @@ impl<'a> Lowering<'a> {
             index
         };
         let rules: Vec<_> = image.tags.iter().map(|(rule, _)| rule.clone()).collect();
-        let places: Vec<_> = image.push.iter().filter_map(|(name, _)| self.registries.get(name.as_str()).cloned()).collect();
-        let publish = |registry: &Arc<RegistryDef>| PublishAction {
+        let place = |push: &PushDef| Some((self.registries.get(push.registry.as_str()).cloned()?, push.extras.clone()));
+        let places: Vec<_> = image.push.iter().filter_map(place).collect();
+        let publish = |registry: &Arc<RegistryDef>, extras: &[(Extra, Span)]| PublishAction {
             registry: Arc::clone(registry),
             repository: image.repository.clone(),
             rules: rules.clone(),
+            extras: extras.to_vec(),
         };
         let mut pushes = Vec::new();
-        for registry in &places {
-            let push = self.add(name(StepKind::Push, None, Some(&registry.name)), ActionKind::Push(publish(registry)), &target.span);
+        for (registry, extras) in &places {
+            let push =
+                self.add(name(StepKind::Push, None, Some(&registry.name)), ActionKind::Push(publish(registry, extras)), &target.span);
             self.edge(root, push, Edge::Data);
             for scan in &scans {
                 self.edge(*scan, push, Edge::Need);
             }
             pushes.push(push);
         }
-        for registry in &places {
-            let tag = self.add(name(StepKind::Tag, None, Some(&registry.name)), ActionKind::Tag(publish(registry)), &target.span);
+        for (registry, extras) in &places {
+            let tag = self.add(name(StepKind::Tag, None, Some(&registry.name)), ActionKind::Tag(publish(registry, extras)), &target.span);
             self.edge(root, tag, Edge::Data);
             for push in &pushes {
                 self.edge(*push, tag, Edge::Need);
@@ -273,8 +281,18 @@ impl<'a> Lowering<'a> {
     }
 
     fn connect_build(&mut self, id: StepId, recipe: &Recipe) {
-        for copy in &recipe.copies {
-            self.data(id, &copy.from);
+        for layer in &recipe.layers {
+            match layer {
+                LayerDef::Copy(copy) => self.data(id, &copy.from),
+                LayerDef::Add(Add { source: AddSource::Archive(set), .. }) => self.data(id, set),
+                LayerDef::Add(_) | LayerDef::Run(_) => {}
+            }
+        }
+        if let Some(file) = &recipe.dockerfile {
+            // The whole project as context makes no edges: then every task that writes anything would come first.
+            let read = [&file.path, &file.context].into_iter().filter(|path| !path.is_root());
+            let include = read.map(|path| (Pattern::of(path), file.span.clone())).collect();
+            self.data(id, &FileSet { include, exclude: Vec::new() });
         }
         if let Base::Target { name, span } = &recipe.base {
             let cell = self.dag[node(id)].name.cell.clone();

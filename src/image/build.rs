@@ -118,9 +118,10 @@ impl ImageError {
         };
         let diagnostic = Diagnostic::new(class, code, self.to_string());
         match self {
-            Self::Tree { copy, .. } | Self::Write { copy, .. } if *copy < recipe.copies.len() => {
-                diagnostic.label(&recipe.copies[*copy].span, "this copy")
-            }
+            Self::Tree { copy, .. } | Self::Write { copy, .. } => match recipe.copies().nth(*copy) {
+                Some(node) => diagnostic.label(&node.span, "this copy"),
+                None => diagnostic,
+            },
             _ => diagnostic,
         }
     }
@@ -163,12 +164,11 @@ impl Builder<'_> {
     /// [`ImageError`].
     pub fn image(&self, recipe: &Recipe, base: Option<&BaseImage>, sources: &[Vec<SourceFile>]) -> Result<Built, ImageError> {
         let (layers, written) = self.layers(recipe, base, sources)?;
-        let made: Vec<Made> = recipe
-            .copies
-            .iter()
-            .zip(&layers)
-            .map(|(copy, layer)| Made { diff_id: layer.diff_id, by: config::words_of_copy(copy) })
-            .collect();
+        let mut by: Vec<String> = recipe.copies().map(config::words_of_copy).collect();
+        if recipe.squash {
+            by = vec![by.join(", ")];
+        }
+        let made: Vec<Made> = by.into_iter().zip(&layers).map(|(by, layer)| Made { diff_id: layer.diff_id, by }).collect();
         let config = config::compose(base.map(|base| &base.config), &recipe.settings, &recipe.platform, &made, self.epoch)?;
         let config = put(self.store, media_type::CONFIG, &manifest::bytes(&config))?;
         let below = base.map_or(Vec::new(), |base| base.manifest.layers.iter().map(in_oci).collect());
@@ -182,15 +182,22 @@ impl Builder<'_> {
 
     fn layers(&self, recipe: &Recipe, base: Option<&BaseImage>, sources: &[Vec<SourceFile>]) -> Result<(Vec<Layer>, usize), ImageError> {
         let mut ground = match base {
-            Some(base) if !recipe.copies.is_empty() => self.ground(&base.manifest.layers)?,
+            Some(base) if !recipe.layers.is_empty() => self.ground(&base.manifest.layers)?,
             _ => Ground::default(),
         };
-        let (mut layers, mut written) = (Vec::new(), 0);
-        for (copy, node) in recipe.copies.iter().enumerate() {
+        let mut content: Vec<Vec<Entry>> = Vec::new();
+        for (copy, node) in recipe.copies().enumerate() {
             let files = sources.get(copy).map_or(&[][..], Vec::as_slice);
             let entries = tree::entries(node, files, &ground).map_err(|error| ImageError::Tree { copy, error })?;
-            let (layer, is_new) = self.layer(&entries).map_err(|error| ImageError::Write { copy, error })?;
             ground.absorb(&entries);
+            content.push(entries);
+        }
+        if recipe.squash {
+            content = vec![squashed(content)];
+        }
+        let (mut layers, mut written) = (Vec::new(), 0);
+        for (copy, entries) in content.iter().enumerate() {
+            let (layer, is_new) = self.layer(entries).map_err(|error| ImageError::Write { copy, error })?;
             layers.push(layer);
             written += usize::from(is_new);
         }
@@ -218,6 +225,12 @@ impl Builder<'_> {
         self.cache.keep_layer(key, &layer);
         Ok((layer, true))
     }
+}
+
+/// The content of several layers as one: of two entries for a path the upper one's counts.
+fn squashed(layers: Vec<Vec<Entry>>) -> Vec<Entry> {
+    let entries = layers.into_iter().flatten().map(|entry| (entry.path.clone(), entry));
+    entries.collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
 /// Joins the manifests of several platforms under one index, in the order given.

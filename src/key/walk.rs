@@ -4,8 +4,9 @@ use crate::base::canon::Sink;
 use crate::graph::action::{Action, ActionKind, PublishAction, ScanAction};
 use crate::graph::ingredients::Ingredients;
 use crate::plan::RegistryPlace;
-use crate::plan::image::{Base, Copy, Health, HealthCommand, Recipe, Settings};
-use crate::plan::policy::{Level, PolicyDef, Rule};
+use crate::plan::dockerfile::Dockerfile;
+use crate::plan::image::{Add, AddSource, Base, Copy, Health, HealthCommand, LayerDef, Recipe, Settings};
+use crate::plan::policy::{CustomRule, Field, PolicyDef, Rule, Severity, Test};
 use crate::plan::target::{Command, Container, FileSet, TaskCell};
 use crate::store::result::{OutputEntry, OutputFile};
 
@@ -181,15 +182,57 @@ fn base<S: Sink>(recipe: &Recipe, taken: &Ingredients, sink: &mut S) {
 fn image<S: Sink>(recipe: &Recipe, taken: &Ingredients, sink: &mut S) {
     sink.text("platform", &recipe.platform.to_string());
     sink.flag("scratch", recipe.base == Base::Scratch);
-    for (at, copy) in recipe.copies.iter().enumerate() {
-        sink.open("copy");
-        layer(copy, taken.files.get(at).map_or(&[], Vec::as_slice), sink);
-        sink.close();
+    sink.flag("squash", recipe.squash);
+    let mut lists = taken.files.iter();
+    for layer in &recipe.layers {
+        match layer {
+            LayerDef::Copy(copy) => {
+                sink.open("copy");
+                content(copy, lists.next().map_or(&[], Vec::as_slice), sink);
+                sink.close();
+            }
+            LayerDef::Add(add) => added(add, sink),
+            LayerDef::Run(run) => {
+                sink.open("run");
+                sink.list("shell", &run.shell);
+                sink.text("script", &run.script);
+                sink.close();
+            }
+        }
+    }
+    if let Some(file) = &recipe.dockerfile {
+        dockerfile(file, sink);
     }
     settings(&recipe.settings, sink);
 }
 
-fn layer<S: Sink>(copy: &Copy, list: &[OutputFile], sink: &mut S) {
+fn added<S: Sink>(add: &Add, sink: &mut S) {
+    sink.open("add");
+    match &add.source {
+        AddSource::Archive(set) => patterns(set, sink),
+        AddSource::Url { url, sha256 } => {
+            sink.text("url", url);
+            sink.text("sha256", sha256);
+        }
+    }
+    sink.text("to", &add.to);
+    sink.text("owner", &format!("{}:{}", add.owner.0, add.owner.1));
+    sink.close();
+}
+
+/// Where layers may come from and go to changes how fast it is built, not what; so it is not in here.
+fn dockerfile<S: Sink>(file: &Dockerfile, sink: &mut S) {
+    sink.open("dockerfile");
+    sink.field("path", file.path.as_bytes());
+    sink.field("context", file.context.as_bytes());
+    sink.maybe("target", file.target.as_deref());
+    pairs("args", &file.args, sink);
+    sink.list("secrets", &file.secrets.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>());
+    sink.list("ssh", &file.ssh);
+    sink.close();
+}
+
+fn content<S: Sink>(copy: &Copy, list: &[OutputFile], sink: &mut S) {
     sink.text("to", &copy.to);
     sink.text("owner", &format!("{}:{}", copy.owner.0, copy.owner.1));
     sink.maybe("mode", copy.mode.map(|mode| format!("{mode:o}")).as_deref());
@@ -239,13 +282,30 @@ fn policy<S: Sink>(scan: &ScanAction, sink: &mut S) {
     sink.text("image", &scan.repository);
     sink.text("created", &scan.epoch.to_string());
     sink.flag("mutable-base", scan.mutable_base);
+    sink.maybe("fail", scan.fail.as_ref().map(|(severity, _)| severity.word()));
     rules(&scan.policy, sink);
 }
 
 pub(super) fn rules<S: Sink>(policy: &PolicyDef, sink: &mut S) {
     for (rule, level, _) in &policy.rules {
         let limit = if let Rule::MaxSize(bytes) = rule { format!(" {bytes}") } else { String::new() };
-        sink.text(rule.word(), &format!("{}{limit}", if *level == Level::Deny { "deny" } else { "warn" }));
+        sink.text(rule.word(), &format!("{}{limit}", level.word()));
+    }
+    for rule in &policy.custom {
+        custom(rule, sink);
+    }
+    if let Some((age, level, _)) = &policy.max_age {
+        sink.open("max-age");
+        sink.text("seconds", &age.as_secs().to_string());
+        sink.text("level", level.word());
+        sink.close();
+    }
+    for waiver in &policy.waivers {
+        sink.open("waive");
+        sink.text(&waiver.id, &waiver.reason);
+        sink.text("until", &waiver.until);
+        sink.flag("in-force", waiver.in_force);
+        sink.close();
     }
     for allowance in &policy.allow {
         sink.open("allow");
@@ -254,10 +314,38 @@ pub(super) fn rules<S: Sink>(policy: &PolicyDef, sink: &mut S) {
     }
 }
 
+fn custom<S: Sink>(rule: &CustomRule, sink: &mut S) {
+    sink.open("rule");
+    sink.text("name", &rule.name);
+    sink.text("level", rule.level.word());
+    sink.maybe("severity", rule.severity.map(Severity::word));
+    sink.maybe("doc", rule.doc.as_deref());
+    for condition in &rule.conditions {
+        sink.open("where");
+        match &condition.field {
+            Field::Label(name) => sink.text("label", name),
+            Field::Env(name) => sink.text("env", name),
+            Field::Plain(word) => sink.text("field", word),
+        }
+        match &condition.test {
+            Test::Is(text) => sink.text("is", text),
+            Test::Not(text) => sink.text("not", text),
+            Test::Has(text) => sink.text("has", text),
+            Test::Above(limit) => sink.text("above", &limit.to_string()),
+            Test::Below(limit) => sink.text("below", &limit.to_string()),
+            Test::Set(set) => sink.flag("set", *set),
+        }
+        sink.close();
+    }
+    sink.close();
+}
+
 fn place<S: Sink>(publish: &PublishAction, sink: &mut S) {
     match &publish.registry.place {
         RegistryPlace::Remote { host, prefix } => sink.text("registry", &format!("{host}/{prefix}")),
         RegistryPlace::Layout(path) => sink.field("layout", path.as_bytes()),
     }
     sink.text("repository", &publish.repository);
+    sink.list("immutable", &publish.registry.immutable);
+    sink.list("extras", &publish.extras.iter().map(|(extra, _)| extra.word()).collect::<Vec<_>>());
 }

@@ -8,7 +8,7 @@ use crate::base::words;
 
 use super::Plan;
 use super::cx::Cx;
-use super::image::{Base, ImageDef, TagRule};
+use super::image::{Base, ImageDef, PushDef, TagRule};
 use super::target::{Output, Target, TargetKind, TaskCell};
 
 /// The most pairs of output patterns that are compared. Only a plan with thousands of globs below one folder comes near.
@@ -121,7 +121,7 @@ fn described(made: &Made<'_>) -> String {
 fn published(cx: &Cx<'_>, plan: &Plan) {
     let mut seen: HashMap<(String, &str, String), (&Target, &ImageDef)> = HashMap::new();
     for (target, def) in images(plan).filter(|(target, _)| takes_part(cx, target)) {
-        for (registry, _) in &def.push {
+        for PushDef { registry, .. } in &def.push {
             // Two names may stand for one place.
             let place = plan.registries.get(registry).map_or_else(|| registry.clone(), |def| format!("{:?}", def.place));
             for (rule, span) in &def.tags {
@@ -139,7 +139,7 @@ fn published(cx: &Cx<'_>, plan: &Plan) {
 
 fn shown_tag(rule: &TagRule) -> String {
     match rule {
-        TagRule::Literal(tag) | TagRule::Branch(tag) | TagRule::Sha(tag) => tag.to_string(),
+        TagRule::Literal(tag) | TagRule::Branch(tag) | TagRule::Sha(tag) | TagRule::Request(tag) | TagRule::Date(tag) => tag.to_string(),
         TagRule::Semver(version) => version.to_string(),
     }
 }

@@ -95,6 +95,10 @@ pub const CODES: &[(&str, &str)] = &[
          given a value of its own.",
     ),
     (
+        "plan::dockerfile",
+        "An image that a Dockerfile builds says what is in it there, once: `from`, `copy`, `run`, `env`, `user` and the like do not stand beside `dockerfile`. Labels, annotations, platforms, and the way to the registries do. A `target=` is a stage that the Dockerfile names with `FROM … AS name`.",
+    ),
+    (
         "plan::duplicate-name",
         "A name stands for one value in the whole plan, so that `${name}` can mean only one. That holds between `let`, `param`, \
          the variables of `each` and `matrix`, and, where these are exported to a task, its environment.",
@@ -236,6 +240,10 @@ pub const CODES: &[(&str, &str)] = &[
          empty text would hide the mistake. Where that may happen, say what holds then: `${env.TAG|default('dev')}`.",
     ),
     (
+        "plan::unknown-field",
+        "A condition of a policy's own rule looks at something that kiln does not know. Images and services have `label.NAME`, `env.NAME`, `user` and `port`; services also have their limits, capabilities, networks and mounts. The language reference lists all of them.",
+    ),
+    (
         "plan::unknown-name",
         "An expression names a value that does not exist. Values come from `let` and `param`, from the variables of `each` and \
          `matrix`, and from `git`, `host`, `project`, `profile`, `platform`, `env` and `ci`.",
@@ -269,6 +277,10 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "plan::unknown-volume",
         "A `container` or a `service` mounts a volume that the plan does not declare. Volumes are declared at the top of the plan: `volume \"data\"`. A folder of the project is mounted with `mount`.",
+    ),
+    (
+        "plan::waiver-ended",
+        "A waiver accepts findings until a day, so that somebody looks again. That day has passed (in UTC), and the findings count again. Mend them, or decide anew and write a later day.",
     ),
     (
         "plan::when",

@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 
 use crate::base::digest::{Blake3, Digest};
 use crate::base::path::RelPath;
+use crate::base::time::Day;
 
 use super::Ask;
 
@@ -94,6 +95,8 @@ pub trait Facts {
     fn host_os(&self) -> String;
     /// The architecture, in OCI's words, with its variant where it has one: `amd64`, `arm-v7`.
     fn host_arch(&self) -> String;
+    /// The day that it is, in UTC.
+    fn today(&self) -> Day;
     /// A fact of the CI system; `None` outside CI.
     fn ci(&self, what: CiFact) -> Option<String>;
     /// The content of a file of the project; `None` where there is none.
@@ -192,6 +195,13 @@ impl<'a> Recorder<'a> {
         content
     }
 
+    /// The day, which a plan reads only where something ends on one.
+    pub(super) fn today(&self) -> Day {
+        let today = self.facts.today();
+        let _ = self.once("clock.day".to_owned(), || Ok(Some(today.to_string())));
+        today
+    }
+
     pub(super) fn env(&self, name: &str) -> Option<String> {
         self.once(format!("env.{name}"), || Ok(self.facts.env(name))).unwrap_or_default()
     }
@@ -211,6 +221,7 @@ impl<'a> Recorder<'a> {
             "host" if word == "arch" => Some(Ok(Some(self.host_arch()))),
             "host" if word == "os" => Some(self.once("host.os".to_owned(), || Ok(Some(self.facts.host_os())))),
             "env" => Some(Ok(self.env(word))),
+            "clock" if word == "day" => Some(Ok(Some(self.today().to_string()))),
             _ => None,
         }
     }
@@ -321,6 +332,9 @@ mod tests {
         }
         fn env(&self, _: &str) -> Option<String> {
             None
+        }
+        fn today(&self) -> Day {
+            "2026-01-01".parse().unwrap()
         }
         fn host_os(&self) -> String {
             "linux".into()

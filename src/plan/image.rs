@@ -11,6 +11,9 @@ use crate::base::path::RelPath;
 use crate::base::platform::Platform;
 use crate::oci::reference::{Reference, Tag};
 
+use super::dockerfile::Dockerfile;
+use super::policy::Severity;
+use super::service::Retention;
 use super::target::FileSet;
 
 /// An image for one matrix cell.
@@ -26,8 +29,10 @@ pub struct ImageDef {
     pub scan: Option<ScanDef>,
     /// Tags, in order of declaration.
     pub tags: Vec<(TagRule, Span)>,
-    /// Names of registries that it is pushed to.
-    pub push: Vec<(String, Span)>,
+    /// Where it is pushed to.
+    pub push: Vec<PushDef>,
+    /// What `kiln prune` keeps of it in every registry.
+    pub prune: Option<Retention>,
     /// The node.
     pub span: Span,
 }
@@ -39,10 +44,107 @@ pub struct Recipe {
     pub platform: Platform,
     /// What it stands on.
     pub base: Base,
-    /// One layer per `copy`, from the lowest up.
-    pub copies: Vec<Copy>,
+    /// What makes a layer, from the lowest up.
+    pub layers: Vec<LayerDef>,
+    /// Whether its own layers become one.
+    pub squash: bool,
+    /// The Dockerfile that says all the rest.
+    pub dockerfile: Option<Dockerfile>,
     /// What the config says.
     pub settings: Settings,
+}
+
+impl Recipe {
+    /// The copies among its layers.
+    pub fn copies(&self) -> impl Iterator<Item = &Copy> {
+        self.layers.iter().filter_map(|layer| if let LayerDef::Copy(copy) = layer { Some(copy) } else { None })
+    }
+}
+
+/// What makes one layer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum LayerDef {
+    /// Files.
+    Copy(Copy),
+    /// An archive, or a file from elsewhere.
+    Add(Add),
+    /// A command in the image as it is so far.
+    Run(RunLayer),
+}
+
+/// An `add` node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Add {
+    /// What is added.
+    pub source: AddSource,
+    /// An absolute path in the image; an archive is unpacked there.
+    pub to: String,
+    /// Owner and group; `0:0` unless given.
+    pub owner: (u32, u32),
+    /// The node.
+    pub span: Span,
+}
+
+/// What an `add` node adds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum AddSource {
+    /// An archive of the project, or one that a task makes.
+    Archive(FileSet),
+    /// What an address gives, if it has this digest.
+    Url {
+        /// `https://…`.
+        url: String,
+        /// SHA-256, 64 hexadecimal digits in lower case.
+        sha256: String,
+    },
+}
+
+/// A `run` node of an image.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunLayer {
+    /// The script, as it was written.
+    pub script: String,
+    /// The shell, ready to have the script appended.
+    pub shell: Vec<String>,
+    /// The node.
+    pub span: Span,
+}
+
+/// One registry of a `push` node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PushDef {
+    /// Its name.
+    pub registry: String,
+    /// Where it is named.
+    pub span: Span,
+    /// What is pushed beside the image.
+    pub extras: Vec<(Extra, Span)>,
+}
+
+/// What is pushed beside an image, as its referrer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Extra {
+    /// A signature.
+    Sign,
+    /// The bill of materials of every platform.
+    Sbom,
+    /// How it was built.
+    Provenance,
+}
+
+impl Extra {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Sign, Self::Sbom, Self::Provenance];
+
+    /// The word in the plan.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Sign => "sign",
+            Self::Sbom => "sbom",
+            Self::Provenance => "provenance",
+        }
+    }
 }
 
 /// What an image stands on.
@@ -154,6 +256,8 @@ pub enum HealthCommand {
 pub struct ScanDef {
     /// The name of a policy of the plan, or `None` for the built-in one (every rule of `default` in the reference).
     pub policy: Option<(String, Span)>,
+    /// The least severity of a known vulnerability that stops it; `None` when vulnerabilities are not looked for.
+    pub fail: Option<(Severity, Span)>,
     /// The node.
     pub span: Span,
 }
@@ -169,4 +273,8 @@ pub enum TagRule {
     Branch(Tag),
     /// `sha-` and the commit's first 12 digits.
     Sha(Tag),
+    /// `pr-` and the number of the pull request.
+    Request(Tag),
+    /// The day of the commit: `2026-11-22`.
+    Date(Tag),
 }

@@ -2,6 +2,7 @@
 //! In: a document. Out: a [`Plan`], or every fault of the document at once.
 //! Never: runs anything, reads an input file, opens a connection.
 
+pub mod dockerfile;
 pub mod explain;
 pub mod facts;
 pub mod image;
@@ -121,6 +122,10 @@ pub struct RegistryDef {
     pub place: RegistryPlace,
     /// Whether plain HTTP may be used although the host is not the loopback (`insecure`).
     pub insecure: bool,
+    /// Tags that never move once they stand, as patterns in which `*` is any text; empty when all may.
+    pub immutable: Vec<String>,
+    /// What `kiln prune` keeps, where the image says nothing itself.
+    pub prune: Option<service::Retention>,
     /// The node.
     pub span: Span,
 }

@@ -95,6 +95,14 @@ impl Session {
         self.client.put_tag(repository, tag, image, bytes).await
     }
 
+    /// What a tag names.
+    ///
+    /// # Errors
+    /// As [`Client::standing`].
+    pub async fn standing(&self, repository: &Repository, tag: &Tag) -> Result<Option<BlobDigest>, RegistryError> {
+        self.client.standing(repository, tag).await
+    }
+
     /// The tags of a repository.
     ///
     /// # Errors

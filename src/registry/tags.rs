@@ -71,6 +71,14 @@ impl Client {
         }
     }
 
+    /// What a tag names; `None` when it does not exist.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub async fn standing(&self, repository: &Repository, tag: &Tag) -> Result<Option<BlobDigest>, RegistryError> {
+        stands(&self.site(repository).await?, tag).await
+    }
+
     /// The tags of a repository, in the registry's order; none when there is no such repository.
     ///
     /// # Errors

@@ -123,7 +123,7 @@ pub fn scan_image(store: &Store, image: &Descriptor, facts: &ImageFacts, policy:
     let findings = rules::findings(&asked, policy);
     let subject = Subject { name: &facts.name, digest: image.digest, config: &config, epoch: facts.epoch };
     let (sbom, packages) = document::write(&subject, &release(&view), listed.found, listed.gaps.is_empty());
-    Ok(Scan { verdict: Verdict::new(image.digest, findings, &policy.allow, listed.gaps), sbom, packages })
+    Ok(Scan { verdict: Verdict::new(image.digest, findings, &policy.allow, &policy.waivers, listed.gaps), sbom, packages })
 }
 
 fn documents(store: &Store, image: &Descriptor) -> Result<(Manifest, Config), ScanError> {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::base::digest::BlobDigest;
 use crate::base::path::RelPath;
 use crate::base::words;
-use crate::plan::policy::{Allowance, Level, Rule};
+use crate::plan::policy::{Allowance, Level, Rule, Waiver};
 
 /// A layer, as a person finds it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -74,18 +74,23 @@ impl Finding {
 
 impl Verdict {
     /// Sorts findings and applies the exceptions; those hold for files and entries of the config, not for the image as a whole.
+    /// A waiver holds for all findings of its rule, until its day has passed.
     #[must_use]
-    pub fn new(image: BlobDigest, mut findings: Vec<Finding>, exceptions: &[Allowance], gaps: Vec<String>) -> Self {
+    pub fn new(image: BlobDigest, mut findings: Vec<Finding>, exceptions: &[Allowance], waivers: &[Waiver], gaps: Vec<String>) -> Self {
         findings.sort_by(|a, b| order(a).cmp(&order(b)));
         findings.dedup();
-        let reason = |finding: &Finding| {
+        let waived = |finding: &Finding| {
+            let waiver = waivers.iter().find(|waiver| waiver.in_force && waiver.id == finding.rule.word())?;
+            Some(format!("{} (until {})", waiver.reason, waiver.until))
+        };
+        let excepted = |finding: &Finding| {
             let path = finding.path.as_ref().filter(|_| matches!(finding.rule, Rule::Setuid | Rule::Secrets | Rule::WorldWritable))?;
             exceptions.iter().find(|exception| exception.pattern.selects(path)).map(|exception| exception.reason.clone())
         };
         let mut allowed = Vec::new();
         let mut kept = Vec::new();
         for finding in findings {
-            match reason(&finding) {
+            match excepted(&finding).or_else(|| waived(&finding)) {
                 Some(reason) => allowed.push(Allowed { finding, reason }),
                 None => kept.push(finding),
             }
@@ -195,7 +200,7 @@ mod tests {
             reason: "known".into(),
             span: Span::new(&source, 0, 0),
         });
-        Verdict::new(BlobDigest(Digest::of(b"")), findings, &allow.collect::<Vec<_>>(), Vec::new())
+        Verdict::new(BlobDigest(Digest::of(b"")), findings, &allow.collect::<Vec<_>>(), &[], Vec::new())
     }
 
     #[test]

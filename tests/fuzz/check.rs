@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kiln::base::diagnostic::{Class, Diagnostic, Source};
 use kiln::base::path::RelPath;
+use kiln::base::time::Day;
 use kiln::graph::lower;
 use kiln::plan::facts::{CiFact, CommandError, FactError, Facts, GitFact};
 use kiln::plan::include::{self, IncludeSource, Sources, Unavailable};
@@ -37,6 +38,9 @@ impl Facts for World {
     }
     fn env(&self, name: &str) -> Option<String> {
         name.len().is_multiple_of(2).then(|| "$(value)".to_owned())
+    }
+    fn today(&self) -> Day {
+        "2026-11-22".parse().unwrap()
     }
     fn host_os(&self) -> String {
         "linux".to_owned()

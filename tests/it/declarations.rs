@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::parts::there;
 use crate::project::Project;
 
 /// A plan with everything that a service may have.
@@ -160,4 +161,290 @@ fn everything_that_a_service_is_enters_the_plan_digest_and_nothing_else_does() {
             panic!("{from} → {to} gives the digest of {other}");
         }
     }
+}
+
+#[test]
+fn the_reference_release_is_eighteen_lines_and_what_it_asks_for_in_vain_is_named() {
+    let project = Project::example("reference");
+    assert!(project.read("build.kdl").lines().count() <= 18);
+    project.kiln(&["check"]).ends(0).says("4 targets, 22 steps");
+    project.commit().git(&["tag", "v1.4.2"]);
+    let ran = project.kiln(&["run", "api"]).ends(3);
+    for wish in ["vulnerabilities of severity `high`", "`sign` beside a pushed image", "`sbom` beside a pushed image"] {
+        assert!(ran.err.contains(wish), "{wish}: {}", ran.err);
+    }
+    assert!(!project.has("dist"), "nothing was started");
+}
+
+/// An image of one file in a layout, with what the test adds.
+fn image(more: &str) -> Project {
+    let head = "kiln 1\nregistry out \"oci:dist\" {\n    immutable \"v*\" \"1.*.*\"\n}\n";
+    let project = Project::new(&format!("{head}{more}"));
+    project.write("x", "one").write("y", "two").script("z", "#!/bin/sh\n");
+    project
+}
+
+fn index(project: &Project, name: &str) -> serde_json::Value {
+    serde_json::from_str(&project.read(&format!("dist/{name}/index.json"))).unwrap()
+}
+
+fn blob(project: &Project, name: &str, digest: &serde_json::Value) -> serde_json::Value {
+    let digest = digest.as_str().unwrap().replace("sha256:", "blobs/sha256/");
+    serde_json::from_str(&project.read(&format!("dist/{name}/{digest}"))).unwrap()
+}
+
+fn tags(project: &Project, name: &str) -> Vec<String> {
+    let entries = index(project, name)["manifests"].as_array().unwrap().clone();
+    let tag = |entry: &serde_json::Value| entry["annotations"]["org.opencontainers.image.ref.name"].as_str().unwrap().to_owned();
+    let mut tags: Vec<String> = entries.iter().map(tag).collect();
+    tags.sort();
+    tags
+}
+
+#[test]
+fn a_tag_that_may_not_move_stands_and_the_rest_of_its_release_with_it() {
+    let project = image("image web {\n    copy x \"/x\"\n    tag \"v1\" \"latest\" semver=\"1.2.3\"\n    push out\n}\n");
+    project.kiln(&["run", "web"]).ends(0);
+    let before = index(&project, "web");
+    project.kiln(&["run", "web"]).ends(0);
+    project.write("x", "changed");
+    project.kiln(&["run", "web"]).ends(4).says("may not move to").says("no tag was moved");
+    assert_eq!(index(&project, "web"), before);
+    // `1.2`, `1` and `latest` lead to the newest release, so they move.
+    let plan = project.read("build.kdl").replace("\"v1\" ", "").replace("1.2.3", "1.2.4");
+    project.write("build.kdl", plan);
+    project.kiln(&["run", "web"]).ends(0);
+    assert_eq!(tags(&project, "web"), ["1", "1.2", "1.2.3", "1.2.4", "latest", "v1"]);
+}
+
+#[test]
+fn a_squashed_image_has_one_layer_and_the_upper_file_counts() {
+    let copies = "copy x \"/a/file\"\n    copy y \"/b\"\n    copy z \"/a/file\"\n";
+    let plan = |squash: &str| format!("image web {{\n    {copies}    {squash}\n    tag t\n    push out\n}}\n");
+    let layers = |project: &Project| {
+        project.kiln(&["run", "web"]).ends(0);
+        let manifest = blob(project, "web", &index(project, "web")["manifests"][0]["digest"]);
+        let config = blob(project, "web", &manifest["config"]["digest"]);
+        assert_eq!(config["rootfs"]["diff_ids"].as_array().unwrap().len(), manifest["layers"].as_array().unwrap().len());
+        manifest["layers"].as_array().unwrap().clone()
+    };
+    assert_eq!(layers(&image(&plan(""))).len(), 3);
+    let squashed = layers(&image(&plan("squash")));
+    let same = image("image web {\n    copy y \"/b\"\n    copy z \"/a/file\"\n    squash\n    tag t\n    push out\n}\n");
+    assert_eq!(squashed, layers(&same), "what lies below is not in it");
+}
+
+#[test]
+fn a_waiver_holds_until_its_day_and_is_told_with_its_reason() {
+    let plan = |until: &str| {
+        format!(
+            "policy p {{\n    deny root-user\n    waive root-user reason=\"moves to 65532 in May\" until=\"{until}\"\n}}\n\
+             image web {{\n    copy x \"/x\"\n    scan policy=p\n    tag t\n    push out\n}}\n"
+        )
+    };
+    image(&plan("9999-12-31")).kiln(&["run", "web"]).ends(0).says("moves to 65532 in May (until 9999-12-31)");
+    let ended = image(&plan("2020-02-29"));
+    ended.kiln(&["check"]).ends(0).says("plan::waiver-ended").says("this waiver ended on 2020-02-29");
+    ended.kiln(&["run", "web"]).ends(4).says("refused root-user");
+    assert!(!ended.has("dist"));
+}
+
+#[test]
+fn tags_come_from_the_day_of_the_commit_and_from_the_pull_request() {
+    let mut project = image("image web {\n    copy x \"/x\"\n    tag date pr sha\n    push out\n}\n");
+    project.commit();
+    project.kiln(&["run", "web"]).ends(0);
+    let outside = tags(&project, "web");
+    assert_eq!((outside.len(), outside[0].as_str()), (2, "2023-11-14"), "outside a pull request there is no such tag: {outside:?}");
+    project.env("GITHUB_REF", "refs/pull/42/merge");
+    project.kiln(&["run", "web"]).ends(0);
+    assert!(tags(&project, "web").contains(&"pr-42".to_owned()));
+}
+
+/// What a plan may ask of an image and this kiln cannot do.
+#[test]
+fn what_an_image_asks_for_in_vain_is_refused_and_nothing_is_left_out() {
+    for (node, wish) in [
+        ("from \"alpine:3\"\n    run \"true\"", "`run` in an image"),
+        ("add \"x.tar\" \"/\"", "`add` in an image"),
+        ("dockerfile \"x\"", "building a Dockerfile"),
+        ("copy x \"/x\"\n    scan fail=low", "vulnerabilities of severity `low`"),
+        ("copy x \"/x\"\n    scan policy=p", "judging the age of a base image"),
+        ("copy x \"/x\"\n    scan policy=q", "holding an image against the rule `no-team`"),
+    ] {
+        let rules = "policy p {\n    max-age \"90d\"\n}\npolicy q {\n    rule \"no-team\" { where \"label.team\" set=#false; }\n    \
+                     rule \"of-services\" { where \"memory\" set=#false; }\n}\n";
+        let project = image(&format!("{rules}image web {{\n    {node}\n}}\n"));
+        project.write("x.tar", "");
+        project.kiln(&["check"]).ends(0);
+        let ran = project.kiln(&["run", "web"]).ends(3);
+        assert_eq!(ran.err.matches("run::not-yet").count(), 1, "{node}: {}", ran.err);
+        ran.says(wish);
+    }
+}
+
+/// A plan with everything that an image may have, and edits that change what it is, or do not.
+const IMAGE: &str = r#"kiln 1
+registry r "ghcr.io/acme" {
+    immutable "v*"
+    prune keep=10 within="30d" untagged=#true
+}
+policy p {
+    max-age "90d" warn
+    rule "external" deny severity="high" {
+        doc "no external network"
+        where "label.external" is="true"
+        where "port" not="80/tcp"
+    }
+    waive "CVE-2026-1" reason="not reachable" until="2099-01-01"
+}
+image web {
+    from "alpine@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    copy x "/x"
+    run "adduser -D app"
+    add "https://example.com/a.tar" "/opt/" sha256="0000000000000000000000000000000000000000000000000000000000000001"
+    squash
+    scan policy=p fail=high
+    tag "v1"
+    push r { sign; provenance; }
+    prune keep=3
+}
+image file {
+    dockerfile "Dockerfile" context="app/" target="prod" {
+        arg VERSION="1"
+        secret "token"
+        ssh "default"
+        cache-from "ghcr.io/acme/cache:1"
+        cache-to "ghcr.io/acme/cache:1"
+    }
+    label team="web"
+}
+"#;
+
+const IMAGE_EDITS: &[(&str, &str, bool)] = &[
+    ("immutable \"v*\"", "immutable", true),
+    ("max-age \"90d\"", "max-age \"91d\"", true),
+    ("\"90d\" warn", "\"90d\"", true),
+    ("\"external\" deny", "\"outside\" deny", true),
+    ("deny severity", "warn severity", true),
+    ("severity=\"high\"", "severity=\"low\"", true),
+    ("no external network", "no outside network", true),
+    ("label.external", "env.external", true),
+    ("is=\"true\"", "has=\"true\"", true),
+    ("not=\"80/tcp\"", "not=\"81/tcp\"", true),
+    ("CVE-2026-1", "CVE-2026-2", true),
+    ("not reachable", "reachable", true),
+    ("2099-01-01", "2099-01-02", true),
+    ("adduser -D app", "adduser -D web", true),
+    ("example.com", "example.org", true),
+    ("\"/opt/\"", "\"/srv/\"", true),
+    ("0001\"", "0002\"", true),
+    ("    squash\n", "", true),
+    ("fail=high", "fail=critical", true),
+    ("sign;", "sbom;", true),
+    ("\"Dockerfile\"", "\"Containerfile\"", true),
+    ("context=\"app/\"", "context=\"web/\"", true),
+    ("target=\"prod\"", "target=\"dev\"", true),
+    ("VERSION=\"1\"", "VERSION=\"2\"", true),
+    ("secret \"token\"", "secret \"other\"", true),
+    ("ssh \"default\"", "ssh \"other\"", true),
+    // What is cleared away later, and where layers may come from, change no image.
+    ("prune keep=3", "prune keep=4", false),
+    ("prune keep=10", "prune keep=11", false),
+    ("cache-from \"ghcr.io/acme/cache:1\"", "cache-from \"ghcr.io/acme/cache:2\"", false),
+];
+
+#[test]
+fn everything_that_an_image_is_enters_the_plan_digest() {
+    let digest = |plan: &str| {
+        let project = Project::new(plan);
+        for file in ["x", "Dockerfile", "Containerfile", "app/a", "web/a"] {
+            project.write(file, "FROM scratch AS prod\nFROM scratch AS dev\n");
+        }
+        project.kiln(&["plan", "--digest"]).ends(0).out
+    };
+    let before = digest(IMAGE);
+    for (from, to, changes) in IMAGE_EDITS {
+        assert!(IMAGE.contains(from), "{from}");
+        assert_eq!(digest(&IMAGE.replacen(from, to, 1)) != before, *changes, "{from} → {to}");
+    }
+}
+
+/// Every plan of `plans/` that has a fixture, with the number of its warnings.
+const PLANS: &[(&str, usize)] = &[
+    ("reference", 0),
+    ("hello", 0),
+    ("tasks", 0),
+    ("mgit", 0),
+    ("dockerutilities", 0),
+    ("runnerhub", 0),
+    ("dashtam", 0),
+    ("fastapi-acr", 0),
+];
+
+#[test]
+fn the_plans_of_all_systems_are_sound() {
+    for (name, warnings) in PLANS {
+        let project = Project::example(name);
+        let ran = project.kiln(&["check"]).ends(0).says("is sound");
+        assert_eq!(ran.err.matches("plan::").count(), *warnings, "{name}: {}", ran.err);
+        project.kiln(&["list"]).ends(0);
+        project.kiln(&["graph"]).ends(0);
+    }
+}
+
+/// What people write beside the examples.
+fn write_env_files(project: &Project) {
+    for name in ["dev", "test", "prod"] {
+        project.write(&format!("env/.env.{name}"), "POSTGRES_PASSWORD='not a secret'\n");
+    }
+}
+
+#[test]
+fn what_the_systems_check_today_they_check() {
+    if !there(&["python3", "git", "sh"]) {
+        return;
+    }
+    for name in ["runnerhub", "dashtam", "fastapi-acr"] {
+        let mut project = Project::example(name);
+        if name == "dashtam" {
+            write_env_files(&project);
+        }
+        project.commit();
+        let path = std::env::var("PATH").unwrap();
+        project.script("tools/terraform", "#!/bin/sh\necho shop.azurecr.io\n");
+        project.env("PATH", &format!("{}:{path}", project.path("tools").display()));
+        project.kiln(&["run", "check"]).ends(0);
+        project.kiln(&["run", "check"]).ends(0).never_says("FAILED");
+    }
+    let runners = Project::example("runnerhub");
+    runners.commit();
+    runners.kiln(&["run", "runner"]).ends(0).says("1 layer");
+    assert_eq!(tags(&runners, "runner").len(), 2);
+}
+
+#[test]
+fn a_dependency_outside_the_lock_file_fails_the_check_that_looks_for_it() {
+    if !there(&["python3"]) {
+        return;
+    }
+    let project = Project::example("dashtam");
+    project.kiln(&["run", "locked"]).ends(3).says("`env/.env.dev.example` is an example of it");
+    write_env_files(&project);
+    project.write("pyproject.toml", project.read("pyproject.toml").replace("\"uvicorn\"", "\"uvicorn\", \"redis\""));
+    project.kiln(&["run", "locked"]).ends(1).says("not in uv.lock: redis");
+}
+
+#[test]
+fn an_environment_changes_what_its_profile_says_and_the_stage_must_be_one_of_the_dockerfile() {
+    let project = Project::example("dashtam");
+    write_env_files(&project);
+    let digest = |profile: &str| project.kiln(&["--profile", profile, "plan", "--digest"]).ends(0).out;
+    let digests: std::collections::BTreeSet<String> = ["dev", "test", "ci", "prod"].map(digest).into();
+    assert_eq!(digests.len(), 4);
+    assert_eq!(project.kiln(&["plan", "--digest"]).ends(0).out, digest("dev"), "dev is what counts without a profile");
+    project.write("docker/Dockerfile", project.read("docker/Dockerfile").replace("AS production", "AS live"));
+    project.kiln(&["--profile", "prod", "check"]).ends(3).says("has no stage `production`");
+    project.kiln(&["check"]).ends(0);
+    project.kiln(&["run", "app"]).ends(3).says("building a Dockerfile");
 }

@@ -25,7 +25,7 @@ use kiln::oci::descriptor::Descriptor;
 use kiln::oci::manifest::{self, Document};
 use kiln::oci::media_type;
 use kiln::oci::reference::Tag;
-use kiln::plan::image::{Base, Copy, Recipe, Settings};
+use kiln::plan::image::{Base, Copy, LayerDef, Recipe, Settings};
 use kiln::plan::target::FileSet;
 use kiln::store::local::Store;
 
@@ -102,8 +102,9 @@ fn recipe(platform: &str, base: Base) -> Recipe {
         annotations: vec![("org.opencontainers.image.title".to_owned(), "app".to_owned())],
         ..Settings::default()
     };
-    let copies = vec![copy("dist/app", "/bin/app", (0, 0)), copy("etc", "/home/app/etc", (1000, 1000))];
-    Recipe { platform: platform.parse().unwrap(), base, copies, settings }
+    let copies = [copy("dist/app", "/bin/app", (0, 0)), copy("etc", "/home/app/etc", (1000, 1000))];
+    let layers = copies.into_iter().map(LayerDef::Copy).collect();
+    Recipe { platform: platform.parse().unwrap(), base, layers, squash: false, dockerfile: None, settings }
 }
 
 fn sources(project: &Project) -> Vec<Vec<SourceFile>> {
@@ -196,7 +197,7 @@ fn a_fault_is_shown_at_the_copy_that_it_belongs_to() {
     let recipe = recipe("amd64", Base::Scratch);
     let none = builder.image(&recipe, None, &[sources(&project)[0].clone(), Vec::new()]).unwrap_err().diagnostic(&recipe);
     assert_eq!((none.code, none.class, none.message.as_str()), ("image::copy", Class::Step, "no file matches `etc`"));
-    assert!(std::ptr::eq(Arc::as_ptr(&none.labels[0].span.source), Arc::as_ptr(&recipe.copies[1].span.source)));
+    assert!(std::ptr::eq(Arc::as_ptr(&none.labels[0].span.source), Arc::as_ptr(&recipe.copies().nth(1).unwrap().span.source)));
     let gone = Project { files: Vec::new(), opened: StdCell::new(0) };
     let builder = Builder { contents: &gone, ..builder };
     let cold = Home::new();

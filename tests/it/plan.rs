@@ -8,6 +8,7 @@ use std::sync::Arc;
 use kiln::base::diagnostic::{Diagnostic, Diagnostics, Severity, Source, Span};
 use kiln::base::id::TargetName;
 use kiln::base::path::RelPath;
+use kiln::base::time::Day;
 use kiln::plan::facts::{CiFact, CommandError, FactError, Facts, GitFact};
 use kiln::plan::image::{Base, Health, ImageDef};
 use kiln::plan::include::Loaded;
@@ -43,6 +44,8 @@ impl Fake {
             ("git.version", "1.4.2"),
             ("git.time", "1700000000"),
             ("env.HOME", "/home/ann"),
+            ("file:docker/Dockerfile", "FROM alpine AS base\nFROM base AS production\n"),
+            ("file:docker/Plain", "FROM alpine\n"),
         ])
     }
 
@@ -63,6 +66,9 @@ impl Facts for Fake {
     }
     fn env(&self, name: &str) -> Option<String> {
         self.answer(format!("env.{name}"))
+    }
+    fn today(&self) -> Day {
+        "2026-11-22".parse().unwrap()
     }
     fn host_os(&self) -> String {
         self.answer("host.os".to_owned()).unwrap_or_else(|| "linux".to_owned())
@@ -252,12 +258,12 @@ fn image(def: &ImageDef) -> String {
             Base::Layout { path, tag, .. } => format!("oci:{path}:{tag:?}"),
             Base::Target { name, .. } => format!("image {name}"),
         };
-        let copies: Vec<String> = recipe.copies.iter().map(|copy| format!("{} -> {}", files(&copy.from), copy.to)).collect();
+        let copies: Vec<String> = recipe.copies().map(|copy| format!("{} -> {}", files(&copy.from), copy.to)).collect();
         line +=
             &format!(" @{}({base}; {}; {:?})", recipe.platform, copies.join(", "), recipe.settings.entrypoint.as_deref().unwrap_or(&[]));
     }
     let tags: Vec<String> = def.tags.iter().map(|(rule, _)| format!("{rule:?}")).collect();
-    let push: Vec<&str> = def.push.iter().map(|(name, _)| name.as_str()).collect();
+    let push: Vec<&str> = def.push.iter().map(|push| push.registry.as_str()).collect();
     line += &format!(" scan({}) tag({}) push({})", def.scan.is_some(), tags.join(" "), push.join(" "));
     line
 }
@@ -273,24 +279,7 @@ fn check(text: &str, expected: &str) -> Resolved {
 }
 
 /// The plan that the design promises: two programs, two platforms, scanned, tagged, in two registries.
-const RELEASE: &str = r#"kiln 1
-registry a "ghcr.io/acme"
-registry b "docker.io/acme"
-each bin api worker {
-    task "compile-${bin}" {
-        platforms amd64 arm64
-        inputs "go.mod" "go.sum" "**/*.go"
-        outputs "dist/${platform}/${bin}"
-        env GOARCH="${platform.arch}" OUT="dist/${platform}/${bin}"
-        run "go build -trimpath -o $OUT ./cmd/$bin"
-    }
-    image "${bin}" {
-        copy "dist/${platform}/${bin}" "/app"; entrypoint "/app"
-        platforms amd64 arm64
-        scan; tag semver; push a b
-    }
-}
-"#;
+const RELEASE: &str = include_str!("../../plans/reference.kdl");
 
 #[test]
 fn a_whole_release_fits_into_eighteen_lines() {
@@ -508,7 +497,8 @@ image "web" name="shop-web" {
     assert_eq!((walls.memory, walls.cpus, walls.user.as_deref()), (Some(512 << 20), Some(1.5), Some("1001")));
     let TargetKind::Image(defs) = &plan.targets[&"web".parse::<TargetName>().unwrap()].kind else { panic!() };
     let recipe = &defs[0].platforms[0];
-    assert_eq!((recipe.copies[0].owner, recipe.copies[0].mode), ((1001, 20), Some(0o755)));
+    let copy = recipe.copies().next().unwrap();
+    assert_eq!((copy.owner, copy.mode), ((1001, 20), Some(0o755)));
     let settings = &recipe.settings;
     assert_eq!((settings.expose.join(" "), settings.cmd.as_deref()), ("8080/tcp 53/udp".into(), Some(&[][..])));
     assert_eq!(settings.labels.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["a", "b", "org.opencontainers.image.title"]);

@@ -157,6 +157,9 @@ fn policy(deny: &[Rule], allow: &[&str]) -> PolicyDef {
     PolicyDef {
         name: "p".into(),
         rules: deny.iter().map(|rule| (*rule, Level::Deny, span.clone())).collect(),
+        custom: Vec::new(),
+        max_age: None,
+        waivers: Vec::new(),
         allow: allow
             .iter()
             .map(|text| Allowance { pattern: Pattern::new(text).unwrap(), reason: "known".into(), span: span.clone() })

@@ -313,7 +313,7 @@ fn reads(graph: &ActionGraph, id: StepId, path: &RelPath) -> bool {
         ActionKind::Run(cell) => {
             cell.inputs.as_ref().is_some_and(selects) && !cell.outputs.iter().any(|output| output.pattern.selects(path))
         }
-        ActionKind::Build(build) => build.recipe.copies.iter().any(|copy| selects(&copy.from)),
+        ActionKind::Build(build) => build.recipe.copies().any(|copy| selects(&copy.from)),
         ActionKind::Base(recipe) => matches!(&recipe.base, Base::Layout { path: layout, .. } if path.is_within(layout)),
         _ => false,
     }

@@ -5,24 +5,30 @@ use std::sync::Arc;
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::id::Cell;
 use crate::base::platform::Platform;
+use crate::base::words;
 use crate::oci::reference::Repository;
 use crate::plan::cx::Cx;
 use crate::plan::expand::{Instance, cells};
-use crate::plan::image::{Base, Copy, ImageDef, Recipe};
+use crate::plan::image::{Add, AddSource, Base, Copy, ImageDef, LayerDef, Recipe, RunLayer};
 use crate::plan::names::Names;
 use crate::plan::value::NoPlatform;
-use crate::syntax::document::Node;
+use crate::syntax::document::{Node, Scalar, Value};
 
 use super::container::{Named, named};
+use super::dockerfile;
 use super::release::{pushes, scan, tags};
+use super::service::retention;
 use super::settings::settings;
 use super::shape::has_unknown;
+use super::task::shell;
 use super::view::{View, children, is_exclusion, shown, was_written};
 
 /// All definitions of an image; empty when its matrix cannot be built, which is reported.
 pub(in crate::plan) fn image(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names) -> Vec<ImageDef> {
     let node = instance.node;
-    if !was_written(node, "copy") && !was_written(node, "from") && !has_unknown(node) {
+    if let Some(file) = children(cx, node, "dockerfile").next() {
+        dockerfile::check_alone(cx, node, file);
+    } else if !["copy", "add", "from", "dockerfile"].iter().any(|word| was_written(node, word)) && !has_unknown(node) {
         let fault = Diagnostic::plan("plan::empty", format!("image `{}` holds nothing", instance.name), &instance.span, "no content");
         cx.fault(fault.help("give it `copy \"file\" \"/path\"`, or stand it on another image with `from`"));
     }
@@ -47,6 +53,7 @@ pub(in crate::plan) fn image(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names
             scan: view.child(node, "scan").map(|child| scan(&view, child, names)),
             tags: tags(&view, node),
             push: pushes(&view, node, names),
+            prune: view.child(node, "prune").and_then(|child| retention(&view, child)),
             span: instance.span.clone(),
         });
     }
@@ -91,8 +98,22 @@ fn repository(view: &View<'_, '_>, node: &Node, instance: &Instance<'_>) -> Stri
 
 fn recipe(view: &View<'_, '_>, node: &Node, names: &Names, platform: Platform) -> Recipe {
     let base = view.child(node, "from").and_then(|child| base(view, child, names)).unwrap_or(Base::Scratch);
-    let copies = children(view.cx, node, "copy").filter_map(|child| copy(view, child)).collect();
-    Recipe { platform, base, copies, settings: settings(view, node) }
+    let shell = shell(view, node);
+    let written = node.children.iter().flatten().filter(|child| view.cx.is_good(child));
+    let layers: Vec<LayerDef> = written.filter_map(|child| layer(view, child, &shell)).collect();
+    if let (Some(run), Base::Scratch, false) = (view.child(node, "run"), &base, was_written(node, "from")) {
+        let fault =
+            Diagnostic::plan("plan::bad-value", "`run` has nothing to run in: the image stands on nothing", &run.name.span, "no shell");
+        view.cx.fault(fault.help("stand it on an image with `from`, or make the files in a `task` and `copy` them"));
+    }
+    Recipe {
+        platform,
+        base,
+        layers,
+        squash: view.flag(node, "squash", false),
+        dockerfile: view.child(node, "dockerfile").and_then(|child| dockerfile::dockerfile(view, child)),
+        settings: settings(view, node),
+    }
 }
 
 fn base(view: &View<'_, '_>, node: &Node, names: &Names) -> Option<Base> {
@@ -114,6 +135,77 @@ fn base(view: &View<'_, '_>, node: &Node, names: &Names) -> Option<Base> {
         Named::Target(name) => Some(Base::Target { name, span }),
         Named::Reference(reference) => Some(Base::Registry { reference, insecure, span }),
     }
+}
+
+/// What a node of an image adds as a layer; `None` for all others.
+fn layer(view: &View<'_, '_>, node: &Node, shell: &[String]) -> Option<LayerDef> {
+    let span = node.name.span.clone();
+    match node.name.text.as_str() {
+        "copy" => copy(view, node).map(LayerDef::Copy),
+        "add" => add(view, node).map(LayerDef::Add),
+        "run" => match node.args.first()? {
+            value @ Value { scalar: Scalar::String(script), .. } if view.cx.is_good_value(value) => {
+                let script = view.cx.verbatim(value, script)?;
+                Some(LayerDef::Run(RunLayer { script, shell: shell.to_vec(), span }))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The ends of names of archives that `add` unpacks.
+const ARCHIVES: &[&str] = &[".tar", ".tar.gz", ".tgz", ".tar.zst"];
+
+fn add(view: &View<'_, '_>, node: &Node) -> Option<Add> {
+    let (text, span) = view.text(node.args.first()?)?;
+    let to = view.text(node.args.get(1)?);
+    let owner = view.prop(node, "owner").map(|value| view.text(value).and_then(|text| view.parsed(text, "plan::bad-value", owner)));
+    let digest = view.prop(node, "sha256").map(|value| view.text(value));
+    let fault = |message: String, at: &Span, label: &str, help: String| {
+        view.cx.fault(Diagnostic::plan("plan::bad-value", message, at, label).help(help));
+        None
+    };
+    let source = if text.contains("://") {
+        if !text.starts_with("https://") && !text.starts_with("http://") {
+            return fault(
+                format!("`{}` is not an address that can be fetched", shown(&text)),
+                &span,
+                "not https",
+                "write `https://…`".to_owned(),
+            );
+        }
+        let Some(digest) = digest else {
+            let help = "write `sha256=\"…\"`; `curl -L ADDRESS | sha256sum` prints it".to_owned();
+            return fault("what an address gives can change, so its digest is needed".to_owned(), &span, "no `sha256=`", help);
+        };
+        AddSource::Url { url: text, sha256: view.parsed(digest?, "plan::bad-value", sha256)? }
+    } else {
+        if let Some(digest) = digest {
+            let at = digest.map_or_else(|| span.clone(), |(_, span)| span);
+            return fault(
+                "files of the project are keyed by their content".to_owned(),
+                &at,
+                "not needed",
+                "leave `sha256=` out".to_owned(),
+            );
+        }
+        if !ARCHIVES.iter().any(|end| text.ends_with(end)) {
+            let help = format!("write `copy \"{}\" …`; archives end with {}", shown(&text), words::list(ARCHIVES, "or"));
+            return fault(format!("`{}` is not an archive that `add` unpacks", shown(&text)), &span, "not an archive", help);
+        }
+        AddSource::Archive(view.file_set(vec![(text, span)]))
+    };
+    let (to, to_span) = to?;
+    check_inner_path(view, &to, &to_span)?;
+    Some(Add { source, to, owner: owner.unwrap_or(Some((0, 0)))?, span: node.name.span.clone() })
+}
+
+/// 64 hexadecimal digits, with or without `sha256:` before them.
+fn sha256(text: &str) -> Result<String, String> {
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    let good = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if good { Ok(digits.to_lowercase()) } else { Err(format!("`{}` is not a SHA-256 digest; it has 64 hexadecimal digits", shown(text))) }
 }
 
 fn copy(view: &View<'_, '_>, node: &Node) -> Option<Copy> {

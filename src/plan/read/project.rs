@@ -3,7 +3,7 @@
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::id::TargetName;
 use crate::base::path::RelPath;
-use crate::oci::reference::Repository;
+use crate::oci::reference::{Repository, Tag};
 use crate::plan::cx::Cx;
 use crate::plan::names::Names;
 use crate::plan::value::Locals;
@@ -11,6 +11,7 @@ use crate::plan::value::engine::display;
 use crate::plan::{Project, RegistryDef, RegistryPlace};
 use crate::syntax::document::{Node, Value};
 
+use super::service::retention;
 use super::shape::not_a_word;
 use super::view::{Text, View, shown};
 
@@ -70,7 +71,28 @@ pub(in crate::plan) fn registry(cx: &Cx<'_>, node: &Node, name: &str) -> Option<
     } else {
         remote(cx, &text, &span)?
     };
-    Some(RegistryDef { name: name.to_owned(), place, insecure, span: node.name.span.clone() })
+    let immutable = view.child(node, "immutable").map_or_else(Vec::new, |child| immutable(&view, child));
+    let prune = view.child(node, "prune").and_then(|child| retention(&view, child));
+    Some(RegistryDef { name: name.to_owned(), place, insecure, immutable, prune, span: node.name.span.clone() })
+}
+
+/// Patterns over tags; `*` alone where none is named.
+fn immutable(view: &View<'_, '_>, node: &Node) -> Vec<String> {
+    if node.args.is_empty() {
+        return vec!["*".to_owned()];
+    }
+    let mut found = Vec::new();
+    for (text, span) in view.texts(&node.args) {
+        let plain = text.replace('*', "x");
+        match plain.parse::<Tag>() {
+            Ok(_) => found.push(text),
+            Err(why) => {
+                let fault = Diagnostic::plan("plan::bad-tag", why.to_string(), &span, "not a tag");
+                view.cx.fault(fault.help("write a tag, in which `*` is any text: `immutable \"v*\"`"));
+            }
+        }
+    }
+    found
 }
 
 fn is_insecure(view: &View<'_, '_>, value: &Value) -> bool {

@@ -1,31 +1,46 @@
 //! `scan`, `tag` and `push`: the way of an image to the registries.
 
 use crate::base::diagnostic::{Diagnostic, Span};
+use crate::base::time::Moment;
 use crate::base::words;
 use crate::oci::reference::Tag;
 use crate::plan::facts::Answer;
-use crate::plan::image::{ScanDef, TagRule};
+use crate::plan::image::{Extra, PushDef, ScanDef, TagRule};
 use crate::plan::names::{Names, Thing};
+use crate::plan::policy::Severity;
 use crate::plan::value::engine::slug;
 use crate::syntax::document::{Node, Value};
 
+use super::shape::not_a_word;
 use super::view::{View, children, shown, was_written};
 
 /// The words of the tag rules.
-const RULES: &[&str] = &["semver", "branch", "sha"];
+const RULES: &[&str] = &["semver", "branch", "sha", "date", "pr"];
 
 /// A `scan` node.
 pub(super) fn scan(view: &View<'_, '_>, node: &Node, names: &Names) -> ScanDef {
     let policy = view.prop(node, "policy").and_then(|value| view.text(value));
+    let fail = view.prop(node, "fail").and_then(|value| view.text(value));
+    let fail = fail.and_then(|(word, span)| severity(view, "fail", word, &span).map(|severity| (severity, span)));
     ScanDef {
         policy: policy.and_then(|(name, span)| Some((names.thing(view.cx, Thing::Policy, &name, &span)?, span))),
+        fail,
         span: node.name.span.clone(),
     }
 }
 
+/// A severity; a word that is none is reported.
+pub(super) fn severity(view: &View<'_, '_>, name: &str, word: String, span: &Span) -> Option<Severity> {
+    let severity = Severity::read(&word);
+    if severity.is_none() {
+        view.cx.fault(not_a_word(&word, Severity::WORDS, name, span));
+    }
+    severity
+}
+
 /// The registries that an image is pushed to.
-pub(super) fn pushes(view: &View<'_, '_>, node: &Node, names: &Names) -> Vec<(String, Span)> {
-    let mut found: Vec<(String, Span)> = Vec::new();
+pub(super) fn pushes(view: &View<'_, '_>, node: &Node, names: &Names) -> Vec<PushDef> {
+    let mut found: Vec<PushDef> = Vec::new();
     for child in children(view.cx, node, "push") {
         if child.args.is_empty() {
             let fault = Diagnostic::plan("plan::arguments", "`push` names no registry", &child.name.span, "to where?");
@@ -36,14 +51,19 @@ pub(super) fn pushes(view: &View<'_, '_>, node: &Node, names: &Names) -> Vec<(St
                 Diagnostic::plan("plan::push-without-tag", "the image is pushed without a tag", &child.name.span, "nobody would find it");
             view.cx.fault(fault.help("say under which names it can be pulled: `tag \"latest\"`, or `tag semver`"));
         }
+        let extra = |extra: &Extra| {
+            let written = view.child(child, extra.word()).filter(|_| view.flag(child, extra.word(), false))?;
+            Some((*extra, written.name.span.clone()))
+        };
+        let extras: Vec<(Extra, Span)> = Extra::ALL.iter().filter_map(extra).collect();
         for (name, span) in view.texts(&child.args) {
             let Some(full) = names.thing(view.cx, Thing::Registry, &name, &span) else { continue };
-            if let Some((_, first)) = found.iter().find(|(known, _)| *known == full) {
+            if let Some(first) = found.iter().find(|known| known.registry == full) {
                 let fault = Diagnostic::plan("plan::repeated", format!("it is pushed to `{name}` twice"), &span, "again here");
-                view.cx.fault(fault.label(first, "first here").help("leave one of them out"));
+                view.cx.fault(fault.label(&first.span, "first here").help("leave one of them out"));
                 continue;
             }
-            found.push((full, span));
+            found.push(PushDef { registry: full, span, extras: extras.clone() });
         }
     }
     found
@@ -55,7 +75,8 @@ pub(super) fn tags(view: &View<'_, '_>, node: &Node) -> Vec<(TagRule, Span)> {
     for child in children(view.cx, node, "tag") {
         if child.args.is_empty() && child.props.is_empty() {
             let fault = Diagnostic::plan("plan::arguments", "`tag` names no tag", &child.name.span, "which one?");
-            view.cx.fault(fault.help("write `tag semver`, `tag branch`, `tag sha` or the tag itself: `tag \"latest\"`"));
+            view.cx
+                .fault(fault.help("write `tag semver`, `tag branch`, `tag sha`, `tag date`, `tag pr` or the tag itself: `tag \"latest\"`"));
         }
         let given = view.prop(child, "semver").and_then(|value| view.text(value));
         let version = given.and_then(|(text, span)| semver(view, &text, &span).map(|rule| (rule, span)));
@@ -96,6 +117,18 @@ fn rule(view: &View<'_, '_>, value: &Value, text: &str, span: &Span) -> Option<T
             let sha = fact(view, "sha", "this is not a repository with a commit", help, span)?;
             let short: String = sha.chars().take(12).collect();
             format!("sha-{short}").parse().ok().map(TagRule::Sha)
+        }
+        "date" => {
+            let help = "use `tag sha`, or the tag itself: `tag \"edge\"`";
+            let time = fact(view, "time", "this is not a repository with a commit", help, span)?;
+            let day = Moment::from_seconds(time.trim().parse().ok()?).day();
+            day.to_string().parse().ok().map(TagRule::Date)
+        }
+        // Outside a pull request there is no such tag, and that is no fault: the same plan runs everywhere.
+        "pr" => {
+            let number = view.cx.facts.named("ci", "request")?.ok()??;
+            let tag = format!("pr-{}", slug(&number)?);
+            tag.parse().ok().map(TagRule::Request)
         }
         _ => literal(view, value, text, span),
     }

@@ -13,6 +13,7 @@ use crate::plan::value::Locals;
 use crate::syntax::document::Node;
 
 use super::container::image;
+use super::env_file;
 use super::image::check_inner_path;
 use super::isolation::isolation;
 use super::project::check_env;
@@ -69,6 +70,9 @@ pub(in crate::plan) fn service(cx: &Cx<'_>, instance: &Instance<'_>, names: &Nam
 /// Only what the service itself names: the environment at the top of the plan is for tasks.
 fn environment(view: &View<'_, '_>, node: &Node) -> Vec<(String, String)> {
     let mut own: Vec<(String, String)> = view.pairs(node, "env", check_env).into_iter().map(|(name, (value, _))| (name, value)).collect();
+    let files = env_file::variables(view, children(view.cx, node, "env-file"));
+    let more: Vec<(String, String)> = files.into_iter().filter(|(name, _)| !own.iter().any(|(known, _)| known == name)).collect();
+    own.extend(more);
     own.sort();
     own
 }

@@ -44,7 +44,7 @@ pub(in crate::plan) fn check(cx: &Cx<'_>, nodes: &[Node], allowed: &Children, ow
 fn values_as_properties(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) -> bool {
     let unknown = |prop: &&Prop| {
         let name = prop.name.text.as_str();
-        !spec.props.iter().any(|known| known.name == name) && !spec.later.contains(&name)
+        !spec.props.iter().any(|known| known.name == name)
     };
     let found: Vec<&Prop> = node.props.iter().filter(unknown).collect();
     let (Some(first), true) = (found.first(), node.args.is_empty() && spec.arity().0 > 0 && spec.other_props.is_none()) else {
@@ -235,11 +235,6 @@ fn check_props(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) {
 fn unknown_property(node: &Node, prop: &Prop, spec: &'static NodeSpec) -> Diagnostic {
     let name = prop.name.text.as_str();
     let shown = words::shorten(&words::visible(name), 60);
-    if spec.later.contains(&name) {
-        let message = format!("`{shown}=` of `{}` is not in this edition of kiln yet", node.name.text);
-        let fault = Diagnostic::plan("plan::not-yet", message, &prop.name.span, "not yet");
-        return fault.help("leave it out; `kiln explain plan::not-yet` says what is planned");
-    }
     let message = format!("`{}` has no property `{shown}`", node.name.text);
     let fault = Diagnostic::plan("plan::unknown-property", message, &prop.name.span, "unknown property");
     let known: Vec<&str> = spec.props.iter().map(|prop| prop.name).collect();

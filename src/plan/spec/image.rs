@@ -1,6 +1,7 @@
 //! What may stand in an `image`.
 
-use super::task::{AFTER, DOC, ENV, HEALTH_PROPS, MATRIX, NEEDS, PLATFORMS, USER, WHEN};
+use super::release::{PRUNE, PUSH, SCAN, TAG};
+use super::task::{AFTER, DOC, ENV, HEALTH_PROPS, MATRIX, NEEDS, PLATFORMS, RUN, SHELL, USER, WHEN};
 use super::{ArgSpec, Kind, NodeSpec, PropSpec};
 
 pub(super) static IMAGE: NodeSpec = NodeSpec::new("image", "a container image and its way to the registries")
@@ -13,6 +14,11 @@ pub(super) static IMAGE: NodeSpec = NodeSpec::new("image", "a container image an
             &AFTER,
             &FROM,
             &COPY,
+            &ADD,
+            &RUN,
+            &SHELL,
+            &SQUASH,
+            &DOCKERFILE,
             &ENV,
             &USER,
             &WORKDIR,
@@ -30,8 +36,9 @@ pub(super) static IMAGE: NodeSpec = NodeSpec::new("image", "a container image an
             &SCAN,
             &TAG,
             &PUSH,
+            &PRUNE,
         ],
-        &["add", "run", "dockerfile", "sbom", "sign", "arg", "secret", "cache-from", "cache-to"],
+        &[],
     );
 
 static FROM: NodeSpec = NodeSpec::single(
@@ -93,15 +100,45 @@ static ENTRYPOINT: NodeSpec = NodeSpec::single(
 static CMD: NodeSpec =
     NodeSpec::single("cmd", "default arguments; none at all clears the base's", &[ArgSpec::any("argument", Kind::Scalar, "an argument")]);
 
-static SCAN: NodeSpec = NodeSpec::new("scan", "every platform is scanned before anything is published")
-    .props(&[PropSpec::new("policy", Kind::Text, "a policy of the plan; the built-in one unless given")])
-    .once()
-    .later(&["fail", "severity", "db"]);
+static ADD: NodeSpec = NodeSpec::new("add", "an archive, unpacked, or a file from elsewhere, as one layer")
+    .args(&[
+        ArgSpec::one("source", Kind::Text, "an archive of the project (`.tar`, `.tar.gz`, `.tgz`, `.tar.zst`), or `https://…`"),
+        ArgSpec::one("destination", Kind::Text, "an absolute path in the image; a folder when it ends with `/`"),
+    ])
+    .props(&[
+        PropSpec::new("sha256", Kind::Text, "the digest of what an address gives; needed there"),
+        PropSpec::new("owner", Kind::Scalar, "`user:group` as numbers; `0:0` unless given"),
+    ]);
 
-static TAG: NodeSpec = NodeSpec::new("tag", "tags, moved in every registry after every push")
-    .args(&[ArgSpec::any("tag", Kind::Scalar, "`semver`, `branch`, `sha`, or the tag itself")])
-    .props(&[PropSpec::new("semver", Kind::Scalar, "the version whose tags and shorter forms are moved")]);
+static SQUASH: NodeSpec = NodeSpec::flag("squash", "its own layers become one");
 
-static PUSH: NodeSpec = NodeSpec::new("push", "the registries that it is pushed to")
-    .args(&[ArgSpec::any("registry", Kind::Text, "the name of a `registry`")])
-    .children(&[], &["sign", "sbom", "provenance", "attest"]);
+static DOCKERFILE: NodeSpec = NodeSpec::single(
+    "dockerfile",
+    "builds it from a Dockerfile, which then says all that is in it",
+    &[ArgSpec::one("path", Kind::Path, "the file")],
+)
+.props(&[
+    PropSpec::new("context", Kind::Path, "the folder that its `COPY` reads; the project unless given"),
+    PropSpec::new("target", Kind::Text, "the stage that is built; the last one unless given"),
+])
+.children(&[&BUILD_ARG, &BUILD_SECRET, &SSH, &CACHE_FROM, &CACHE_TO], &[]);
+
+static BUILD_ARG: NodeSpec = NodeSpec::new("arg", "build arguments").other_props("the value of the `ARG` of this name");
+
+static BUILD_SECRET: NodeSpec = NodeSpec::new("secret", "secrets that `RUN --mount=type=secret` may read").args(&[ArgSpec::some(
+    "name",
+    Kind::Text,
+    "the name of a `secret` of the plan",
+)]);
+
+static SSH: NodeSpec = NodeSpec::new("ssh", "agents that `RUN --mount=type=ssh` may ask").args(&[ArgSpec::some(
+    "id",
+    Kind::Text,
+    "`default`, or the id that the Dockerfile names",
+)]);
+
+static CACHE_FROM: NodeSpec =
+    NodeSpec::new("cache-from", "images whose layers may be taken over").args(&[ArgSpec::some("image", Kind::Text, "a reference")]);
+
+static CACHE_TO: NodeSpec = NodeSpec::new("cache-to", "where the layers of every stage are kept for the next build")
+    .args(&[ArgSpec::some("image", Kind::Text, "a reference")]);

@@ -6,6 +6,7 @@ mod container;
 mod image;
 mod include;
 mod reference;
+mod release;
 mod schema;
 pub(super) mod service;
 mod task;
@@ -34,8 +35,6 @@ pub struct NodeSpec {
     pub children: Children,
     /// Whether it may stand only once in its block.
     pub once: bool,
-    /// Properties of the language that this edition does not read yet.
-    pub later: &'static [&'static str],
 }
 
 /// What may stand in a block.
@@ -221,7 +220,7 @@ const ON: &[ArgSpec] = &[ArgSpec::maybe("on", Kind::Flag, "`#false` turns it off
 
 impl NodeSpec {
     const fn new(name: &'static str, doc: &'static str) -> Self {
-        Self { name, doc, args: &[], props: &[], other_props: None, children: Children::None, once: false, later: &[] }
+        Self { name, doc, args: &[], props: &[], other_props: None, children: Children::None, once: false }
     }
     const fn args(mut self, args: &'static [ArgSpec]) -> Self {
         self.args = args;
@@ -245,10 +244,6 @@ impl NodeSpec {
     }
     const fn once(mut self) -> Self {
         self.once = true;
-        self
-    }
-    const fn later(mut self, props: &'static [&'static str]) -> Self {
-        self.later = props;
         self
     }
     /// A node with one argument that stands once in its block.

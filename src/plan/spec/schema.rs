@@ -67,9 +67,6 @@ impl Writer {
         if let Some(doc) = node.other_props {
             definition.insert("other-props".into(), json!(doc));
         }
-        if !node.later.is_empty() {
-            definition.insert("later-props".into(), json!(node.later));
-        }
         definition.insert("once".into(), json!(node.once));
         if !matches!(node.children, Children::None) {
             let block = self.block(&node.children, id);

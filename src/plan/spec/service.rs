@@ -4,7 +4,7 @@ use super::container::{
     CAP_ADD, CAP_DROP, CONTAINER_IMAGE, CONTAINER_LABEL, CPUS, MEMORY, PIDS, READ_ONLY, SERVICE_MOUNT, TMPFS, VOLUME as VOLUME_USE,
 };
 use super::image::{HEALTHCHECK, STOP_SIGNAL};
-use super::task::{AFTER, DOC, ENV, EXEC, NEEDS, RUN, SHELL, USER, WHEN};
+use super::task::{AFTER, DOC, ENV, ENV_FILE, EXEC, NEEDS, RUN, SHELL, USER, WHEN};
 use super::{ArgSpec, Kind, NodeSpec, PropSpec};
 
 pub(super) static SERVICE: NodeSpec = NodeSpec::new("service", "a container that stays, with its ports, data and health check")
@@ -19,6 +19,7 @@ pub(super) static SERVICE: NodeSpec = NodeSpec::new("service", "a container that
             &EXEC,
             &SHELL,
             &ENV,
+            &ENV_FILE,
             &PORT,
             &NETWORK_USE,
             &SERVICE_MOUNT,

@@ -2,11 +2,11 @@
 
 use super::image::IMAGE;
 use super::include::INCLUDE;
+use super::release::{POLICY, REGISTRY};
 use super::service::{NETWORK, SERVICE, VOLUME};
 use super::task::{DOC, ENV, ENV_FILE, TASK, WHEN};
 use super::{ArgSpec, Children, Kind, NodeSpec, PropSpec};
 use crate::plan::param::ParamKind;
-use crate::plan::policy::Rule;
 
 /// The nodes at the top of a plan.
 pub static TOP: Children = Children::Known {
@@ -106,48 +106,6 @@ static SET: NodeSpec = NodeSpec::new("set", "values of params, unless the comman
 
 static CHOICES: NodeSpec =
     NodeSpec::single("choices", "the only values it may have", &[ArgSpec::some("value", Kind::Scalar, "one of them")]);
-
-static REGISTRY: NodeSpec = NodeSpec::new("registry", "a place that images are pushed to")
-    .args(&[
-        ArgSpec::one("name", Kind::Name, "the name used in `push`"),
-        ArgSpec::one("place", Kind::Text, "`host/path`, or `oci:folder` for an OCI layout"),
-        ArgSpec::maybe("insecure", Kind::Words(&["insecure"]), "plain HTTP may be used"),
-    ])
-    .props(&[PropSpec::new("insecure", Kind::Flag, "plain HTTP may be used")]);
-
-static POLICY: NodeSpec = NodeSpec::new("policy", "what an image must and must not be")
-    .args(&[ArgSpec::one("name", Kind::Name, "the name used in `scan policy=`")])
-    .children(&[&DENY, &WARN, &MAX_SIZE, &ALLOW], &["max-age", "fail", "waive"]);
-
-static DENY: NodeSpec =
-    NodeSpec::new("deny", "findings of these rules stop a push").args(&[ArgSpec::some("rule", Kind::Words(RULES), "a rule")]);
-
-static WARN: NodeSpec =
-    NodeSpec::new("warn", "findings of these rules are reported").args(&[ArgSpec::some("rule", Kind::Words(RULES), "a rule")]);
-
-/// The words of all rules.
-const RULES: &[&str] = &{
-    let mut words = [""; Rule::WORDS.len()];
-    let mut at = 0;
-    while at < words.len() {
-        words[at] = Rule::WORDS[at].0;
-        at += 1;
-    }
-    words
-};
-
-static MAX_SIZE: NodeSpec = NodeSpec::single(
-    "max-size",
-    "the limit for all compressed layers together",
-    &[
-        ArgSpec::one("size", Kind::Size, "the limit"),
-        ArgSpec::maybe("level", Kind::Words(&["warn", "deny"]), "what happens beyond it; `deny` unless given"),
-    ],
-);
-
-static ALLOW: NodeSpec = NodeSpec::new("allow", "paths in the image that the file rules pass over")
-    .args(&[ArgSpec::one("path", Kind::Path, "a path or glob in the image")])
-    .props(&[PropSpec::required("reason", Kind::Text, "why")]);
 
 static TOOL: NodeSpec =
     NodeSpec::new("tool", "a program that tasks name in `tools`, and whose version counts: it enters their keys, and `kiln lock` pins it")
