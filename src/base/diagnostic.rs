@@ -62,13 +62,21 @@ pub struct Span {
     pub start: usize,
     /// The number of bytes.
     pub len: usize,
+    /// Which use of a template wrote it out; 0 for text that stands where it holds. Places are the same whatever this is.
+    pub frame: u32,
 }
 
 impl Span {
     /// `len` bytes from `start`.
     #[must_use]
     pub fn new(source: &Arc<Source>, start: usize, len: usize) -> Self {
-        Self { source: Arc::clone(source), start, len }
+        Self { source: Arc::clone(source), start, len, frame: 0 }
+    }
+
+    /// `len` bytes of the same text from `start`, seen from the same use of a template.
+    #[must_use]
+    pub fn part(&self, start: usize, len: usize) -> Self {
+        Self { source: Arc::clone(&self.source), start, len, frame: self.frame }
     }
 
     /// The marked text.

@@ -17,6 +17,7 @@ use crate::syntax::document::{Node, Value};
 use super::Ask;
 use super::facts::{Facts, Recorder};
 use super::secret::SecretDef;
+use super::template::Frames;
 use super::value::bindings::Bindings;
 use super::value::template::Template;
 
@@ -59,10 +60,14 @@ pub(super) struct Cx<'a> {
     pub(super) handed: RefCell<HashMap<String, (Span, Met)>>,
 }
 
+/// Texts taken apart, by their place and the use of a template that they were written out for.
+type Taken<'a> = HashMap<(Place, u32), Option<Rc<Template<'a>>>>;
+
 /// What all documents of a plan have in common.
 #[derive(Default)]
 pub(super) struct Shared<'a> {
-    templates: RefCell<HashMap<Place, Option<Rc<Template<'a>>>>>,
+    templates: RefCell<Taken<'a>>,
+    frames: Frames,
     /// Bytes of text made so far.
     pub(super) spent: Cell<usize>,
     /// Definitions made so far.
@@ -82,11 +87,11 @@ pub(super) struct Shared<'a> {
 
 impl<'a> Cx<'a> {
     /// For a plan as a whole.
-    pub(super) fn new(facts: &'a dyn Facts, ask: &'a Ask, engine: &'a Environment<'static>) -> Self {
+    pub(super) fn new(facts: &'a dyn Facts, ask: &'a Ask, engine: &'a Environment<'static>, frames: Frames) -> Self {
         Self {
             facts: Rc::new(Recorder::new(facts, ask)),
             engine,
-            shared: Rc::default(),
+            shared: Rc::new(Shared { frames, ..Shared::default() }),
             bindings: OnceCell::new(),
             meant: RefCell::default(),
             prefix: String::new(),
@@ -119,11 +124,18 @@ impl<'a> Cx<'a> {
     }
 
     /// Takes a fault or a warning in. A second one with the same code at the same place has the same root cause (another
-    /// cell or platform of the same node) and is dropped; so is one about a value that rests on a stand-in.
-    pub(super) fn fault(&self, fault: Diagnostic) {
+    /// cell or platform of the same node) and is dropped; so is one about a value that rests on a stand-in. One inside a template
+    /// shows its use as well.
+    pub(super) fn fault(&self, mut fault: Diagnostic) {
         let tainted = self.shared.tainted.borrow();
         if !tainted.is_empty() && fault.labels.iter().any(|label| tainted.contains_key(&place(&label.span))) {
             return;
+        }
+        let mut used = fault.labels.first().and_then(|label| self.frames().get(label.span.frame)?.used.as_ref());
+        fault.labels.iter_mut().for_each(|label| label.span.frame = 0);
+        while let Some(span) = used {
+            fault = fault.label(&Span { frame: 0, ..span.clone() }, "used here");
+            used = self.frames().get(span.frame).and_then(|frame| frame.used.as_ref());
         }
         let new = match fault.labels.first() {
             Some(label) => self.shared.told.borrow_mut().insert((fault.code, place(&label.span), label.span.len)),
@@ -170,6 +182,11 @@ impl<'a> Cx<'a> {
         self.shared.tainted.borrow().get(&place(span)).cloned()
     }
 
+    /// The uses of templates.
+    pub(super) fn frames(&self) -> &Frames {
+        &self.shared.frames
+    }
+
     /// Marks a node or value whose form is wrong, so that nothing reads it.
     pub(super) fn break_at(&self, span: &Span) {
         self.shared.broken.borrow_mut().insert(place(span));
@@ -198,7 +215,7 @@ impl<'a> Cx<'a> {
 
     /// The text of a value taken apart, once for all cells; `None` when it cannot be, which is reported.
     pub(super) fn template(&self, value: &Value, text: &str) -> Option<Rc<Template<'a>>> {
-        let key = place(&value.span);
+        let key = (place(&value.span), value.span.frame);
         if let Some(known) = self.shared.templates.borrow().get(&key) {
             return known.clone();
         }

@@ -36,7 +36,12 @@ impl Instance<'_> {
 
     /// The names that hold for one cell of its matrix.
     pub(super) fn cell_locals(&self, cell: &[Variable], platform: Result<Platform, NoPlatform>) -> Locals {
-        Locals { vars: self.vars.iter().chain(cell).cloned().collect(), platform, hidden: Vec::new() }
+        // A matrix that comes from a template is the target's as well.
+        let owner = self.node.name.span.frame;
+        let owned = cell.iter().filter(|var| var.span.frame != owner);
+        let owned = owned.map(|var| Variable { span: Span { frame: owner, ..var.span.clone() }, ..var.clone() });
+        let vars = self.vars.iter().chain(cell).cloned().chain(owned).collect();
+        Locals { vars, platform, hidden: Vec::new() }
     }
 }
 
@@ -65,6 +70,12 @@ impl<'a> Found<'a> {
             let sort = match node.name.text.as_str() {
                 "each" if cx.is_good(node) => {
                     self.complete &= self.each(cx, node, vars).is_some();
+                    continue;
+                }
+                // Without a block it could not be written out, which is reported.
+                "use" => {
+                    self.complete &= cx.is_good(node) && node.children.is_some();
+                    self.walk(cx, node.children.as_deref().unwrap_or_default(), vars);
                     continue;
                 }
                 "task" => Sort::Task,
@@ -140,6 +151,7 @@ fn written(nodes: &[Node]) -> u128 {
             let values = node.args.len().saturating_sub(1) as u128;
             values.saturating_mul(written(node.children.as_deref().unwrap_or_default()))
         }
+        "use" => written(node.children.as_deref().unwrap_or_default()),
         _ => 0,
     };
     nodes.iter().map(one).fold(0, u128::saturating_add)
@@ -172,7 +184,9 @@ fn free_name(view: &View<'_, '_>, name: &str, span: &Span) -> Option<()> {
         view.cx.fault(Diagnostic::plan("plan::bad-name", format!("`{}` {why}", words::visible(name)), span, "").help(help));
         return None;
     }
-    let outer = view.locals.vars.iter().find(|var| var.name == name).map(|var| &var.span);
+    let vars = view.locals.vars.iter().filter(|var| var.span.frame == span.frame).map(|var| (&var.name, &var.span));
+    let params = view.cx.frames().get(span.frame).into_iter().flat_map(|frame| &frame.args).map(|(name, span, _)| (name, span));
+    let outer = vars.chain(params).find(|(known, _)| *known == name).map(|(_, span)| span);
     if let Some(first) = outer.or_else(|| view.cx.declared(name)) {
         let fault = Diagnostic::plan("plan::duplicate-name", format!("`{name}` has a value already"), span, "declared again here");
         view.cx.fault(fault.label(first, "first declared here").help("rename one of them, so that `${…}` can mean only one"));

@@ -230,6 +230,11 @@ pub const CODES: &[(&str, &str)] = &[
         "Two services write the same volume. Databases and many programs take this badly. Write `read-only` behind it where it is only read; where both must write, this is only a warning.",
     ),
     (
+        "plan::template-circle",
+        "A template uses itself, directly or through others, so writing it out would never end. The marks show each `use` of the \
+         circle.",
+    ),
+    (
         "plan::too-large",
         "A plan holds names and paths. A value is at most 64 KiB large, all texts of a plan together 64 MiB, and at most 64 names \
          may stand for one another in a row. The limits keep a mistake, or a hostile plan, from filling the memory.",
@@ -273,6 +278,10 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "plan::unknown-target",
         "A name in `needs`, `after`, `default`, `group`, `from` or a container's `image` is that of no target of the plan.",
+    ),
+    (
+        "plan::unknown-template",
+        "`use` names a `template` of the same file. Templates of an included file belong to that file; include it and use its targets.",
     ),
     (
         "plan::unknown-volume",

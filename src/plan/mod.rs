@@ -25,6 +25,7 @@ mod names;
 mod read;
 mod resolve;
 mod scope;
+mod template;
 mod value;
 
 pub use resolve::resolve;

@@ -210,6 +210,12 @@ fn suggest(text: &str, names: Vec<&str>, noun: &str) -> String {
 
 fn duplicate(instance: &Instance<'_>, sort: Sort, first: &Span) -> Diagnostic {
     let name = &instance.name;
+    if *first == instance.span && first.frame != instance.span.frame {
+        let message = format!("a template makes two targets called `{name}`");
+        let fault = Diagnostic::plan("plan::duplicate-target", message, &instance.span, "the same name for every use");
+        return fault
+            .help("give the template a param and put it into the name: `template \"build\" name { task \"build-${name}\" { … } }`");
+    }
     if *first == instance.span {
         let message = format!("`each` makes two targets called `{name}`");
         let help =

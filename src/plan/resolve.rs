@@ -17,6 +17,7 @@ use super::read::view::{View, children};
 use super::read::{image, params, policy, profile, project, secret, service, task, tool, when};
 use super::scope::{Scope, first_text, scopes};
 use super::target::{Target, TargetKind};
+use super::template::{Written, write_out};
 use super::value::engine;
 use super::{Overrides, Plan, Project, Resolved, check, check_services};
 
@@ -28,9 +29,10 @@ use super::{Overrides, Plan, Project, Resolved, check, check_services};
 /// Every fault of the plan at once, ordered by place, with the warnings among them.
 pub fn resolve(documents: &Loaded, facts: &dyn Facts, overrides: &Overrides) -> Result<Resolved, Diagnostics> {
     let engine = engine::engine();
-    let cx = Cx::new(facts, &overrides.ask, &engine);
-    documents.faults.as_slice().iter().for_each(|fault| cx.fault(fault.clone()));
-    let scopes = scopes(&cx, documents, overrides);
+    let Written { documents: nodes, used, frames, faults } = write_out(documents);
+    let cx = Cx::new(facts, &overrides.ask, &engine, frames);
+    faults.into_iter().chain(documents.faults.clone()).for_each(|fault| cx.fault(fault));
+    let scopes = scopes(&cx, documents, &nodes, &used, overrides);
     let plan = (!scopes.is_empty()).then(|| whole(&cx, &scopes));
     let finished = cx.finish();
     match (plan, finished.faults) {

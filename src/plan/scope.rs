@@ -2,6 +2,9 @@
 //! In: the loaded documents. Out: one [`Scope`] for each way to a document, the main one first, with its values declared.
 //! Never: a name of one document that means something in another; what an `include` sets is all that is handed over.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::path::RelPath;
 use crate::base::words;
@@ -12,7 +15,7 @@ use super::include::{FILE_LIMIT, Include, IncludeSource, Loaded, include};
 use super::read::view::{View, children};
 use super::read::{profile, shape};
 use super::value::{Locals, bindings};
-use super::{Overrides, spec};
+use super::{Overrides, spec, template};
 
 /// One document under one name.
 pub(super) struct Scope<'a> {
@@ -25,14 +28,24 @@ pub(super) struct Scope<'a> {
 }
 
 /// All scopes of a plan. None when the main document is in another edition, whose rules are not known here.
-pub(super) fn scopes<'a>(plan: &Cx<'a>, documents: &'a Loaded, overrides: &Overrides) -> Vec<Scope<'a>> {
-    let mut opening = Opening { documents, scopes: Vec::new(), way: Vec::new() };
-    opening.open(plan.document(String::new(), RelPath::root()), &documents.main, None, overrides);
+pub(super) fn scopes<'a>(
+    plan: &Cx<'a>,
+    documents: &'a Loaded,
+    nodes: &'a [Cow<'a, [Node]>],
+    used: &'a [HashSet<String>],
+    overrides: &Overrides,
+) -> Vec<Scope<'a>> {
+    let mut opening = Opening { documents, nodes, used, scopes: Vec::new(), way: Vec::new() };
+    opening.open(plan.document(String::new(), RelPath::root()), 0, &documents.main, None, overrides);
     opening.scopes
 }
 
 struct Opening<'a> {
     documents: &'a Loaded,
+    /// The nodes of the main document and of each included one, every `use` written out.
+    nodes: &'a [Cow<'a, [Node]>],
+    /// The templates of each that are used.
+    used: &'a [HashSet<String>],
     scopes: Vec<Scope<'a>>,
     /// The included documents that are open now. Circles were told when they were loaded.
     way: Vec<usize>,
@@ -40,11 +53,11 @@ struct Opening<'a> {
 
 impl<'a> Opening<'a> {
     /// Opens a document and those that it includes; false when it cannot be read.
-    fn open(&mut self, cx: Cx<'a>, document: &'a Document, from: Option<&IncludeSource>, overrides: &Overrides) -> bool {
+    fn open(&mut self, cx: Cx<'a>, at: usize, document: &'a Document, from: Option<&IncludeSource>, overrides: &Overrides) -> bool {
         if !edition(&cx, document) {
             return false;
         }
-        let nodes = document.nodes.as_slice();
+        let nodes: &[Node] = &self.nodes[at];
         shape::check(&cx, nodes, &spec::TOP, None);
         let includes = includes(&cx, nodes, from);
         let inner = |name: &str| name.split_once(':').is_some_and(|(first, _)| includes.iter().any(|(_, include)| include.name == first));
@@ -52,6 +65,7 @@ impl<'a> Opening<'a> {
         let profiles = profile::declared(&cx, nodes);
         cx.profiles.get_or_init(|| profile::chosen(&cx, &profiles, &overrides.profiles));
         bindings::declare(&cx, nodes, &profiles, &Overrides { set: own, ..overrides.clone() });
+        template::check(&cx, nodes, &self.used[at]);
         let index = self.scopes.len();
         let unnamed = includes.len() < nodes.iter().filter(|node| node.name.text == "include").count();
         let missing = unnamed.then(|| cx.prefix.clone());
@@ -90,7 +104,7 @@ impl<'a> Opening<'a> {
             inner.handed.borrow_mut().insert(prop.name.text.clone(), (prop.value.span.clone(), met));
         }
         self.way.push(at);
-        let opened = self.open(inner, document, Some(&include.place), &Overrides { set, ..overrides.clone() });
+        let opened = self.open(inner, at + 1, document, Some(&include.place), &Overrides { set, ..overrides.clone() });
         self.way.pop();
         opened
     }

@@ -391,7 +391,7 @@ build.kdl:4:10: error: target `web` has an unknown step kind `scna` [plan::unkno
             let source = source("f", &text);
             let mut fault = Diagnostic::new(Class::Plan, "a::b", text.clone());
             for (start, len, label) in spans {
-                fault = fault.label(&Span { source: Arc::clone(&source), start, len }, label);
+                fault = fault.label(&Span::new(&source, start, len), label);
             }
             let told = screen(std::slice::from_ref(&fault), Style { colour, unicode: false, width });
             prop_assert!(told.contains("error: "));

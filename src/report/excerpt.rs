@@ -199,7 +199,7 @@ mod tests {
     }
 
     fn one(text: &str, start: usize, len: usize) -> Excerpt {
-        let span = Span { source: source(text), start, len };
+        let span = Span::new(&source(text), start, len);
         excerpts(&Diagnostic::plan("a::b", "m", &span, "here"), &mut LineIndex::default()).remove(0)
     }
 
@@ -257,7 +257,7 @@ mod tests {
             let source = source(&text);
             let mut diagnostic = Diagnostic::new(Class::Plan, "a::b", "m");
             for (start, len) in spans {
-                diagnostic = diagnostic.label(&Span { source: Arc::clone(&source), start, len }, "x");
+                diagnostic = diagnostic.label(&Span::new(&source, start, len), "x");
             }
             for excerpt in excerpts(&diagnostic, &mut LineIndex::default()) {
                 prop_assert!(excerpt.text.ends_with('\n'), "{excerpt:?}");

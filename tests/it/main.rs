@@ -53,6 +53,7 @@ mod store;
 mod syntax;
 mod systems;
 mod task;
+mod template;
 mod values;
 mod vt;
 mod why;

@@ -99,6 +99,13 @@ pub(super) fn has_unknown(node: &Node) -> bool {
 
 fn check_block(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) {
     let Some(children) = &node.children else { return };
+    if matches!(spec.children, Children::Elsewhere) {
+        return;
+    }
+    // What a template wrote out here; a block that somebody wrote is of the same use as its node.
+    if spec.name == "use" && children.first().is_none_or(|first| first.span.frame != node.span.frame) {
+        return check(cx, children, spec::around_targets(), Some("template"));
+    }
     if matches!(spec.children, Children::None) {
         if let Some(first) = children.first() {
             let message = format!("`{}` has no block", node.name.text);

@@ -9,6 +9,7 @@ use crate::plan::cx::Cx;
 use crate::plan::expand::{Instance, cells};
 use crate::plan::names::{Names, Sort};
 use crate::plan::target::{Command, FileSet, Output, TaskCell};
+use crate::plan::template::exported;
 use crate::plan::value::bindings::ROOTS;
 use crate::plan::value::template::Place;
 use crate::plan::value::{NoPlatform, Variable};
@@ -234,7 +235,7 @@ fn warn_of_names(view: &View<'_, '_>, value: &Value, script: &str, exported: &[&
 
 fn environment(view: &View<'_, '_>, node: &Node, common: &[(String, String)], pass_env: &[String]) -> Vec<(String, String)> {
     let own = view.pairs(node, "env", check_env);
-    let vars = &view.locals.vars;
+    let vars = exported(view, node);
     for (name, (_, span)) in &own {
         if let Some(var) = vars.iter().find(|var| var.name == *name) {
             let fault = Diagnostic::plan("plan::duplicate-name", format!("`{name}` is in the environment already"), span, "set here");

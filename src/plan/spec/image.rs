@@ -2,6 +2,7 @@
 
 use super::release::{PRUNE, PUSH, SCAN, TAG};
 use super::task::{AFTER, DOC, ENV, HEALTH_PROPS, MATRIX, NEEDS, PLATFORMS, RUN, SHELL, USER, WHEN};
+use super::template::USE;
 use super::{ArgSpec, Kind, NodeSpec, PropSpec};
 
 pub(super) static IMAGE: NodeSpec = NodeSpec::new("image", "a container image and its way to the registries")
@@ -10,6 +11,7 @@ pub(super) static IMAGE: NodeSpec = NodeSpec::new("image", "a container image an
     .children(
         &[
             &DOC,
+            &USE,
             &NEEDS,
             &AFTER,
             &FROM,

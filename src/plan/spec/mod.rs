@@ -10,6 +10,7 @@ mod release;
 mod schema;
 pub(super) mod service;
 mod task;
+mod template;
 mod top;
 
 pub use reference::reference_markdown;
@@ -42,6 +43,8 @@ pub struct NodeSpec {
 pub enum Children {
     /// There is no block.
     None,
+    /// Whatever may stand where the block is used; checked there.
+    Elsewhere,
     /// These nodes.
     Known {
         /// What may stand there.
@@ -193,7 +196,7 @@ impl Children {
     #[must_use]
     pub const fn nodes(&self) -> &'static [&'static NodeSpec] {
         match self {
-            Self::None => &[],
+            Self::None | Self::Elsewhere => &[],
             Self::Known { nodes, .. } | Self::Open { nodes, .. } => nodes,
         }
     }
@@ -302,6 +305,12 @@ impl PropSpec {
     const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Self {
         Self { name, kind, required: true, doc }
     }
+}
+
+/// What may stand around targets: in `each`, and in a template that is used there.
+#[must_use]
+pub fn around_targets() -> &'static Children {
+    TOP.find("each").map_or(&Children::None, |each| &each.children)
 }
 
 /// The names of the nodes in whose block a node of this name may stand, for faults about a node at the wrong place.

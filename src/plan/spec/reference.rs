@@ -51,7 +51,7 @@ fn write_node(text: &mut String, node: &'static NodeSpec, prefix: &str, level: u
     let _ = write!(text, "\n```text\n{}\n```\n", usage(node));
     rows(text, node);
     let (nodes, other) = match &node.children {
-        Children::None => (&[][..], None),
+        Children::None | Children::Elsewhere => (&[][..], None),
         Children::Known { nodes, .. } => (*nodes, None),
         Children::Open { nodes, other } => (*nodes, Some(*other)),
     };

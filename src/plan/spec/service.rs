@@ -5,6 +5,7 @@ use super::container::{
 };
 use super::image::{HEALTHCHECK, STOP_SIGNAL};
 use super::task::{AFTER, DOC, ENV, ENV_FILE, EXEC, NEEDS, RUN, SHELL, USER, WHEN};
+use super::template::USE;
 use super::{ArgSpec, Kind, NodeSpec, PropSpec};
 
 pub(super) static SERVICE: NodeSpec = NodeSpec::new("service", "a container that stays, with its ports, data and health check")
@@ -12,6 +13,7 @@ pub(super) static SERVICE: NodeSpec = NodeSpec::new("service", "a container that
     .children(
         &[
             &DOC,
+            &USE,
             &NEEDS,
             &AFTER,
             &CONTAINER_IMAGE,

@@ -1,6 +1,7 @@
 //! What may stand in a `task`, and what tasks and images share.
 
 use super::container::CONTAINER;
+use super::template::USE;
 use super::{ArgSpec, Kind, NodeSpec, PropSpec};
 
 pub(super) static DOC: NodeSpec =
@@ -74,6 +75,7 @@ pub(super) static TASK: NodeSpec =
     NodeSpec::new("task", "commands with declared inputs and outputs").args(&[ArgSpec::one("name", Kind::Name, "its name")]).children(
         &[
             &DOC,
+            &USE,
             &NEEDS,
             &AFTER,
             &INPUTS,

@@ -5,16 +5,17 @@ use super::include::INCLUDE;
 use super::release::{POLICY, REGISTRY};
 use super::service::{NETWORK, SERVICE, VOLUME};
 use super::task::{DOC, ENV, ENV_FILE, TASK, WHEN};
+use super::template::{TEMPLATE, USE};
 use super::{ArgSpec, Children, Kind, NodeSpec, PropSpec};
 use crate::plan::param::ParamKind;
 
 /// The nodes at the top of a plan.
 pub static TOP: Children = Children::Known {
     nodes: &[
-        &KILN, &PROJECT, &INCLUDE, &LET, &PARAM, &PROFILE, &ENV, &ENV_FILE, &SECRET, &REGISTRY, &POLICY, &TOOL, &GROUP, &EACH, &TASK,
-        &IMAGE, &SERVICE, &NETWORK, &VOLUME,
+        &KILN, &PROJECT, &INCLUDE, &LET, &PARAM, &PROFILE, &ENV, &ENV_FILE, &SECRET, &REGISTRY, &POLICY, &TOOL, &GROUP, &TEMPLATE, &USE,
+        &EACH, &TASK, &IMAGE, &SERVICE, &NETWORK, &VOLUME,
     ],
-    later: &["template", "use", "pool", "cache", "shell"],
+    later: &["pool", "cache", "shell"],
 };
 
 static KILN: NodeSpec =
@@ -124,4 +125,4 @@ static EACH: NodeSpec = NodeSpec::new("each", "the targets in its block, once fo
         ArgSpec::one("variable", Kind::Name, "the name of the value inside the block"),
         ArgSpec::some("value", Kind::Scalar, "a value"),
     ])
-    .children(&[&TASK, &IMAGE, &SERVICE, &GROUP, &EACH], &["use"]);
+    .children(&[&TASK, &IMAGE, &SERVICE, &GROUP, &EACH, &USE], &[]);

@@ -15,7 +15,7 @@ use crate::syntax::document::{Node, Scalar, Value};
 use super::bindings::{Origin, ROOTS, State};
 use super::engine::{PLAN_LIMIT, PlatformValue, VALUE_LIMIT, display, settle};
 use super::template::{Compiled, Dotted, Piece, Template};
-use super::{Locals, NoPlatform};
+use super::{Locals, NoPlatform, Variable};
 
 /// What a name was found to be.
 enum Found {
@@ -97,6 +97,11 @@ impl Cx<'_> {
                 Resolved::from(whole?)
             }
         })
+    }
+
+    /// The text of a value that is no list and no map; nothing is reported of one that is.
+    pub(in crate::plan) fn plain(&self, locals: &Locals, written: &Value) -> Option<String> {
+        display(&self.value(locals, written)?).ok()
     }
 
     fn too_large(&self, span: &Span) {
@@ -234,7 +239,12 @@ impl Cx<'_> {
     fn judge(&self, locals: &Locals, name: &Dotted) -> Option<Diagnostic> {
         let root = name.root();
         let bindings = self.bindings.get();
-        if locals.vars.iter().any(|var| var.name == root) || bindings.is_some_and(|bindings| bindings.0.contains_key(root)) {
+        let frame = name.span.frame;
+        let own = |var: &&Variable| var.name == root && var.span.frame == frame;
+        if locals.vars.iter().any(|var| own(&var))
+            || self.frames().arg(frame, root).is_some()
+            || bindings.is_some_and(|bindings| bindings.0.contains_key(root))
+        {
             return None;
         }
         if locals.hidden.iter().any(|hidden| hidden == root) {
@@ -243,12 +253,17 @@ impl Cx<'_> {
             return Some(fault.help("for one target per value, write `each` around it instead of `matrix` in it"));
         }
         if !ROOTS.contains(&root) {
-            let mut names: Vec<&str> = locals.vars.iter().map(|var| var.name.as_str()).collect();
+            let own = locals.vars.iter().filter(|var| var.span.frame == frame).map(|var| var.name.as_str());
+            let params = self.frames().get(frame).into_iter().flat_map(|frame| &frame.args).map(|(name, ..)| name.as_str());
+            let mut names: Vec<&str> = own.chain(params).collect();
             names
                 .extend(bindings.into_iter().flat_map(|bindings| bindings.0.keys()).map(String::as_str).filter(|name| !name.contains('.')));
             let fault = Diagnostic::plan("plan::unknown-name", format!("nothing is called `{root}`"), &name.span, "unknown name");
             let near = words::closest(root, names.iter().chain(ROOTS).copied());
             return Some(match near {
+                _ if frame > 0 && locals.vars.iter().any(|var| var.name == root) => {
+                    fault.help(format!("a template sees only its own params; hand it in: `use … {root}=\"${{{root}}}\"`"))
+                }
                 Some(near) => fault.help(format!("did you mean `{near}`?")),
                 None if ["true", "false", "none"].contains(&root) => fault,
                 None => fault
@@ -287,11 +302,15 @@ impl Cx<'_> {
     /// The value of a name that [`Cx::judge`] found nothing wrong with; `None` when it has none, which is reported.
     fn look_up(&self, locals: &Locals, name: &Dotted) -> Option<Found> {
         let root = name.root();
-        if let Some(var) = locals.vars.iter().rev().find(|var| var.name == root) {
+        let frame = name.span.frame;
+        if let Some(var) = locals.vars.iter().rev().find(|var| var.name == root && var.span.frame == frame) {
             if let Some(met) = self.taint_of(&var.span) {
                 self.meet_all(&met);
             }
             return Some(Found::Whole(Resolved::from(var.value.as_str())));
+        }
+        if let Some(value) = self.frames().arg(frame, root) {
+            return self.value(locals, value?).map(Found::Whole);
         }
         if self.bindings.get().is_some_and(|bindings| bindings.0.contains_key(root)) {
             return self.binding(root).map(Found::Whole);

@@ -259,7 +259,7 @@ impl<'v> Place<'v> {
             Some(offset) => Some(offset + range.start),
             None => span.text().find(&self.text[range.clone()]),
         };
-        offset.map_or_else(|| span.clone(), |offset| Span::new(&span.source, span.start + offset, range.len()))
+        offset.map_or_else(|| span.clone(), |offset| span.part(span.start + offset, range.len()))
     }
 }
 
