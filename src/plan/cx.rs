@@ -48,6 +48,8 @@ pub(super) struct Cx<'a> {
     pub(super) bindings: OnceCell<Bindings<'a>>,
     /// Kinds of nodes that a node of an unknown name at the top was probably meant to be.
     meant: RefCell<HashSet<&'static str>>,
+    /// Names that stand behind nodes of unknown names, where a target's name would stand.
+    undeclared: RefCell<HashSet<String>>,
     /// What stands before the names of its targets: `ci:`; nothing in the main document.
     pub(super) prefix: String,
     /// What its paths are relative to.
@@ -94,6 +96,7 @@ impl<'a> Cx<'a> {
             shared: Rc::new(Shared { frames, ..Shared::default() }),
             bindings: OnceCell::new(),
             meant: RefCell::default(),
+            undeclared: RefCell::default(),
             prefix: String::new(),
             folder: RelPath::root(),
             profiles: OnceCell::new(),
@@ -110,6 +113,7 @@ impl<'a> Cx<'a> {
             shared: Rc::clone(&self.shared),
             bindings: OnceCell::new(),
             meant: RefCell::default(),
+            undeclared: RefCell::default(),
             prefix,
             folder,
             profiles: OnceCell::new(),
@@ -196,6 +200,16 @@ impl<'a> Cx<'a> {
     /// refers to it is not at fault.
     pub(super) fn probably_meant(&self, word: &'static str) {
         self.meant.borrow_mut().insert(word);
+    }
+
+    /// Notes the name behind a node of an unknown name: if it was meant to declare a target, then this one.
+    pub(super) fn leaves_undeclared(&self, name: &str) {
+        self.undeclared.borrow_mut().insert(name.to_owned());
+    }
+
+    /// Whether a target of this name may be missing because the node that should declare it is at fault.
+    pub(super) fn is_undeclared(&self, name: &str) -> bool {
+        self.undeclared.borrow().contains(name)
     }
 
     /// Whether a node of an unknown name was probably meant to be one of these.

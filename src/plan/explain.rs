@@ -187,6 +187,11 @@ pub const CODES: &[(&str, &str)] = &[
          signatures and attestations.",
     ),
     (
+        "plan::one-word",
+        "Without a shell nobody splits a line into words: `exec \"go build\"` looks for a program that is called `go build`, with the \
+         space. Every word stands in its own quotes: `exec \"go\" \"build\"`. For a line of shell there is `run`.",
+    ),
+    (
         "plan::output-conflict",
         "A file has one maker. Two targets, or two cells or platforms of one target, declare outputs that can be the same file, so the \
          last to run would win. Give each a path of its own; `${platform}` and matrix variables make paths differ.",

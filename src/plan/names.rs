@@ -149,7 +149,7 @@ impl Names {
             return Some(name);
         }
         let full = cx.full(text);
-        if !self.missing.iter().chain(&self.incomplete).any(|prefix| may_hold(prefix, cx, &full)) {
+        if !cx.is_undeclared(text) && !self.missing.iter().chain(&self.incomplete).any(|prefix| may_hold(prefix, cx, &full)) {
             let shown = words::shorten(&words::visible(text), 80);
             let fault = Diagnostic::plan("plan::unknown-target", format!("there is no target `{shown}`"), span, "unknown target");
             let names = self.targets.keys().filter_map(|name| name.as_str().strip_prefix(&cx.prefix));

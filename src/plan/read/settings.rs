@@ -7,7 +7,7 @@ use crate::syntax::document::{Node, Scalar, Value};
 use super::image::check_inner_path;
 use super::project::check_env;
 use super::shape::not_a_word;
-use super::view::{Text, View, children, duration, number, shown};
+use super::view::{Text, View, children, duration, number, shown, was_written};
 
 /// The settings of an image for one platform.
 pub(super) fn settings(view: &View<'_, '_>, node: &Node) -> Settings {
@@ -19,6 +19,8 @@ pub(super) fn settings(view: &View<'_, '_>, node: &Node) -> Settings {
         let words = view.all_texts(&view.child(node, name)?.args)?;
         Some(words.into_iter().map(|(word, _)| word).collect())
     };
+    let program = if was_written(node, "entrypoint") { "entrypoint" } else { "cmd" };
+    children(view.cx, node, program).for_each(|child| view.warn_of_one_word(child));
     Settings {
         env: view.pairs(node, "env", check_env).into_iter().map(|(name, (value, _))| (name, value)).collect(),
         user: view.child_parsed(node, "user", "plan::bad-value", user),

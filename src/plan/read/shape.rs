@@ -13,13 +13,20 @@ use super::synonyms;
 /// `owner` is the name of the node around the block; `None` at the top.
 pub(in crate::plan) fn check(cx: &Cx<'_>, nodes: &[Node], allowed: &Children, owner: Option<&str>) {
     let mut once: Vec<(&str, &Span)> = Vec::new();
+    let mut open: Option<Open<'_>> = None;
     for node in nodes {
         let name = node.name.text.as_str();
         let Some(spec) = allowed.find(name) else {
             cx.break_at(&node.name.span);
-            cx.fault(unknown_node(cx, node, allowed, owner));
+            if let Some(name) = literal_name(node) {
+                cx.leaves_undeclared(name);
+            }
+            if !open.as_mut().is_some_and(|open| open.takes(cx, node)) {
+                cx.fault(unknown_node(cx, node, allowed, owner));
+            }
             continue;
         };
+        open = Open::of(node, spec);
         if spec.once {
             if let Some((_, first)) = once.iter().find(|(known, _)| *known == name) {
                 cx.break_at(&node.name.span);
@@ -37,6 +44,37 @@ pub(in crate::plan) fn check(cx: &Cx<'_>, nodes: &[Node], allowed: &Children, ow
             check_props(cx, node, spec);
         }
         check_block(cx, node, spec);
+    }
+}
+
+/// A node that could have a block and has none: what follows it may have been meant to stand inside, as indentation alone would say.
+struct Open<'n> {
+    node: &'n Node,
+    spec: &'static NodeSpec,
+    told: bool,
+}
+
+impl<'n> Open<'n> {
+    fn of(node: &'n Node, spec: &'static NodeSpec) -> Option<Self> {
+        node.children.is_none().then_some(Self { node, spec, told: false })
+    }
+
+    /// Whether a node that is unknown at its place belongs in the block that was not written. One fault for the whole block.
+    fn takes(&mut self, cx: &Cx<'_>, stray: &Node) -> bool {
+        let name = stray.name.text.as_str();
+        if !self.spec.children.nodes().iter().any(|known| known.name == name) {
+            return false;
+        }
+        if !self.told {
+            self.told = true;
+            cx.break_at(&self.node.name.span);
+            let owner = words::shorten(&words::visible(self.node.span.text()), 60);
+            let message = format!("`{owner}` has no braces, so `{name}` does not belong to it");
+            let fault = Diagnostic::plan("plan::unknown-node", message, &stray.name.span, "stands beside it, not in it");
+            let fault = fault.label(&self.node.name.span, "no `{` behind this");
+            cx.fault(fault.help(format!("indentation means nothing here; write `{owner} {{`, and `}}` behind what belongs to it")));
+        }
+        true
     }
 }
 
@@ -117,6 +155,14 @@ fn check_block(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) {
     check(cx, children, &spec.children, Some(&node.name.text));
 }
 
+/// The first argument, where a target would have its name, when it says the name as it is.
+fn literal_name(node: &Node) -> Option<&str> {
+    match &node.args.first()?.scalar {
+        Scalar::String(name) if !name.contains("${") => Some(name),
+        _ => None,
+    }
+}
+
 fn unknown_node(cx: &Cx<'_>, node: &Node, allowed: &Children, owner: Option<&str>) -> Diagnostic {
     let name = node.name.text.as_str();
     let shown = words::shorten(&words::visible(name), 60);
@@ -138,7 +184,10 @@ fn unknown_node(cx: &Cx<'_>, node: &Node, allowed: &Children, owner: Option<&str
     } else if !homes.is_empty() {
         fault.help(format!("`{shown}` belongs in {}", words::list(&homes, "or")))
     } else if let Some(near) = words::closest(name, known.iter().copied()) {
-        cx.probably_meant(near);
+        let declares = matches!(near, "task" | "image" | "service" | "group");
+        if !(declares && literal_name(node).is_some()) {
+            cx.probably_meant(near);
+        }
         fault.help(format!("did you mean `{near}`?"))
     } else if known.is_empty() {
         fault.help("nothing can stand here")
@@ -300,6 +349,9 @@ pub(super) fn not_a_word(text: &str, choices: &[&str], name: &str, span: &Span) 
             fault.help(format!("write `healthcheck run \"{shown}\"`, or `exec` for a program without a shell"))
         }
         Some(near) => fault.help(format!("did you mean `{near}`?")),
-        None => fault.help(format!("it is one of: {}", choices.join(", "))),
+        None => match synonyms::type_meant(text).filter(|word| choices.contains(word)) {
+            Some(word) => fault.help(format!("kiln calls it `{word}`")),
+            None => fault.help(format!("it is one of: {}", choices.join(", "))),
+        },
     }
 }

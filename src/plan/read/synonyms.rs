@@ -62,6 +62,19 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
     (&["end", "fi", "done", "EOF"], &[], "a block stands between `{` and `}`"),
 ];
 
+/// What a type of values is called here that has this name elsewhere.
+pub(super) fn type_meant(word: &str) -> Option<&'static str> {
+    match word.to_ascii_lowercase().as_str() {
+        "string" | "str" => Some("text"),
+        "integer" | "uint" | "u16" | "u32" | "u64" | "i32" | "i64" | "port" => Some("int"),
+        "float" | "double" | "f32" | "f64" | "decimal" => Some("number"),
+        "boolean" | "flag" => Some("bool"),
+        "file" | "dir" | "folder" | "directory" => Some("path"),
+        "version" => Some("semver"),
+        _ => None,
+    }
+}
+
 /// What to write in place of a word that is no node in `owner`.
 pub(super) fn meant(word: &str, owner: Option<&str>) -> Option<&'static str> {
     let owner = owner.unwrap_or_default();

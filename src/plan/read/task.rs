@@ -187,6 +187,7 @@ pub(super) fn commands(view: &View<'_, '_>, node: &Node) -> Vec<Command> {
                 found.extend(view.cx.verbatim(value, script).map(Command::Script));
             }
             "exec" => {
+                view.warn_of_one_word(child);
                 let Some(words) = view.all_texts(&child.args) else { continue };
                 if words.first().is_none_or(|(program, _)| program.is_empty()) {
                     let fault = Diagnostic::plan("plan::bad-value", "`exec` names no program", &child.args[0].span, "nothing");

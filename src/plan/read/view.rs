@@ -144,6 +144,21 @@ impl View<'_, '_> {
         }
     }
 
+    /// Warns of a whole command line in one word: `exec "go build"` looks for a program of this name.
+    pub(super) fn warn_of_one_word(&self, node: &Node) {
+        let [value] = node.args.as_slice() else { return };
+        let Scalar::String(line) = &value.scalar else { return };
+        let plain = |c: char| c.is_ascii_alphanumeric() || " -_.=:@,+".contains(c);
+        if !line.trim().contains(' ') || !line.chars().all(plain) || !self.cx.is_good_value(value) {
+            return;
+        }
+        let name = &node.name.text;
+        let message = format!("`{name}` is given one word with spaces in it");
+        let words: Vec<String> = line.split_whitespace().map(|word| format!("\"{word}\"")).collect();
+        let fault = Diagnostic::plan("plan::one-word", message, &value.span, "taken for the name of a program");
+        self.cx.fault(fault.help(format!("write `{name} {}`", shown(&words.join(" ")))).warning());
+    }
+
     /// A pattern over paths of the project, relative to the folder of the document.
     pub(super) fn pattern(&self, text: &str, span: &Span) -> Option<Pattern> {
         self.good_pattern(Pattern::within(&self.cx.folder, text), text, span)

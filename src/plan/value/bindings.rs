@@ -102,6 +102,11 @@ pub(in crate::plan) fn declare<'a>(cx: &Cx<'a>, nodes: &'a [Node], profiles: &[(
                 continue;
             }
             "let" => source::of_let(cx, node),
+            // What its values must be is not known.
+            "param" if node.props.iter().any(|prop| prop.name.text == "type" && !cx.is_good_value(&prop.value)) => {
+                params.push(name);
+                None
+            }
             "param" => {
                 params.push(name);
                 Some(Origin::Param(param::declared(cx, node, name, overrides)))

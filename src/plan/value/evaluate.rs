@@ -266,6 +266,9 @@ impl Cx<'_> {
                 }
                 Some(near) => fault.help(format!("did you mean `{near}`?")),
                 None if ["true", "false", "none"].contains(&root) => fault,
+                None if root.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') => {
+                    fault.help(format!("for a variable of the environment write `${{env.{root}}}`"))
+                }
                 None => fault
                     .help(format!("declare it with `let {root} \"…\"`, or use one of: {}", [names.as_slice(), ROOTS].concat().join(", "))),
             });
