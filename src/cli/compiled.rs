@@ -19,10 +19,12 @@ use crate::base::places;
 use crate::graph::links::Links;
 use crate::plan::facts::{self, Facts};
 use crate::plan::include::{IncludeSource, Loaded};
+use crate::plan::undecided::Undecided;
 use crate::plan::{Ask, Overrides, Plan, Resolved, explain};
 use crate::record::program;
 use crate::sys::file::{self, FileError};
 
+use super::open::Asking;
 use super::settings::Settings;
 use super::sources::Files;
 
@@ -43,12 +45,15 @@ struct Origin {
     included: Vec<(IncludeSource, Digest<Blake3>)>,
     /// The facts that were read, with their answers.
     facts: Vec<(String, String)>,
+    /// Whether it mattered what might be asked.
+    asks: bool,
 }
 
 /// What was made of it.
 #[derive(Deserialize)]
 struct Kept {
     plan: Plan,
+    undecided: Undecided,
     warnings: Vec<Warning>,
     links: Links,
 }
@@ -62,39 +67,68 @@ struct Warning {
     help: Option<String>,
 }
 
-/// The place where the plan of one command is kept.
+/// The places where the plan of one command can be kept.
 pub struct Compiled {
-    place: AbsPath,
+    /// For a plan that is the same whatever may be asked.
+    common: Place,
+    /// For one that rests on answers: those that these targets need. `None` where nothing may be asked.
+    own: Option<Place>,
+}
+
+#[derive(Clone)]
+struct Place {
+    file: AbsPath,
     identity: Digest<Blake3>,
-    /// Whether everything may be asked.
-    all: bool,
+}
+
+impl Place {
+    fn of(settings: &Settings, program: &[u8], asked: &[u8], targets: Option<&[u8]>) -> Self {
+        let mut sink = HashSink::new("kiln plan 2");
+        sink.field("asked", asked);
+        if let Some(targets) = targets {
+            sink.field("targets", targets);
+        }
+        let place = sink.finish();
+        let number = place.as_bytes()[0] % PLACES;
+        let mut sink = HashSink::new("kiln plan 2");
+        sink.field("program", program);
+        sink.field("place", place.as_bytes());
+        Self { file: settings.project().join(format!("plan-{number}")), identity: sink.finish() }
+    }
 }
 
 impl Compiled {
-    /// The place for this plan file and these overrides; `None` when the program cannot tell who it is.
-    pub fn of(settings: &Settings, overrides: &Overrides) -> Option<Self> {
-        // A plan for which nothing may be asked is the same as one for which everything may be, as long as that makes no difference.
-        let asking = Overrides { ask: Ask::Everything, ..overrides.clone() };
-        let mut sink = HashSink::new("kiln plan 1");
+    /// The places for this plan file, these overrides, and these targets; `None` when the program cannot tell who it is.
+    pub fn of(settings: &Settings, overrides: &Overrides, asking: Asking<'_>) -> Option<Self> {
+        // What may be asked is said by the place, not by the overrides.
+        let overrides = Overrides { ask: Ask::Everything, ..overrides.clone() };
+        let mut sink = HashSink::new("kiln plan 2");
         sink.field("file", settings.plan.as_path().as_os_str().as_bytes());
-        sink.field("overrides", &postcard::to_stdvec(&asking).ok()?);
+        sink.field("overrides", &postcard::to_stdvec(&overrides).ok()?);
         let asked = sink.finish();
-        let number = asked.as_bytes()[0] % PLACES;
-        let mut sink = HashSink::new("kiln plan 1");
-        sink.field("program", program::identity()?.as_bytes());
-        sink.field("asked", asked.as_bytes());
-        Some(Self {
-            place: settings.project().join(format!("plan-{number}")),
-            identity: sink.finish(),
-            all: overrides.ask == Ask::Everything,
-        })
+        let program = program::identity()?;
+        let targets = match asking {
+            Asking::Nothing => None,
+            Asking::Everything => Some(None),
+            Asking::For(targets) => Some(Some(targets)),
+        };
+        let place = |targets: Option<&[u8]>| Place::of(settings, program.as_bytes(), asked.as_bytes(), targets);
+        let own = match targets {
+            Some(targets) => Some(place(Some(&postcard::to_stdvec(&targets).ok()?))),
+            None => None,
+        };
+        Some(Self { common: place(None), own })
     }
 
     /// What these texts were resolved to, and the links of its steps, when that is kept and every fact that was read has the same
     /// answer.
     pub fn load(&self, main: &Arc<Source>, files: &Files<'_>, facts: &dyn Facts) -> Option<(Resolved, Links)> {
-        decode(&file::read(&self.place, LIMIT).ok()?, |origin| {
-            if origin.identity != self.identity || origin.main != Digest::of(main.text.as_bytes()) {
+        [Some(&self.common), self.own.as_ref()].into_iter().flatten().find_map(|place| self.load_from(place, main, files, facts))
+    }
+
+    fn load_from(&self, place: &Place, main: &Arc<Source>, files: &Files<'_>, facts: &dyn Facts) -> Option<(Resolved, Links)> {
+        decode(&file::read(&place.file, LIMIT).ok()?, |origin| {
+            if origin.identity != place.identity || origin.main != Digest::of(main.text.as_bytes()) {
                 return None;
             }
             let mut texts = vec![Arc::clone(main)];
@@ -105,7 +139,7 @@ impl Compiled {
                 }
                 texts.push(source);
             }
-            let may_ask = self.all || facts::are_plain(&origin.facts);
+            let may_ask = self.own.is_some() || facts::are_plain(&origin.facts);
             (may_ask && facts::still_hold(facts, &origin.facts)).then_some(texts)
         })
     }
@@ -114,7 +148,8 @@ impl Compiled {
     pub fn draft(&self, loaded: &Loaded, resolved: &Resolved) -> Option<Draft> {
         // What is fetched is decided by the lock and the network, too.
         let remote = |place: &IncludeSource| !matches!(place, IncludeSource::Local(_));
-        if !self.all || loaded.included.iter().any(|one| remote(&one.place)) {
+        let place = if resolved.asks { self.own.as_ref()? } else { &self.common };
+        if self.own.is_none() || loaded.included.iter().any(|one| remote(&one.place)) {
             return None;
         }
         let included: Vec<(IncludeSource, Arc<Source>)> = loaded
@@ -124,18 +159,19 @@ impl Compiled {
             .collect::<Option<_>>()?;
         let texts: Vec<Arc<Source>> = [&loaded.main.source].into_iter().chain(included.iter().map(|(_, source)| source)).cloned().collect();
         let origin = Origin {
-            identity: self.identity,
+            identity: place.identity,
             main: Digest::of(loaded.main.source.text.as_bytes()),
             included: included.iter().map(|(place, source)| (place.clone(), Digest::of(source.text.as_bytes()))).collect(),
             facts: resolved.facts_read.clone(),
+            asks: resolved.asks,
         };
-        Some(Draft { place: self.place.clone(), bytes: encode(&origin, &texts, resolved)? })
+        Some(Draft { file: place.file.clone(), bytes: encode(&origin, &texts, resolved)? })
     }
 }
 
 /// A file that lacks the links.
 pub struct Draft {
-    place: AbsPath,
+    file: AbsPath,
     bytes: Vec<u8>,
 }
 
@@ -146,7 +182,7 @@ impl Draft {
     /// [`FileError`]; nothing is lost but time.
     pub fn keep(self, links: &Links) -> Result<(), FileError> {
         match complete(self.bytes, links) {
-            Some(bytes) => file::write_atomic(&self.place, &bytes, false),
+            Some(bytes) => file::write_atomic(&self.file, &bytes, false),
             None => Ok(()),
         }
     }
@@ -155,7 +191,7 @@ impl Draft {
 fn encode(origin: &Origin, texts: &[Arc<Source>], resolved: &Resolved) -> Option<Vec<u8>> {
     let warnings: Vec<Warning> = resolved.warnings.iter().map(Warning::of).collect::<Option<_>>()?;
     let bytes = postcard::to_extend(origin, vec![0; SUM]).ok()?;
-    places::among(texts, || postcard::to_extend(&(&resolved.plan, &warnings), bytes)).ok()
+    places::among(texts, || postcard::to_extend(&(&resolved.plan, &resolved.undecided, &warnings), bytes)).ok()
 }
 
 fn complete(bytes: Vec<u8>, links: &Links) -> Option<Vec<u8>> {
@@ -174,9 +210,9 @@ fn decode(bytes: &[u8], texts: impl FnOnce(&Origin) -> Option<Vec<Arc<Source>>>)
     let (origin, rest) = postcard::take_from_bytes::<Origin>(body).ok()?;
     let texts = texts(&origin)?;
     let (kept, rest) = places::among(&texts, || postcard::take_from_bytes::<Kept>(rest)).ok()?;
-    let Kept { plan, warnings, links } = kept;
+    let Kept { plan, undecided, warnings, links } = kept;
     let warnings = warnings.into_iter().map(Warning::restored).collect::<Option<_>>()?;
-    rest.is_empty().then_some((Resolved { plan, warnings, facts_read: origin.facts }, links))
+    rest.is_empty().then_some((Resolved { plan, warnings, facts_read: origin.facts, undecided, asks: origin.asks }, links))
 }
 
 impl Warning {
@@ -289,7 +325,7 @@ group "all" "idle" "web" "never"
         let resolved = crate::plan::resolve(&loaded, &World, &Overrides::default()).unwrap();
         let graph = lower::lower(&resolved.plan).unwrap();
         let facts = resolved.facts_read.clone();
-        let origin = Origin { identity: Digest::of(b"i"), main: Digest::of(TEXT.as_bytes()), included: vec![], facts };
+        let origin = Origin { identity: Digest::of(b"i"), main: Digest::of(TEXT.as_bytes()), included: vec![], facts, asks: resolved.asks };
         Compilation { origin, source, resolved, graph }
     }
 

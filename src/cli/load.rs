@@ -8,19 +8,19 @@ use crate::graph::select;
 use crate::plan::target::TargetKind;
 
 use super::args::How;
-use super::open::{self, Opened, World};
+use super::open::{self, Opened};
 use super::output::Output;
 use super::settings::Settings;
 
 /// # Errors
 /// The faults of the plan, an unknown image, a daemon that is not there.
 pub fn load(settings: &Settings, output: &Output, image: &str, name: Option<String>, how: &How) -> Result<u8, Diagnostics> {
-    let opened = open::open(settings, World::Asked)?;
-    output.show(&opened.warnings);
     let (target, platform) = image.split_once('@').map_or((image, None), |(target, platform)| (target, Some(platform)));
-    check(&opened, target)?;
     let host = Platform::host().to_string();
     let text = format!("{target}/build@{}", platform.unwrap_or(&host));
+    let opened = open::open_for(settings, std::slice::from_ref(&text))?;
+    output.show(&opened.warnings);
+    check(&opened, target)?;
     let selection = select::select(&opened.graph, std::slice::from_ref(&text))?;
     let [id] = selection.asked.as_slice() else {
         let fault = Diagnostic::new(Class::Usage, "load::several", format!("`{image}` names {} builds", selection.asked.len()));

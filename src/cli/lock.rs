@@ -41,7 +41,7 @@ pub fn lock(settings: &Settings, output: &Output, how: &LockHow) -> Result<u8, D
         moving = asked(&resolved, &found, how).unwrap_or(moving);
     }
     output.show(&resolved.warnings);
-    let uses = lock::images(&resolved.plan);
+    let uses = lock::images(resolved.plan.targets.values());
     let stays = |name: &ImageName| !everything && !moving.images.contains(name);
     let mut new = Lock { includes: found.includes, ..Lock::default() };
     let mut open = Vec::new();
@@ -95,7 +95,7 @@ fn finish(settings: &Settings, output: &Output, how: &LockHow, old: Option<&Lock
 
 /// What was typed behind `--update`.
 fn asked(resolved: &Resolved, remote: &Found, how: &LockHow) -> Result<Named, Diagnostics> {
-    let images = lock::images(&resolved.plan).into_iter().map(|used| used.name).collect();
+    let images = lock::images(resolved.plan.targets.values()).into_iter().map(|used| used.name).collect();
     let all = Named { images, includes: remote.names.clone(), tools: tools::used(&resolved.plan) };
     let (mut found, mut faults) = (Named::default(), Diagnostics::default());
     for name in how.update.iter().flatten() {

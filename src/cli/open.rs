@@ -1,14 +1,16 @@
 //! From the plan's file to the graph: one way for all commands.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Source};
-use crate::base::id::StepId;
+use crate::base::id::{StepId, StepName, TargetName};
 use crate::exec::{offline, preflight};
 use crate::graph::links::Links;
-use crate::graph::select::Selection;
+use crate::graph::select::{self, Selection};
 use crate::graph::{ActionGraph, lower};
 use crate::plan::include::Loaded;
+use crate::plan::undecided::Undecided;
 use crate::plan::{self, Ask, Overrides, Plan, Resolved, include};
 use crate::record::documents;
 use crate::syntax;
@@ -31,6 +33,8 @@ pub struct Opened {
     pub graph: Arc<ActionGraph>,
     /// Whether there is a lock, which is in force.
     pub locked: bool,
+    /// What rests on stand-ins: nothing that the targets need for which it was opened.
+    pub undecided: Undecided,
     /// Worth knowing.
     pub warnings: Vec<Diagnostic>,
 }
@@ -46,27 +50,51 @@ pub enum World {
     Unasked,
 }
 
-/// Reads, parses, resolves and lowers the plan.
+/// For what values may be asked: those of `let`s that files and commands give, and required `param`s.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asking<'t> {
+    /// For all of the plan.
+    Everything,
+    /// For what these targets need, as typed; the plan's default when there is none.
+    For(&'t [String]),
+    /// For nothing.
+    Nothing,
+}
+
+/// Reads, parses, resolves and lowers the plan with every value that the world lets it have.
 ///
 /// # Errors
 /// Every fault of the first stage that has one.
 pub fn open(settings: &Settings, world: World) -> Result<Opened, Diagnostics> {
+    open_asking(settings, world, if world == World::Unasked { Asking::Nothing } else { Asking::Everything })
+}
+
+/// The same with the values that these targets need; the plan's default when there is none. Whatever else they are, is not asked
+/// for.
+///
+/// # Errors
+/// Every fault of the first stage that has one.
+pub fn open_for(settings: &Settings, targets: &[String]) -> Result<Opened, Diagnostics> {
+    open_asking(settings, World::Asked, Asking::For(targets))
+}
+
+fn open_asking(settings: &Settings, world: World, asking: Asking<'_>) -> Result<Opened, Diagnostics> {
     let asked = Asked::read(settings, world)?;
-    let compiled = Compiled::of(settings, &asked.overrides);
+    let compiled = Compiled::of(settings, &asked.overrides, asking);
     let kept = compiled.as_ref().and_then(|compiled| compiled.load(&asked.main, &asked.files(), &asked.here));
     let (resolved, links, found, draft) = match kept {
         Some((resolved, links)) => (resolved, Some(links), Found::default(), None),
         None => {
             let reach = if world == World::Asked { Reach::Network } else { Reach::Store };
-            let (loaded, resolved, found) = asked.resolve(world, reach)?;
+            let (loaded, resolved, found) = asked.resolve(world, reach, asking)?;
             // Commands that execute nothing write nothing either.
             let draft = compiled.filter(|_| world == World::Asked).and_then(|compiled| compiled.draft(&loaded, &resolved));
             (resolved, None, found, draft)
         }
     };
-    let (mut plan, mut warnings) = (resolved.plan, resolved.warnings);
+    let Resolved { mut plan, mut warnings, undecided, .. } = resolved;
     warnings.extend(found.warnings);
-    let locked = world != World::Unasked && pins::apply(settings, &mut plan, &mut warnings)?;
+    let locked = world != World::Unasked && pins::apply(settings, &mut plan, &undecided, &mut warnings)?;
     let graph = match links.and_then(|links| links.graph(&plan)) {
         Some(graph) => graph,
         None => lower::lower(&plan)?,
@@ -75,7 +103,7 @@ pub fn open(settings: &Settings, world: World) -> Result<Opened, Diagnostics> {
         // A memory that cannot be written costs the next command some time.
         let _ = draft.keep(&Links::of(&graph));
     }
-    Ok(Opened { plan, graph: Arc::new(graph), locked, warnings })
+    Ok(Opened { plan, graph: Arc::new(graph), locked, undecided, warnings })
 }
 
 /// Reads, parses and resolves the plan; the lock is in force for what the plan includes, not yet for what it names.
@@ -83,7 +111,7 @@ pub fn open(settings: &Settings, world: World) -> Result<Opened, Diagnostics> {
 /// # Errors
 /// Every fault of the first stage that has one.
 pub fn resolve(settings: &Settings, world: World, reach: Reach<'_>) -> Result<(Resolved, Found), Diagnostics> {
-    Asked::read(settings, world)?.resolve(world, reach).map(|(_, resolved, found)| (resolved, found))
+    Asked::read(settings, world)?.resolve(world, reach, Asking::Everything).map(|(_, resolved, found)| (resolved, found))
 }
 
 /// What a plan is made of.
@@ -100,12 +128,11 @@ impl<'s> Asked<'s> {
             let class = if error.is_missing() { Class::Usage } else { Class::Plan };
             Diagnostics::from(Diagnostic::new(class, "cli::unreadable-plan", error.to_string()).help("`-f FILE` names another plan"))
         })?;
-        let ask = if world == World::Unasked { Ask::Nothing } else { Ask::Everything };
         Ok(Self {
             settings,
             main: syntax::check_file_bytes(&settings.plan_name, &bytes)?,
             here: Here::new(settings.root.clone(), settings.repository.clone(), world == World::Asked),
-            overrides: Overrides { set: settings.set.clone(), profiles: settings.profiles.clone(), ask },
+            overrides: Overrides { set: settings.set.clone(), profiles: settings.profiles.clone(), ask: Ask::Everything },
         })
     }
 
@@ -113,14 +140,55 @@ impl<'s> Asked<'s> {
         Files { root: &self.settings.root, here: &self.settings.here }
     }
 
-    fn resolve(&self, world: World, reach: Reach<'_>) -> Result<(Loaded, Resolved, Found), Diagnostics> {
+    fn resolve(&self, world: World, reach: Reach<'_>, asking: Asking<'_>) -> Result<(Loaded, Resolved, Found), Diagnostics> {
         let main = document(self.settings, Arc::clone(&self.main), world)?;
         let sources = Everywhere::new(self.settings, reach);
         let loaded = include::load(main, self.settings.plan_place(), &sources);
-        let resolved = plan::resolve(&loaded, &self.here, &self.overrides)?;
+        let resolved = match asking {
+            Asking::Nothing => self.with(&loaded, Ask::Nothing)?,
+            Asking::Everything => self.with(&loaded, Ask::Everything)?,
+            Asking::For(targets) => self.enough(&loaded, targets)?,
+        };
         let found = Found { names: include::remote_names(&loaded), ..sources.found() };
         Ok((loaded, resolved, found))
     }
+
+    fn with(&self, loaded: &Loaded, ask: Ask) -> Result<Resolved, Diagnostics> {
+        plan::resolve(loaded, &self.here, &Overrides { ask, ..self.overrides.clone() })
+    }
+
+    /// Asks for more until nothing that the targets need rests on a stand-in. What is asked may show that they need more.
+    fn enough(&self, loaded: &Loaded, targets: &[String]) -> Result<Resolved, Diagnostics> {
+        let mut names = BTreeSet::new();
+        loop {
+            let resolved = self.with(loaded, Ask::Only(names.clone()))?;
+            let more = needed(&resolved, targets)?;
+            // A name that was asked for has no stand-in, so this ends with the last name.
+            if more.is_subset(&names) {
+                return Ok(resolved);
+            }
+            names.extend(more);
+        }
+    }
+}
+
+/// The names whose values these targets need and do not have.
+fn needed(resolved: &Resolved, typed: &[String]) -> Result<BTreeSet<String>, Diagnostics> {
+    let Resolved { plan, undecided, .. } = resolved;
+    if undecided.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let graph = lower::lower(plan)?;
+    let default: Vec<String> = plan.project.default.iter().map(ToString::to_string).collect();
+    let typed = if typed.is_empty() { &default } else { typed };
+    let steps = select::select(&graph, typed).map(|selection| selection.steps).unwrap_or_default();
+    let names: Vec<&StepName> = steps.iter().map(|id| &graph.action(*id).name).collect();
+    let known: BTreeSet<&TargetName> = graph.order().iter().map(|id| &graph.action(*id).name.target).collect();
+    // A step that a stand-in hides cannot be selected: what the target is has to be known first.
+    let hidden = plan.targets.keys().filter(|name| !known.contains(name) && graph.left_out(name.as_str()).is_none());
+    let named = plan.targets.keys().filter(|name| typed.iter().any(|text| select::target(text) == name.as_str()));
+    let needed = names.iter().map(|name| &name.target).chain(hidden).chain(named);
+    Ok(undecided.names(needed, names.iter().filter_map(|name| name.registry.as_ref())))
 }
 
 /// The parsed text: as the last command kept it, when the text is still the same.

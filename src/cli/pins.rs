@@ -3,6 +3,7 @@
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
 use crate::plan::Plan;
 use crate::plan::lock::{self, ImageUse, Lock};
+use crate::plan::undecided::Undecided;
 use crate::syntax;
 use crate::sys::file;
 
@@ -19,16 +20,17 @@ pub fn load(settings: &Settings) -> Result<Option<Lock>, Diagnostics> {
     lock::read(&syntax::parse(source)?).map(Some)
 }
 
-/// Puts what the lock pins in the places of the names that can move; says whether there is a lock.
+/// Puts what the lock pins in the places of the names that can move; says whether there is a lock. Names that are not known
+/// because nobody asked for them take no part.
 ///
 /// # Errors
 /// Every fault of the file; with `--frozen`, every name that it does not pin.
-pub fn apply(settings: &Settings, plan: &mut Plan, warnings: &mut Vec<Diagnostic>) -> Result<bool, Diagnostics> {
+pub fn apply(settings: &Settings, plan: &mut Plan, undecided: &Undecided, warnings: &mut Vec<Diagnostic>) -> Result<bool, Diagnostics> {
     let lock = load(settings)?;
     if lock.is_none() && !settings.frozen {
         return Ok(false);
     }
-    let uses = lock::images(plan);
+    let uses = lock::images(plan.targets.values().filter(|target| !undecided.target(&target.name)));
     let known = lock.as_ref().unwrap_or(const { &Lock::NONE });
     let missing: Vec<&ImageUse> = lock::unpinned(&uses, known).collect();
     let faults = missing.iter().map(|used| lock::missing_fault(used, &settings.lock_name()));

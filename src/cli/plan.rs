@@ -28,10 +28,10 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
         }
         typed = ["diff".to_owned()].into_iter().chain(diff.other.clone()).collect();
     }
-    let opened = open::open(settings, World::Asked)?;
     if asked.digest {
-        return digest(settings, output, &opened);
+        return digest(settings, output, &open::open(settings, World::Asked)?);
     }
+    let opened = open::open_for(settings, &typed)?;
     let selection = select::select(&opened.graph, &opened.targets(&typed)?)?;
     if Opened::only_left_out(output, &selection) {
         return Ok(0);
@@ -42,7 +42,8 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
     let machine = machine::still(settings, &opened.plan)?;
     let tree = machine::glance(&machine)?;
     let ground = Ground { machine: &machine, graph: &opened.graph, tree: &tree, past: None };
-    let digest = foresee::digest(ground).map_err(diff::unreadable)?;
+    let known = opened.undecided.is_empty();
+    let digest = known.then(|| foresee::digest(ground)).transpose().map_err(diff::unreadable)?;
     output.show(&opened.warnings);
     let history = StepHistory::load(settings.project().as_path());
     let mut steps = Vec::new();
@@ -65,7 +66,7 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
         .into_iter()
         .map(|(id, (key, manifest))| (opened.graph.action(id).name.to_string(), StepKey { key: key.to_string(), manifest: manifest.0 }));
     let keys = keys.collect();
-    let view = PlanView { digest: digest.to_string(), values, steps, expected_ms };
+    let view = PlanView { digest: digest.map(|digest| digest.to_string()), values, steps, expected_ms };
     output.answer(&if output.json { plan_table::json(&view, &keys) } else { plan_table::screen(&view, output.out) });
     // What was learnt about files helps the next command; failing to keep it costs only time.
     let _ = machine.keep();

@@ -28,7 +28,7 @@ use crate::sys::{clock, env, random};
 use super::args::{How, Run};
 use super::cache;
 use super::machine::{self, All};
-use super::open::{self, Opened, World};
+use super::open::{self, Opened};
 use super::output::Output;
 use super::projects;
 use super::reports::{self, Reports};
@@ -37,7 +37,7 @@ use super::settings::Settings;
 /// # Errors
 /// Faults of the plan, of the command line and of the machine; failures of steps are an exit code.
 pub fn run(settings: &Settings, output: &Output, asked: &Run) -> Result<u8, Diagnostics> {
-    let opened = open::open(settings, World::Asked)?;
+    let opened = open::open_for(settings, &asked.targets)?;
     output.show(&opened.warnings);
     let targets = opened.targets(&asked.targets)?;
     let selection = select::select(&opened.graph, &targets)?;

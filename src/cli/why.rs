@@ -20,7 +20,7 @@ use crate::sys::tree::Tree;
 use super::against::{self, Against, Record};
 use super::export;
 use super::machine;
-use super::open::{self, Opened, World};
+use super::open::{self, Opened};
 use super::output::Output;
 use super::settings::Settings;
 
@@ -49,7 +49,7 @@ struct Asking<'a> {
 /// # Errors
 /// The faults of the plan; an unknown step; files that cannot be read; a record that is not there.
 pub fn why(settings: &Settings, output: &Output, asked: &Why) -> Result<u8, Diagnostics> {
-    let opened = open::open(settings, World::Asked)?;
+    let opened = open::open_for(settings, std::slice::from_ref(&asked.step))?;
     let selection = select::select(&opened.graph, std::slice::from_ref(&asked.step))?;
     let machine = machine::still(settings, &opened.plan)?;
     let tree = machine::glance(&machine)?;

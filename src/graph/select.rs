@@ -59,6 +59,12 @@ pub fn named(graph: &ActionGraph, text: &str) -> Result<Vec<StepId>, Diagnostic>
     if found.is_empty() { Err(unknown(graph, text, &wanted)) } else { Ok(found) }
 }
 
+/// The target that a text names, whatever else it says.
+#[must_use]
+pub fn target(text: &str) -> &str {
+    &text[..text.find(['[', '/', '@']).unwrap_or(text.len())]
+}
+
 /// The steps and everything that they need, in order.
 #[must_use]
 pub fn closure(graph: &ActionGraph, from: &[StepId]) -> Vec<StepId> {
@@ -86,9 +92,8 @@ impl Wanted {
     fn read(text: &str) -> Self {
         let mut wanted = Self::default();
         let mut rest = text;
-        let end = rest.find(['[', '/', '@']).unwrap_or(rest.len());
-        wanted.target = rest[..end].to_owned();
-        rest = &rest[end..];
+        wanted.target = target(rest).to_owned();
+        rest = &rest[wanted.target.len()..];
         if let Some(inner) = rest.strip_prefix('[') {
             let close = inner.find(']').unwrap_or(inner.len());
             wanted.cell = Some(inner[..close].to_owned());

@@ -83,6 +83,8 @@ pub(super) struct Shared<'a> {
     pub(super) env_files: RefCell<HashMap<RelPath, Rc<Variables>>>,
     /// Stand-ins met since the innermost [`Cx::watch`] began.
     met: RefCell<Met>,
+    /// Stand-ins on which the whole plan rests.
+    pub(super) shape: RefCell<Met>,
     /// Values that rest on stand-ins, and names whose values do.
     tainted: RefCell<HashMap<Place, Met>>,
 }
@@ -174,6 +176,13 @@ impl<'a> Cx<'a> {
         (made, met)
     }
 
+    /// Does `work` on which the whole plan rests, so that whatever of the plan is used, the stand-ins that it met must be known.
+    pub(super) fn shaping<T>(&self, work: impl FnOnce() -> T) -> T {
+        let (made, met) = self.watch(work);
+        self.shared.shape.borrow_mut().extend(met);
+        made
+    }
+
     /// Marks a value that rests on stand-ins, or a name whose value does.
     pub(super) fn taint(&self, span: &Span, met: Met) {
         if !met.is_empty() {
@@ -253,7 +262,7 @@ impl<'a> Cx<'a> {
         for fault in faults.sorted() {
             if stops || fault.severity == Severity::Error { all.push(fault) } else { warnings.push(fault) }
         }
-        Finished { faults: stops.then_some(all), warnings, facts_read: self.facts.answers() }
+        Finished { faults: stops.then_some(all), warnings, facts_read: self.facts.answers(), asks: self.facts.mattered() }
     }
 }
 
@@ -265,4 +274,6 @@ pub(super) struct Finished {
     pub warnings: Vec<Diagnostic>,
     /// What was read.
     pub facts_read: Vec<(String, String)>,
+    /// Whether it mattered what may be asked for a `let` or a `param`.
+    pub asks: bool,
 }

@@ -2,7 +2,7 @@
 //! In: questions, asked only when a value needs the answer. Out: texts, and the list of all that was read.
 //! Never: a process or a file; whoever calls [`super::resolve`] hands the answers in.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use indexmap::IndexMap;
 
@@ -139,6 +139,8 @@ pub(super) struct Recorder<'a> {
     facts: &'a dyn Facts,
     ask: &'a Ask,
     read: RefCell<IndexMap<String, Answer>>,
+    /// Whether it mattered what may be asked for a `let` or a `param`.
+    mattered: Cell<bool>,
 }
 
 /// What was answered; `None` where there is no such thing here.
@@ -146,7 +148,7 @@ pub(super) type Answer = Result<Option<String>, FactError>;
 
 impl<'a> Recorder<'a> {
     pub(super) fn new(facts: &'a dyn Facts, ask: &'a Ask) -> Self {
-        Self { facts, ask, read: RefCell::default() }
+        Self { facts, ask, read: RefCell::default(), mattered: Cell::new(false) }
     }
 
     /// Whether the repository may be asked, and files that the whole plan rests on.
@@ -156,11 +158,17 @@ impl<'a> Recorder<'a> {
 
     /// Whether the value of this `let` or `param` may be asked for.
     pub(super) fn may_ask_for(&self, name: &str) -> bool {
+        self.mattered.set(true);
         match self.ask {
             Ask::Everything => true,
             Ask::Only(names) => names.contains(name),
             Ask::Nothing => false,
         }
+    }
+
+    /// Whether anybody wanted to know that.
+    pub(super) fn mattered(&self) -> bool {
+        self.mattered.get()
     }
 
     fn once(&self, name: String, ask: impl FnOnce() -> Answer) -> Answer {
@@ -323,7 +331,7 @@ mod tests {
         assert!(versions[2..].is_sorted(), "{versions:?}");
     }
 
-    struct Counting(std::cell::Cell<u32>);
+    struct Counting(Cell<u32>);
 
     impl Facts for Counting {
         fn git(&self, _: GitFact) -> Result<Option<String>, FactError> {
@@ -357,7 +365,7 @@ mod tests {
 
     #[test]
     fn a_fact_is_asked_once_and_its_absence_is_recorded() {
-        let facts = Counting(std::cell::Cell::new(0));
+        let facts = Counting(Cell::new(0));
         let recorder = Recorder::new(&facts, &Ask::Everything);
         assert_eq!(recorder.named("git", "tag"), Some(Ok(None)));
         assert_eq!(recorder.named("git", "tag"), Some(Ok(None)));
@@ -368,7 +376,7 @@ mod tests {
 
     #[test]
     fn where_nothing_may_be_asked_facts_of_the_repository_have_stand_ins() {
-        let facts = Counting(std::cell::Cell::new(0));
+        let facts = Counting(Cell::new(0));
         let recorder = Recorder::new(&facts, &Ask::Nothing);
         for (fact, _, _) in GitFact::ALL {
             assert!(recorder.git(*fact).is_ok_and(|answer| answer.is_some()), "{fact:?}");
@@ -378,7 +386,7 @@ mod tests {
 
     #[test]
     fn facts_hold_as_long_as_every_answer_is_the_same_and_of_a_known_kind() {
-        let facts = Counting(std::cell::Cell::new(0));
+        let facts = Counting(Cell::new(0));
         let read = |name: &str, answer: &str| (name.to_owned(), answer.to_owned());
         assert!(still_hold(&facts, &[read("git.tag", ""), read("host.os", "linux"), read("env.HOME", "")]));
         for other in [read("git.tag", "v1"), read("host.arch", "arm64"), read("moon.phase", ""), read("git", "")] {
@@ -388,7 +396,7 @@ mod tests {
 
     #[test]
     fn every_word_that_a_message_offers_has_an_answer() {
-        let facts = Counting(std::cell::Cell::new(0));
+        let facts = Counting(Cell::new(0));
         let recorder = Recorder::new(&facts, &Ask::Everything);
         for root in ["git", "ci", "host"] {
             for word in Recorder::words(root) {

@@ -16,6 +16,7 @@ pub mod service;
 pub mod spec;
 pub mod target;
 pub mod tool;
+pub mod undecided;
 
 mod check;
 mod check_services;
@@ -70,6 +71,11 @@ pub struct Resolved {
     /// Every fact that was read, by its name in the plan (`git.sha`, `env.HOME`), in order of reading. An absent fact has an
     /// empty text. Together with the documents and the overrides these decide the plan: when all are the same, so is it.
     pub facts_read: Vec<(String, String)>,
+    /// What rests on stand-ins.
+    pub undecided: undecided::Undecided,
+    /// Whether a value had to be asked for or had a stand-in, the facts of the repository aside. If not, the plan is the same
+    /// whatever may be asked.
+    pub asks: bool,
 }
 
 /// A whole plan. Immutable once resolved.

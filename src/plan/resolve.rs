@@ -18,6 +18,7 @@ use super::read::{image, params, policy, profile, project, secret, service, task
 use super::scope::{Scope, first_text, scopes};
 use super::target::{Target, TargetKind};
 use super::template::{Written, write_out};
+use super::undecided::Undecided;
 use super::value::engine;
 use super::{Overrides, Plan, Project, Resolved, check, check_services};
 
@@ -36,14 +37,16 @@ pub fn resolve(documents: &Loaded, facts: &dyn Facts, overrides: &Overrides) -> 
     let plan = (!scopes.is_empty()).then(|| whole(&cx, &scopes));
     let finished = cx.finish();
     match (plan, finished.faults) {
-        (Some(plan), None) => Ok(Resolved { plan, warnings: finished.warnings, facts_read: finished.facts_read }),
+        (Some((plan, undecided)), None) => {
+            Ok(Resolved { plan, warnings: finished.warnings, facts_read: finished.facts_read, undecided, asks: finished.asks })
+        }
         (_, faults) => Err(faults.unwrap_or_default()),
     }
 }
 
-fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>]) -> Plan {
+fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>]) -> (Plan, Undecided) {
     let mut names = Names::default();
-    let instances: Vec<Vec<Instance<'_>>> = scopes.iter().map(|scope| names.take(scope)).collect();
+    let instances: Vec<Vec<Instance<'_>>> = scopes.iter().map(|scope| cx.shaping(|| names.take(scope))).collect();
     let mut plan = Plan {
         project: Project::default(),
         params: IndexMap::new(),
@@ -58,35 +61,54 @@ fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>]) -> Plan {
         targets: IndexMap::new(),
         epoch: 0,
     };
+    let mut undecided = Undecided::default();
     for (scope, instances) in scopes.iter().zip(&instances) {
         let Scope { cx, nodes, .. } = scope;
-        let secrets = cx.secrets.get_or_init(|| secret::declared(cx, nodes));
+        let secrets = cx.secrets.get_or_init(|| cx.shaping(|| secret::declared(cx, nodes)));
         plan.secrets.extend(secrets.values().flatten().map(|def| (cx.full(&def.name), def.clone())));
         let profiles = profile::declared(cx, nodes);
-        let common = profile::environment(cx, nodes, &profiles);
-        plan.targets.extend(instances.iter().filter_map(|instance| Some((instance.name.clone(), target(cx, instance, &names, &common)?))));
+        let (common, common_rests_on) = profile::environment(cx, nodes, &profiles);
+        for instance in instances {
+            let (target, mut met) = cx.watch(|| target(cx, instance, &names, &common));
+            if instance.sort == Sort::Task {
+                met.extend(common_rests_on.iter().cloned());
+            }
+            if !met.is_empty() {
+                undecided.targets.insert(instance.name.clone(), met);
+            }
+            plan.targets.extend(target.map(|target| (instance.name.clone(), target)));
+        }
         if cx.prefix.is_empty() {
             plan.project = project::project(cx, nodes, &names);
         }
         plan.params.extend(params::params(cx, nodes, &profiles));
         plan.profiles.extend(profile::profiles(cx, &profiles));
         plan.asked.extend(cx.asked_values());
-        let registries = named(cx, nodes, "registry").into_iter();
-        plan.registries.extend(registries.filter_map(|(name, node)| Some((name.clone(), project::registry(cx, node, &name)?))));
+        for (name, node) in named(cx, nodes, "registry") {
+            let (registry, met) = cx.watch(|| project::registry(cx, node, &name));
+            // From the host of an insecure one everybody may take something without TLS.
+            if registry.as_ref().is_none_or(|registry| registry.insecure) {
+                undecided.whole.extend(met);
+            } else if !met.is_empty() {
+                undecided.registries.insert(name.clone(), met);
+            }
+            plan.registries.extend(registry.map(|registry| (name, registry)));
+        }
         let policies = named(cx, nodes, "policy").into_iter();
-        plan.policies.extend(policies.map(|(name, node)| (name.clone(), policy::policy(cx, node, &name))));
+        plan.policies.extend(policies.map(|(name, node)| (name.clone(), cx.shaping(|| policy::policy(cx, node, &name)))));
         let networks = named(cx, nodes, "network").into_iter();
-        plan.networks.extend(networks.map(|(name, node)| (name.clone(), service::network(cx, node, &name))));
+        plan.networks.extend(networks.map(|(name, node)| (name.clone(), cx.shaping(|| service::network(cx, node, &name)))));
         let volumes = named(cx, nodes, "volume").into_iter();
-        tool::tools(cx, nodes, &mut plan.tools);
-        plan.volumes.extend(volumes.map(|(name, node)| (name.clone(), service::volume(cx, node, &name))));
+        cx.shaping(|| tool::tools(cx, nodes, &mut plan.tools));
+        plan.volumes.extend(volumes.map(|(name, node)| (name.clone(), cx.shaping(|| service::volume(cx, node, &name)))));
     }
     if instances.iter().flatten().any(|instance| instance.sort == Sort::Image) {
         plan.epoch = epoch(cx);
     }
     check::check(cx, &plan);
     check_services::check(cx, &plan);
-    plan
+    undecided.whole.extend(cx.shared.shape.take());
+    (plan, undecided)
 }
 
 /// The good nodes of one kind with their full names, none of them twice. Such names are parts of step names.

@@ -43,8 +43,8 @@ pub struct PlanRow {
 /// A whole plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct PlanView {
-    /// The plan digest.
-    pub digest: String,
+    /// The plan digest; `None` when targets that take no part rest on values that were not asked for.
+    pub digest: Option<String>,
     /// Values that the plan took from commands, files and the environment, in order of declaration.
     pub values: Vec<(String, String)>,
     /// The steps, in the order in which they could run.
@@ -83,7 +83,13 @@ pub fn screen(view: &PlanView, style: Style) -> String {
         lines.push(String::new());
     }
     lines.push(sum(view, style));
-    lines.push(style.paint(Ink::Dim, &format!("plan {}", visible(&view.digest))));
+    lines.push(style.paint(
+        Ink::Dim,
+        &match &view.digest {
+            Some(digest) => format!("plan {}", visible(digest)),
+            None => "plan not known as a whole: values of other targets were not asked for (`kiln plan --digest` does)".to_owned(),
+        },
+    ));
     lines.join("\n") + "\n"
 }
 
@@ -147,8 +153,8 @@ pub struct PlanValue<'a> {
 /// A whole plan, for programs.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct PlanDocument<'a> {
-    /// The digest of definitions and sources alone: equal on every machine.
-    pub digest: &'a str,
+    /// The digest of definitions and sources alone: equal on every machine; null when targets that take no part rest on values that were not asked for.
+    pub digest: Option<&'a str>,
     /// Values that the plan took from commands, files and the environment.
     pub values: Vec<PlanValue<'a>>,
     /// The steps, in the order in which they could run.
@@ -180,7 +186,7 @@ pub fn json(view: &PlanView, keys: &BTreeMap<String, StepKey>) -> String {
         }
     });
     super::json::document(&PlanDocument {
-        digest: &view.digest,
+        digest: view.digest.as_deref(),
         values: view.values.iter().map(|(name, value)| PlanValue { name, value }).collect(),
         steps: steps.collect(),
         expected_ms: view.expected_ms,

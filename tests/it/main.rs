@@ -29,6 +29,7 @@ mod include;
 mod inputs;
 mod json;
 mod kdl_suite;
+mod lazy;
 mod lock;
 mod parts;
 mod plan;

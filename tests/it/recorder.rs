@@ -11,6 +11,12 @@ kiln 1
 project "t" version="${git.version}" { default "web" }
 param "word" default="$(touch ../ran)"
 let branch "${git.branch|slug}"
+let said command="touch ../ran; echo 1"
+let version file="VERSION"
+env-file "vars.env"
+env SAID="${said}" VERSION="${version}"
+include "sub/more.kdl" as="more"
+tool "nosuchtool" version="1" check="nosuchtool --version"
 registry "far" "registry.invalid/acme"
 task "make" {
     inputs "in.txt"
@@ -31,10 +37,18 @@ image "web" {
 }
 "##;
 
+/// What the plan includes.
+const MORE: &str = r##"
+kiln 1
+let said command="touch ../ran; echo 1"
+task "t" { exec "echo" "${said}" }
+"##;
+
 /// A repository whose own configuration starts programs, before a `PATH` on which every program is hostile.
 fn hostile() -> Project {
     let mut project = Project::new(TEMPTING);
-    project.write("in.txt", "x").write("nice.kdl", "kiln 1\n").commit();
+    project.write("in.txt", "x").write("nice.kdl", "kiln 1\n").write("vars.env", "A=b\n").write("VERSION", "1\n");
+    project.write("sub/more.kdl", MORE).commit();
     let evil = project.beside("evil");
     std::fs::create_dir_all(&evil).unwrap();
     for program in ["git", "sh", "docker", "nosuchtool", "docker-credential-evil"] {
@@ -96,6 +110,7 @@ const LOOKING: &[&[&str]] = &[
     &["check"],
     &["check", "--json"],
     &["list"],
+    &["list", "--json"],
     &["graph"],
     &["graph", "web", "--format", "mermaid"],
     &["graph", "--format", "json"],

@@ -384,7 +384,7 @@ fn another_program_gets_a_clean_screen() {
 fn plan() -> PlanView {
     let row = |step: &str, status, why: &str, expected_ms| PlanRow { step: step.into(), status, why: why.into(), expected_ms };
     PlanView {
-        digest: "blake3:4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945".into(),
+        digest: Some("blake3:4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945".into()),
         values: vec![("registry".into(), "shop.example.org".into())],
         steps: vec![
             row("lint", PlanStatus::Cached, "", Some(3_000)),

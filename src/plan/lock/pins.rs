@@ -8,6 +8,7 @@ use crate::base::platform::Platform;
 use crate::oci::reference::Reference;
 use crate::plan::Plan;
 use crate::plan::image::Base;
+use crate::plan::target::Target;
 use crate::plan::target::{ContainerImage, TargetKind};
 
 use super::{ImageName, Lock};
@@ -23,9 +24,9 @@ pub struct ImageUse {
     pub platforms: BTreeSet<Platform>,
 }
 
-/// Every image that can move, in the order of the plan, each once.
+/// Every image of these targets that can move, in their order, each once.
 #[must_use]
-pub fn images(plan: &Plan) -> Vec<ImageUse> {
+pub fn images<'t>(targets: impl Iterator<Item = &'t Target>) -> Vec<ImageUse> {
     let mut order: Vec<ImageUse> = Vec::new();
     let mut known: BTreeMap<ImageName, usize> = BTreeMap::new();
     let mut see = |reference: &Reference, platform: Option<&Platform>, span: &Span| {
@@ -36,7 +37,7 @@ pub fn images(plan: &Plan) -> Vec<ImageUse> {
         });
         order[at].platforms.extend(platform.cloned());
     };
-    for target in plan.targets.values() {
+    for target in targets {
         match &target.kind {
             TargetKind::Task(cells) => {
                 for container in cells.iter().filter_map(|cell| cell.container.as_ref()) {

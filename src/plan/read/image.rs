@@ -34,10 +34,10 @@ pub(in crate::plan) fn image(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names
     }
     check_sources(cx, node);
     let mut found = Vec::new();
-    for cell in cells(cx, instance).unwrap_or_default() {
+    for cell in cx.shaping(|| cells(cx, instance)).unwrap_or_default() {
         let locals = instance.cell_locals(&cell, Err(NoPlatform::Whole));
         let view = View { cx, locals: &locals };
-        let platforms = view.platforms(node).unwrap_or_else(|| host_platform(cx).into_iter().collect());
+        let platforms = cx.shaping(|| view.platforms(node)).unwrap_or_else(|| host_platform(cx).into_iter().collect());
         let mut recipes = Vec::new();
         for platform in platforms {
             if !cx.one_more_step(&instance.span) {

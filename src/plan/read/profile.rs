@@ -3,7 +3,7 @@
 use crate::base::diagnostic::{Class, Diagnostic};
 use crate::base::id::TargetName;
 use crate::base::words;
-use crate::plan::cx::Cx;
+use crate::plan::cx::{Cx, Met, Variables};
 use crate::plan::expand::bad_name;
 use crate::plan::param::ProfileDef;
 use crate::plan::value::Locals;
@@ -76,25 +76,27 @@ pub(in crate::plan) fn profiles(cx: &Cx<'_>, declared: &[(&str, &Node)]) -> Vec<
 }
 
 /// The environment of all tasks: `env` wins over `env-file` beside it, a chosen profile over the top of the plan, a later
-/// profile over an earlier one.
-pub(in crate::plan) fn environment(cx: &Cx<'_>, nodes: &[Node], declared: &[(&str, &Node)]) -> Vec<(String, String)> {
+/// profile over an earlier one. With the stand-ins that it rests on.
+pub(in crate::plan) fn environment(cx: &Cx<'_>, nodes: &[Node], declared: &[(&str, &Node)]) -> (Variables, Met) {
     let locals = Locals::top();
     let view = View { cx, locals: &locals };
-    let mut all: Vec<(String, String)> = Vec::new();
-    let mut lay = |over: Vec<(String, String)>| {
+    let mut all: Variables = Vec::new();
+    let mut rests_on = Met::new();
+    let mut lay = |(over, met): (Variables, Met)| {
+        rests_on.extend(met);
         all.retain(|(known, _)| !over.iter().any(|(name, _)| name == known));
         all.extend(over);
     };
-    lay(env_file::variables(&view, nodes.iter().filter(|node| node.name.text == "env-file")));
-    lay(variables(&view, nodes.iter().filter(|node| node.name.text == "env" && cx.is_good(node))));
+    lay(cx.watch(|| env_file::variables(&view, nodes.iter().filter(|node| node.name.text == "env-file"))));
+    lay(cx.watch(|| variables(&view, nodes.iter().filter(|node| node.name.text == "env" && cx.is_good(node)))));
     // Those that are not chosen are checked all the same.
-    let own: Vec<(&str, Vec<(String, String)>)> =
-        declared.iter().map(|(name, node)| (*name, variables(&view, children(cx, node, "env")))).collect();
+    let own: Vec<(&str, (Variables, Met))> =
+        declared.iter().map(|(name, node)| (*name, cx.watch(|| variables(&view, children(cx, node, "env"))))).collect();
     for (name, node) in cx.profiles.get().into_iter().flatten() {
-        lay(env_file::variables(&view, children(cx, node, "env-file")));
+        lay(cx.watch(|| env_file::variables(&view, children(cx, node, "env-file"))));
         own.iter().filter(|(known, _)| known == name).for_each(|(_, pairs)| lay(pairs.clone()));
     }
-    all
+    (all, rests_on)
 }
 
 /// The variables of `env` nodes, none of them twice.

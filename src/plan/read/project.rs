@@ -21,7 +21,7 @@ pub(in crate::plan) fn project(cx: &Cx<'_>, nodes: &[Node], names: &Names) -> Pr
     let locals = Locals::top();
     let view = View { cx, locals: &locals };
     let text_of = |name| cx.binding(name).and_then(|value| display(&value).ok());
-    let default = view.child_texts(node, "default");
+    let default = cx.shaping(|| view.child_texts(node, "default"));
     Project {
         name: text_of("project.name").unwrap_or_default(),
         version: text_of("project.version"),

@@ -36,9 +36,9 @@ pub(in crate::plan) fn task(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names,
     }
     check_patterns(cx, node);
     let mut found = Vec::new();
-    for cell in cells(cx, instance).unwrap_or_default() {
+    for cell in cx.shaping(|| cells(cx, instance)).unwrap_or_default() {
         let locals = instance.cell_locals(&cell, Err(NoPlatform::Whole));
-        let platforms: Vec<Option<Platform>> = match (View { cx, locals: &locals }).platforms(node) {
+        let platforms: Vec<Option<Platform>> = match cx.shaping(|| (View { cx, locals: &locals }).platforms(node)) {
             Some(list) => list.into_iter().map(Some).collect(),
             None => vec![None],
         };
@@ -68,7 +68,8 @@ fn one(
     common: &[(String, String)],
 ) -> TaskCell {
     let inputs = was_written(node, "inputs").then(|| view.file_set(view.child_texts(node, "inputs")));
-    let outputs = outputs(view, node);
+    // Whoever makes a file that a target reads takes part, so all of them must be known.
+    let outputs = view.cx.shaping(|| outputs(view, node));
     let (pass_env, unkeyed) = pass_env(view, node);
     let env = environment(view, node, common, &pass_env);
     check_overlap(view, inputs.as_ref(), &outputs);
