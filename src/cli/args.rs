@@ -190,7 +190,7 @@ pub struct LockHow {
 /// Options of `fmt`.
 #[derive(Debug, Args)]
 pub struct Fmt {
-    /// KDL files [default: the plan]
+    /// KDL files [default: the plan and the files of the project that it includes]
     pub files: Vec<PathBuf>,
     /// Writes nothing: lists the files that would change, and exits with 1 if there is one
     #[arg(long)]

@@ -1,5 +1,6 @@
 //! `kiln fmt`: plans in their one form.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -7,14 +8,17 @@ use serde_json::json;
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Source};
 use crate::base::path::AbsPath;
 use crate::base::words::visible;
+use crate::plan::include::{self, IncludeSource, Sources, Unavailable};
 use crate::report::diff::{self, DiffLine};
 use crate::report::json;
 use crate::syntax;
+use crate::syntax::document::Document;
 use crate::sys::{env, file};
 
 use super::args::{Fmt, Global};
 use super::output::Output;
-use super::settings;
+use super::settings::{self, Settings};
+use super::sources::{self, Files};
 
 /// A file that is to be formatted.
 struct Asked {
@@ -53,14 +57,46 @@ pub fn fmt(global: &Global, output: &Output, asked: &Fmt) -> u8 {
 
 fn files(global: &Global, asked: &Fmt) -> Result<Vec<Asked>, Diagnostic> {
     if asked.files.is_empty() {
-        let settings = settings::resolve(global)?;
-        return Ok(vec![Asked { path: settings.plan, name: settings.plan_name }]);
+        return Ok(of_plan(&settings::resolve(global)?));
     }
     let here = env::current_dir().map_err(|error| {
         Diagnostic::new(Class::Environment, "cli::no-directory", format!("the working directory cannot be found: {error}"))
     })?;
     let named = |path: &std::path::PathBuf| Asked { path: here.join(path), name: path.to_string_lossy().into_owned() };
     Ok(asked.files.iter().map(named).collect())
+}
+
+/// The plan and the files of the project that it includes, directly or through others. What keeps one of them from being read is
+/// told when it is formatted.
+fn of_plan(settings: &Settings) -> Vec<Asked> {
+    let main = Asked { path: settings.plan.clone(), name: settings.plan_name.clone() };
+    let source =
+        file::read(&settings.plan, syntax::LIMIT as u64 + 1).ok().and_then(|bytes| syntax::check_file_bytes(&main.name, &bytes).ok());
+    let local = Local { files: Files { root: &settings.root, here: &settings.here }, found: RefCell::new(vec![main]) };
+    if let Some(document) = source.and_then(|source| syntax::parse(source).ok()) {
+        // Only the files are of interest here: circles and missing ones are for `kiln check` to say.
+        let _ = include::load(document, settings.plan_place(), &local);
+    }
+    local.found.into_inner()
+}
+
+/// The files of the project, noting those that are there. Nothing else is asked for.
+struct Local<'a> {
+    files: Files<'a>,
+    found: RefCell<Vec<Asked>>,
+}
+
+impl Sources for Local<'_> {
+    fn document(&self, place: &IncludeSource) -> Result<Document, Unavailable> {
+        let IncludeSource::Local(at) = place else { return Err(Unavailable::Missing) };
+        let document = self.files.document(place);
+        if matches!(document, Ok(_) | Err(Unavailable::Text(_))) {
+            let path = self.files.root.at(at);
+            let name = sources::shown(&path, self.files.here);
+            self.found.borrow_mut().push(Asked { path, name });
+        }
+        document
+    }
 }
 
 /// The text of a file and its one form.

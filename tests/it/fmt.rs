@@ -23,6 +23,27 @@ fn a_plan_is_written_in_its_one_form_and_named_once() {
 }
 
 #[test]
+fn without_a_name_all_files_of_the_plan_are_formatted_and_no_others() {
+    let project = Project::new("");
+    let outer = project.beside("outer.kdl");
+    std::fs::write(&outer, UGLY).unwrap();
+    let ugly = |include: &str| UGLY.replace("// why\n", &format!("include {include}\n"));
+    let main = "\"ci/a.kdl\"   as=a\ninclude \"broken.kdl\" as=b\ninclude \"gone.kdl\" as=c\ninclude \"../outer.kdl\" as=d\n\
+                include \"link.kdl\" as=e\ninclude \"https://127.0.0.1:1/x.kdl\" as=f";
+    symlink(&outer, project.path("link.kdl")).unwrap();
+    project.write("build.kdl", ugly(main)).write("ci/a.kdl", ugly("b.kdl  as=b")).write("ci/b.kdl", UGLY).write("other.kdl", UGLY);
+    project.write("broken.kdl", "task \"a {\n");
+    assert_eq!(project.kiln(&["fmt", "--check"]).ends(3).says("broken.kdl:1:").out, "build.kdl\nci/a.kdl\nci/b.kdl\n");
+    project.write("broken.kdl", "kiln 1\n");
+    let ran = project.kiln(&["fmt"]).ends(0);
+    assert_eq!(ran.out, "formatted build.kdl\nformatted ci/a.kdl\nformatted ci/b.kdl\n");
+    assert_eq!(project.read("ci/b.kdl"), NICE);
+    assert_eq!((project.read("other.kdl").as_str(), std::fs::read_to_string(&outer).unwrap().as_str()), (UGLY, UGLY));
+    let again = project.kiln(&["fmt"]).ends(0);
+    assert_eq!((again.out.as_str(), again.err.as_str()), ("", ""));
+}
+
+#[test]
 fn a_check_writes_nothing_lists_the_files_and_exits_with_1() {
     let project = Project::new(UGLY);
     project.write("good.kdl", NICE).write("other.kdl", "a  1\n");
