@@ -10,8 +10,9 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use minijinja::Environment;
 
-use crate::base::diagnostic::{Diagnostic, Diagnostics, Severity, Span};
+use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Severity, Span};
 use crate::base::path::RelPath;
+use crate::base::words;
 use crate::syntax::document::{Node, Value};
 
 use super::Ask;
@@ -25,6 +26,11 @@ use super::value::template::Template;
 pub(super) const CELL_LIMIT: usize = 100_000;
 /// The most definitions of a plan: targets × cells × platforms.
 pub(super) const STEP_LIMIT: usize = 250_000;
+
+/// The number of errors, and of warnings, that are kept in full; the rest are counted.
+const KEPT: usize = 1_000;
+/// The number of faults that are given where more than [`KEPT`] were found, with one line for all the others.
+const GIVEN: usize = 19;
 
 /// The identity of a place: its source and its first byte.
 type Place = (usize, usize);
@@ -75,6 +81,9 @@ pub(super) struct Shared<'a> {
     /// Definitions made so far.
     pub(super) steps: Cell<usize>,
     faults: RefCell<Diagnostics>,
+    /// The numbers of errors and of warnings that were found.
+    errors: Cell<usize>,
+    warnings: Cell<usize>,
     told: RefCell<HashSet<(&'static str, Place, usize)>>,
     broken: RefCell<HashSet<Place>>,
     /// The names of the chosen profiles, for `${profile}`.
@@ -147,9 +156,20 @@ impl<'a> Cx<'a> {
             Some(label) => self.shared.told.borrow_mut().insert((fault.code, place(&label.span), label.span.len)),
             None => true,
         };
+        let shared = &self.shared;
+        let found = if fault.severity == Severity::Error { &shared.errors } else { &shared.warnings };
         if new {
-            self.shared.faults.borrow_mut().push(fault);
+            found.set(found.get() + 1);
+            if found.get() <= KEPT {
+                shared.faults.borrow_mut().push(fault);
+            }
         }
+    }
+
+    /// Takes in an error that is costly to word; it is made only when there is room for it.
+    pub(super) fn costly_fault(&self, make: impl FnOnce() -> Diagnostic) {
+        let errors = &self.shared.errors;
+        if errors.get() < KEPT { self.fault(make()) } else { errors.set(errors.get() + 1) }
     }
 
     /// Notes that a stand-in was used for what this name stands for.
@@ -259,7 +279,19 @@ impl<'a> Cx<'a> {
         let stops = faults.has_errors();
         let mut all = Diagnostics::default();
         let mut warnings = Vec::new();
-        for fault in faults.sorted() {
+        let mut sorted = faults.sorted();
+        let errors = self.shared.errors.get();
+        if errors > KEPT {
+            sorted.retain(|fault| fault.severity == Severity::Error);
+            sorted.truncate(GIVEN);
+            let message = format!("{} in the plan", words::count(errors - sorted.len(), "more fault"));
+            let more = Diagnostic::new(Class::Plan, "plan::more", message);
+            sorted.push(more.help(format!("the first {} are shown; mend them and check again", sorted.len())));
+        } else if self.shared.warnings.get() > KEPT {
+            let message = format!("{} in the plan", words::count(self.shared.warnings.get() - KEPT, "more warning"));
+            sorted.push(Diagnostic::new(Class::Plan, "plan::more", message).warning().help(format!("the first {KEPT} are kept")));
+        }
+        for fault in sorted {
             if stops || fault.severity == Severity::Error { all.push(fault) } else { warnings.push(fault) }
         }
         Finished { faults: stops.then_some(all), warnings, facts_read: self.facts.answers(), asks: self.facts.mattered() }

@@ -175,6 +175,10 @@ pub const CODES: &[(&str, &str)] = &[
         "A node lacks a property that it cannot do without. An exception from a policy, for instance, always has a reason.",
     ),
     (
+        "plan::more",
+        "More faults were found than anybody reads at once. The first ones are shown and the others counted. Mend those and check again: often one mistake made many.",
+    ),
+    (
         "plan::not-a-service",
         "`exec-in` runs a task's commands inside a running service, so it names a `service` of the plan. A task that wants a container of its own names the image: `container { image \"…\" }`.",
     ),

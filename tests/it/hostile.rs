@@ -95,6 +95,9 @@ fn a_megabyte_of_one_sign_gives_a_screen_of_faults() {
         let plan = format!("kiln 1\n{}", sign.repeat((1 << 20) / sign.len()));
         let ran = refused(&plan, &["build.kdl"]);
         assert!(ran.err.matches(" ╭─[").count() <= 25, "{sign:?}: {}", ran.err);
+        if sign.starts_with("\"\"\"") {
+            let _ = ran.says("131053 more faults in the plan");
+        }
     }
 }
 

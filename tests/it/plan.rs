@@ -173,6 +173,21 @@ fn a_plan_with_five_faults_gives_exactly_five_in_order_of_place() {
 }
 
 #[test]
+fn of_very_many_faults_the_first_are_given_and_the_others_counted() {
+    let strange = |count: usize| run(&format!("kiln 1\n{}", "strange\n".repeat(count)), &Fake::repository(), &[]).unwrap_err().sorted();
+    assert_eq!(strange(1_000).iter().filter(|fault| fault.code == "plan::unknown-node").count(), 1_000);
+    let faults = strange(1_500);
+    let last = faults.last().unwrap();
+    assert_eq!((faults.len(), marked(last).as_str(), last.message.as_str()), (20, "plan::more -", "1481 more faults in the plan"));
+    // Many warnings hide no fault, and stop nothing.
+    let alike = |count: usize| (0..count).map(|n| format!("task \"é{n}\" {{ run \"true\" }}\n")).collect::<String>();
+    let resolved = run(&format!("kiln 1\n{}", alike(1_200)), &Fake::repository(), &[]).unwrap();
+    assert_eq!((resolved.warnings.len(), resolved.warnings[1_000].message.as_str()), (1_001, "200 more warnings in the plan"));
+    let faults = run(&format!("kiln 1\n{}strange\n", alike(1_200)), &Fake::repository(), &[]).unwrap_err();
+    assert!(faults.sorted().iter().any(|fault| fault.code == "plan::unknown-node"));
+}
+
+#[test]
 fn every_code_that_the_planner_gives_is_explained_and_every_explained_code_is_shown_by_a_test() {
     let mut given = std::collections::BTreeSet::new();
     let mut open = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/plan")];

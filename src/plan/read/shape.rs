@@ -22,7 +22,7 @@ pub(in crate::plan) fn check(cx: &Cx<'_>, nodes: &[Node], allowed: &Children, ow
                 cx.leaves_undeclared(name);
             }
             if !open.as_mut().is_some_and(|open| open.takes(cx, node)) {
-                cx.fault(unknown_node(cx, node, allowed, owner));
+                cx.costly_fault(|| unknown_node(cx, node, allowed, owner));
             }
             continue;
         };
