@@ -28,6 +28,7 @@ fn fits(row: &str, path: &str) -> bool {
         "HASH" => hex(part, 62),
         "KEY" => hex(part, 64),
         "PROJECT" => hex(part, 24),
+        "plan-N" => part.strip_prefix("plan-").is_some_and(|number| number.parse::<u8>().is_ok()),
         "RUN.jsonl" => part.ends_with(".jsonl"),
         "START-RANDOM" => part.split_once('-').is_some_and(|(start, random)| start.bytes().all(|b| b.is_ascii_digit()) && hex(random, 8)),
         "NAME" | "" => !part.is_empty(),
