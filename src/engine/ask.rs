@@ -67,7 +67,7 @@ pub async fn ask(question: &Question<'_>) -> Result<Vec<u8>, NoAnswer> {
         process::spawn(&spec).await.map_err(|error| NoAnswer { reason: format!("could not be run: {error}"), tail: String::new() })?;
     // A command that prints without end is stopped as if someone had asked for it.
     let stop = Cancel::new();
-    let limits = Limits { cancel: stop.clone(), timeout: Some(question.timeout), grace: GRACE };
+    let limits = Limits { cancel: stop.clone(), timeout: Some(question.timeout), silence: None, grace: GRACE };
     let (mut out, mut err, mut too_much) = (Vec::new(), Vec::new(), false);
     let mut output = |pipe, bytes: &[u8]| match pipe {
         Pipe::Out if too_much || out.len() as u64 + bytes.len() as u64 > question.limit => {
@@ -91,7 +91,7 @@ pub async fn ask(question: &Question<'_>) -> Result<Vec<u8>, NoAnswer> {
     };
     let reason = match (exit.stopped, exit.how) {
         _ if too_much => format!("printed more than {}", ByteSize(question.limit)),
-        (Some(Stopped::TimedOut), _) => format!("did not end within {}", Span(question.timeout)),
+        (Some(Stopped::TimedOut | Stopped::Silent), _) => format!("did not end within {}", Span(question.timeout)),
         (Some(Stopped::Cancelled), _) => "was stopped".to_owned(),
         (None, How::Code(0)) => return Ok(out),
         (None, how) => format!("failed: {how}"),

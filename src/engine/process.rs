@@ -201,7 +201,7 @@ async fn run_attempts(job: &TaskJob<'_>, log: &mut Option<LogSink<'_>>, attempts
     }
 }
 
-/// One attempt. The timeout is for all commands together.
+/// One attempt. The timeout is for all commands together; the silence begins anew with each.
 async fn run_commands(job: &TaskJob<'_>, env: &[(OsString, OsString)], log: &mut Option<LogSink<'_>>) -> Result<(), Break> {
     let clock = Stopwatch::start();
     let total = job.cell.commands.len();
@@ -217,6 +217,7 @@ async fn run_commands(job: &TaskJob<'_>, env: &[(OsString, OsString)], log: &mut
         match (exit.stopped, exit.how) {
             (Some(Stopped::Cancelled), _) => return Err(Break::Cancelled),
             (Some(Stopped::TimedOut), _) => return Err(Failure::timeout(job.cell.timeout.unwrap_or_default()).of_command(index, total)),
+            (Some(Stopped::Silent), _) => return Err(Failure::silence(job.cell.silence.unwrap_or_default()).of_command(index, total)),
             (None, How::Code(0)) => {}
             (None, how) => return Err(Failure::exit(how).of_command(index, total)),
         }
@@ -241,13 +242,19 @@ async fn run_command(
     let _modes = job.cell.interactive.then(SavedModes::of_stdin);
     let spec = Spec { shim: job.shim, program: OsStr::new(program), args, env, dir: dir.as_path(), io };
     let child = process::spawn(&spec).await.map_err(|error| Failure::spawn(&error))?;
-    let limits = Limits { cancel: job.cancel.clone(), timeout, grace: job.grace };
+    let limits = Limits { cancel: job.cancel.clone(), timeout, silence: job.cell.silence, grace: job.grace };
     let mut output = |pipe, bytes: &[u8]| {
         if let Some(log) = log {
             log.write(if pipe == Pipe::Out { Stream::Out } else { Stream::Err }, bytes);
         }
     };
     Ok(child.wait(&limits, &mut output).await)
+}
+
+/// What is said of a command that printed nothing for so long, and what to do.
+pub(super) fn silent(silence: Duration) -> (String, String) {
+    let help = "raise its `silence`, let it tell of its progress, or find out in its log what it waits for";
+    (format!("stopped after {} without output, its silence", Span(silence)), help.to_owned())
 }
 
 impl TaskJob<'_> {
@@ -271,6 +278,11 @@ impl Failure {
     fn timeout(timeout: Duration) -> Self {
         let help = Some("raise its `timeout`, or find out what it waits for in its log".to_owned());
         Self { class: FailureClass::Step, reason: format!("stopped after {}, its timeout", Span(timeout)), help, again: true }
+    }
+
+    fn silence(silence: Duration) -> Self {
+        let (reason, help) = silent(silence);
+        Self { class: FailureClass::Step, reason, help: Some(help), again: true }
     }
 
     fn spawn(error: &SpawnError) -> Self {

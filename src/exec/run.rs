@@ -69,7 +69,7 @@ pub async fn run(machine: Arc<Machine>, request: Request, exit: impl Fn(&RunEnd)
     };
     machine.listener.event(started);
     let on_failure = if request.keep_going { OnFailure::KeepGoing } else { OnFailure::Stop };
-    let schedule = Schedule::new(entries(&request), request.jobs, on_failure)?;
+    let schedule = Schedule::new(entries(&request), request.jobs, on_failure)?.with_pools(pools(&request));
     let shared = Arc::new(Shared {
         machine: Arc::clone(&machine),
         graph: Arc::clone(&request.graph),
@@ -122,12 +122,22 @@ fn entries(request: &Request) -> Vec<Entry> {
         }
         if let ActionKind::Run(cell) = &action.kind {
             entry.locks.clone_from(&cell.locks);
+            entry.pools = cell.pools.iter().map(|pool| (pool.name.clone(), pool.weight)).collect();
             entry.exclusive = cell.interactive;
             entry.allow_failure = cell.allow_failure;
         }
         entry
     };
     request.selection.steps.iter().map(entry).collect()
+}
+
+/// What the steps of this run share.
+fn pools(request: &Request) -> HashMap<String, u32> {
+    let cells = request.selection.steps.iter().filter_map(|id| match &request.graph.action(*id).kind {
+        ActionKind::Run(cell) => Some(cell),
+        _ => None,
+    });
+    cells.flat_map(|cell| &cell.pools).map(|pool| (pool.name.clone(), pool.capacity)).collect()
 }
 
 struct Shell<'a> {

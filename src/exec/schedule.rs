@@ -3,7 +3,7 @@
 //! that will never start. Never: runs anything, asks the clock; the same calls give the same answers.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::base::id::StepId;
 
@@ -97,6 +97,8 @@ pub struct Entry {
     pub weight: u32,
     /// Names of locks: two steps that share one never run at the same time.
     pub locks: Vec<String>,
+    /// Names of pools, none twice, and how much it takes of each; what a pool does not have counts as all that it has.
+    pub pools: Vec<(String, u32)>,
     /// Whether nothing else may run beside it.
     pub exclusive: bool,
     /// Whether those that need it go on when it fails.
@@ -150,6 +152,13 @@ pub enum ScheduleFault {
     },
 }
 
+/// Something that steps share.
+#[derive(Debug, Clone, Copy)]
+struct Pool {
+    capacity: u32,
+    used: u32,
+}
+
 /// The state of every step of a run.
 #[derive(Debug, Clone)]
 pub struct Schedule {
@@ -167,6 +176,7 @@ pub struct Schedule {
     /// Steps that became ready and were not handed out for a check yet.
     unchecked: Vec<StepId>,
     locked: HashSet<String>,
+    pools: HashMap<String, Pool>,
     slots: u32,
     used: u32,
     /// The slots that each running step took when it started; [`Schedule::set_slots`] may have changed its share since.
@@ -204,6 +214,7 @@ impl Schedule {
             ready: BTreeSet::new(),
             unchecked: Vec::new(),
             locked: HashSet::new(),
+            pools: HashMap::new(),
             slots: slots.max(1),
             used: 0,
             held: vec![0; n],
@@ -218,6 +229,13 @@ impl Schedule {
             }
         }
         Ok(schedule)
+    }
+
+    /// Says how much each pool has, before anything starts. A pool that is not named here has room for all.
+    #[must_use]
+    pub fn with_pools(mut self, capacities: HashMap<String, u32>) -> Self {
+        self.pools = capacities.into_iter().map(|(name, capacity)| (name, Pool { capacity: capacity.max(1), used: 0 })).collect();
+        self
     }
 
     /// Hands out the steps that became ready, each once, so that someone finds out whether they must run at all. They take no
@@ -248,10 +266,13 @@ impl Schedule {
 
     /// Hands out the steps that start now; they are running from here on. Those on the longest way to the end come first. A
     /// step that must run alone, or takes more slots than are free, keeps those behind it from passing, so that it is
-    /// never starved; one that waits for a lock does not, since whoever holds the lock is running.
+    /// never starved; one that waits for a lock does not, since whoever holds the lock is running. One that waits for room in a
+    /// pool is passed by those that take from other pools only, so that many light ones cannot keep a heavy one out.
     pub fn start(&mut self) -> Vec<StepId> {
         let mut chosen = Vec::new();
         let mut taken: HashSet<&str> = HashSet::new();
+        // What those before a step take from each pool, with the claims of those that wait.
+        let mut claimed: HashMap<&str, u32> = HashMap::new();
         let (mut used, mut alone) = (self.used, self.alone);
         for (_, id) in &self.ready {
             if alone || used >= self.slots {
@@ -264,6 +285,18 @@ impl Schedule {
             let weight = self.weight(*id);
             if weight > self.slots.saturating_sub(used) || (entry.exclusive && used > 0) {
                 break;
+            }
+            let fits = entry.pools.iter().all(|(name, weight)| {
+                let (free, weight) = self.room(name, *weight);
+                weight <= free.saturating_sub(claimed.get(name.as_str()).copied().unwrap_or(0))
+            });
+            for (name, weight) in &entry.pools {
+                let claim = if fits { self.room(name, *weight).1 } else { u32::MAX };
+                let sum = claimed.entry(name).or_default();
+                *sum = sum.saturating_add(claim);
+            }
+            if !fits {
+                continue;
             }
             taken.extend(entry.locks.iter().map(String::as_str));
             used += weight;
@@ -351,7 +384,12 @@ impl Schedule {
         self.entries[id.index()].weight.clamp(1, self.slots)
     }
 
-    /// The only place where a state changes; keeps the ready queue, locks, slots and counts in step with it.
+    /// What is free in a pool, and what a step of this weight takes of it.
+    fn room(&self, pool: &str, weight: u32) -> (u32, u32) {
+        self.pools.get(pool).map_or((u32::MAX, 0), |pool| (pool.capacity.saturating_sub(pool.used), weight.clamp(1, pool.capacity)))
+    }
+
+    /// The only place where a state changes; keeps the ready queue, locks, pools, slots and counts in step with it.
     fn set(&mut self, step: StepId, to: State) -> Result<(), ScheduleFault> {
         let from = *self.states.get(step.index()).ok_or(ScheduleFault::Unknown(step))?;
         if !from.may_become(to) {
@@ -368,6 +406,11 @@ impl Schedule {
             for lock in &entry.locks {
                 self.locked.remove(lock);
             }
+            for (name, weight) in &entry.pools {
+                if let Some(pool) = self.pools.get_mut(name) {
+                    pool.used = pool.used.saturating_sub((*weight).clamp(1, pool.capacity));
+                }
+            }
         }
         match to {
             State::Ready => {
@@ -382,6 +425,11 @@ impl Schedule {
                 self.used += weight;
                 self.alone = entry.exclusive;
                 self.locked.extend(entry.locks.iter().cloned());
+                for (name, weight) in &entry.pools {
+                    if let Some(pool) = self.pools.get_mut(name) {
+                        pool.used += (*weight).clamp(1, pool.capacity);
+                    }
+                }
             }
             _ => {}
         }
@@ -580,5 +628,33 @@ mod tests {
         assert_eq!(plan.start(), ids(&[0, 2]));
         plan.finish(StepId(0), End::Failed).unwrap();
         assert!(plan.is_stopped());
+    }
+
+    fn pooled(weight: u32, expected_ms: u64) -> Entry {
+        Entry { pools: vec![("link".into(), weight)], expected_ms, ..Entry::default() }
+    }
+
+    fn link(entries: Vec<Entry>, capacity: u32) -> Schedule {
+        schedule(entries, 9, OnFailure::KeepGoing).with_pools(HashMap::from([("link".to_owned(), capacity)]))
+    }
+
+    #[test]
+    fn who_waits_for_a_pool_is_passed_by_those_outside_of_it_only() {
+        // A light one, the heavy one, a light one that comes after it, and one that takes nothing.
+        let mut plan = link(vec![pooled(1, 40), pooled(2, 30), pooled(1, 20), needs(&[])], 2);
+        assert_eq!(plan.start(), ids(&[0, 3]), "room for a light one is kept for the heavy one");
+        plan.finish(StepId(0), End::Failed).unwrap();
+        assert_eq!(plan.start(), ids(&[1]), "a failed step gives back what it took");
+        plan.finish(StepId(1), End::Done).unwrap();
+        assert_eq!(plan.start(), ids(&[2]));
+    }
+
+    #[test]
+    fn a_weight_beyond_a_pool_takes_all_of_it_and_an_unnamed_pool_has_room_for_all() {
+        let other = Entry { pools: vec![("other".into(), 9)], ..Entry::default() };
+        let mut plan = link(vec![pooled(5, 9), pooled(1, 8), other.clone(), other], 2);
+        assert_eq!(plan.start(), ids(&[0, 2, 3]));
+        plan.finish(StepId(0), End::Done).unwrap();
+        assert_eq!(plan.start(), ids(&[1]));
     }
 }

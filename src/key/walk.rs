@@ -133,6 +133,10 @@ fn task<S: Sink>(cell: &TaskCell, taken: &Ingredients, sink: &mut S) {
         container(inside, sink);
     }
     sink.maybe("exec-in", cell.exec_in.as_ref().map(|(name, _)| name.as_str()));
+    // Without a sandbox a task has the key that it always had.
+    if let Some((mode, _)) = &cell.sandbox {
+        sink.text("sandbox", mode.word());
+    }
     sink.flag("interactive", cell.interactive);
     if let Some(inputs) = &cell.inputs {
         patterns(inputs, sink);

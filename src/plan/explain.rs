@@ -186,9 +186,8 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "plan::not-yet",
         "The word belongs to the language, but this version of kiln does not carry it out yet. It is refused rather than ignored, \
-         because a plan that says `sign` must not publish without a signature. Leave it out, or wait for the version that knows it; \
-         the change log names it. To come: templates, Dockerfiles, commands in images, \
-         signatures and attestations.",
+         because a plan that hands a secret to a task must not run it without. Leave it out, or wait for the version that knows it; \
+         the change log names it. To come: arguments of tasks, and secrets in containers.",
     ),
     (
         "plan::one-word",
@@ -272,6 +271,10 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("plan::unknown-param", "`--set name=value`, and `set` in a profile, set a `param` of the plan. A `let` cannot be set from outside."),
     ("plan::unknown-policy", "`scan policy=` names a `policy` of the plan. Without it the built-in policy holds."),
+    (
+        "plan::unknown-pool",
+        "`pool` in a task names a `pool` at the top of the same file: `pool \"link\" 2`, then `pool \"link\" weight=2`.",
+    ),
     (
         "plan::unknown-profile",
         "`--profile name`, or the environment variable KILN_PROFILE, names a `profile` of the plan. Several are separated by commas, or \

@@ -13,6 +13,7 @@ use super::expand::{Instance, bad_name};
 use super::facts::{Facts, GitFact};
 use super::include::Loaded;
 use super::names::{Names, Sort};
+use super::read::defaults::{self, Defaults};
 use super::read::view::{View, children};
 use super::read::{image, params, policy, profile, project, secret, service, task, tool, when};
 use super::scope::{Scope, first_text, scopes};
@@ -67,7 +68,9 @@ fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>]) -> (Plan, Undecided) {
         let secrets = cx.secrets.get_or_init(|| cx.shaping(|| secret::declared(cx, nodes)));
         plan.secrets.extend(secrets.values().flatten().map(|def| (cx.full(&def.name), def.clone())));
         let profiles = profile::declared(cx, nodes);
-        let (common, common_rests_on) = profile::environment(cx, nodes, &profiles);
+        let (env, mut common_rests_on) = profile::environment(cx, nodes, &profiles);
+        let (common, met) = cx.watch(|| defaults::defaults(cx, nodes, env));
+        common_rests_on.extend(met);
         for instance in instances {
             let (target, mut met) = cx.watch(|| target(cx, instance, &names, &common));
             if instance.sort == Sort::Task {
@@ -129,7 +132,7 @@ fn named<'a>(cx: &Cx<'_>, nodes: &'a [Node], word: &str) -> Vec<(String, &'a Nod
     found
 }
 
-fn target(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &[(String, String)]) -> Option<Target> {
+fn target(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &Defaults) -> Option<Target> {
     let locals = instance.locals();
     let view = View { cx, locals: &locals };
     let node = instance.node;

@@ -90,6 +90,8 @@ pub struct TaskCell {
     pub exec_in: Option<(TargetName, Span)>,
     /// After which it is stopped.
     pub timeout: Option<Duration>,
+    /// How long a command may print nothing before it is stopped.
+    pub silence: Option<Duration>,
     /// How often it is tried again after a failure.
     pub retry: u32,
     /// Whether it takes over the terminal; runs alone and is never cached.
@@ -98,6 +100,53 @@ pub struct TaskCell {
     pub allow_failure: bool,
     /// Names of locks: two tasks that share one never run at the same time.
     pub locks: Vec<String>,
+    /// Pools that it takes from while it runs, sorted by name.
+    pub pools: Vec<PoolUse>,
+    /// What becomes of undeclared reads and writes, with the place that says so; `None` for nothing, never [`Sandbox::Off`].
+    pub sandbox: Option<(Sandbox, Span)>,
+}
+
+/// What a task takes of a pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolUse {
+    /// The name of the pool, one for the whole plan.
+    pub name: String,
+    /// How much it takes; at least one, and at most `capacity`.
+    pub weight: u32,
+    /// How much there is.
+    pub capacity: u32,
+}
+
+/// What becomes of reads and writes that a task did not declare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sandbox {
+    /// Nothing.
+    Off,
+    /// They are reported.
+    Audit,
+    /// They fail.
+    Strict,
+}
+
+impl Sandbox {
+    /// The words of all modes.
+    pub const WORDS: &[&str] = &["off", "audit", "strict"];
+
+    /// The mode of a word.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::Off, Self::Audit, Self::Strict].into_iter().find(|mode| mode.word() == word)
+    }
+
+    /// The word in the plan.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Audit => "audit",
+            Self::Strict => "strict",
+        }
+    }
 }
 
 /// A set of files: selected by any pattern and covered by no exclusion.

@@ -56,6 +56,8 @@ pub enum Stopped {
     Cancelled,
     /// Its time was over.
     TimedOut,
+    /// It printed nothing for too long.
+    Silent,
 }
 
 /// The end of a program.

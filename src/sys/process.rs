@@ -78,6 +78,8 @@ pub struct Limits {
     pub cancel: Cancel,
     /// The longest time that it may run, from the start.
     pub timeout: Option<Duration>,
+    /// The longest time without a byte on either pipe; for captured programs.
+    pub silence: Option<Duration>,
     /// The time between `SIGTERM` and `SIGKILL`.
     pub grace: Duration,
 }
@@ -288,6 +290,8 @@ impl Told {
 /// What is known while a program runs.
 #[derive(Default)]
 struct Watch {
+    /// When it printed something last.
+    heard: Option<Instant>,
     how: Option<How>,
     stopped: Option<Stopped>,
     left_behind: usize,
@@ -329,7 +333,10 @@ impl Child {
                 Next::Told(None) => watch.gone = Some(Instant::now()),
                 Next::Wrote(Pipe::Out, 0) => self.out = None,
                 Next::Wrote(Pipe::Err, 0) => self.err = None,
-                Next::Wrote(pipe, count) => output(pipe, &buffers[pipe as usize][..count]),
+                Next::Wrote(pipe, count) => {
+                    watch.heard = Some(Instant::now());
+                    output(pipe, &buffers[pipe as usize][..count]);
+                }
                 Next::Overdue => {
                     // The helper hangs or was stopped by a signal. Its end closes the socket, which ends this loop.
                     watch.backstop = None;
@@ -350,6 +357,7 @@ impl Child {
         let running = watch.gone.is_none();
         let [out_buffer, err_buffer] = buffers;
         let deadline = limits.timeout.and_then(|timeout| self.started.checked_add(timeout));
+        let silent = limits.silence.and_then(|silence| watch.heard.unwrap_or(self.started).checked_add(silence));
         // In this order: a flood on a pipe must not hide the wish to stop, and a pipe is given up when it is silent, or
         // when a daemon of another parent floods it on and on.
         tokio::select! {
@@ -366,6 +374,8 @@ impl Child {
             () = until(watch.gone.map(|gone| gone + DRAIN_FLOOD)) => Next::Drained,
             count = read(&mut self.out, out_buffer) => Next::Wrote(Pipe::Out, count),
             count = read(&mut self.err, err_buffer) => Next::Wrote(Pipe::Err, count),
+            // After the pipes: what was printed while kiln itself was held up counts.
+            () = until(silent), if running && watch.asked.is_none() => Next::Stop(Stopped::Silent, Urgency::Gentle),
             () = until(watch.gone.map(|gone| gone + DRAIN)) => Next::Drained,
         }
     }

@@ -448,3 +448,82 @@ fn an_environment_changes_what_its_profile_says_and_the_stage_must_be_one_of_the
     project.kiln(&["check"]).ends(0);
     project.kiln(&["run", "app"]).ends(3).says("building a Dockerfile");
 }
+
+/// The keys of all steps of these targets, by name.
+fn keys(project: &Project, targets: &[&str]) -> BTreeMap<String, String> {
+    let words: Vec<&str> = ["plan", "--keys", "--json"].into_iter().chain(targets.iter().copied()).collect();
+    let answer: serde_json::Value = serde_json::from_str(&project.kiln(&words).ends(0).out).unwrap();
+    let steps = answer["steps"].as_array().unwrap().iter();
+    let keys: BTreeMap<String, String> =
+        steps.filter_map(|step| Some((step["step"].as_str()?.to_owned(), step["key"].as_str()?.to_owned()))).collect();
+    assert!(keys.len() >= targets.len(), "{answer}");
+    keys
+}
+
+#[test]
+fn the_shell_at_the_top_is_that_of_every_task_that_names_none_and_of_no_included_file() {
+    let plan = |top: &str| {
+        format!(
+            "kiln 1\n{top}include \"ci/build.kdl\" as=\"ci\"\ntask \"a\" {{ run \"echo $0 $- >>../ran\"; }}\n\
+             task \"b\" {{ shell \"sh\" \"-c\"; run \"echo $0 $- >>../ran\"; }}\n"
+        )
+    };
+    let project = Project::new(&plan("shell \"sh\" \"-euc\"\n"));
+    project.write("ci/build.kdl", "kiln 1\ntask \"c\" { run \"echo $0 $- >>../../ran\"; }\n");
+    let before = (keys(&project, &["a"]), keys(&project, &["b", "ci:c"]));
+    for (target, options) in [("a", "eu"), ("b", ""), ("ci:c", "e")] {
+        project.kiln(&["run", target]).ends(0);
+        let ran = project.ran();
+        let said = ran[0].split(' ').nth(1).unwrap_or_default();
+        for option in ['e', 'u'] {
+            assert_eq!(said.contains(option), options.contains(option), "{target}: {ran:?}");
+        }
+    }
+    project.write("build.kdl", plan(""));
+    assert_ne!(keys(&project, &["a"]), before.0, "the shell is part of the key");
+    assert_eq!(keys(&project, &["b", "ci:c"]), before.1);
+}
+
+#[test]
+fn the_weights_of_a_pool_bound_what_runs_together_and_are_in_no_key() {
+    let task = |n: u32, pool: &str| {
+        format!("task \"t{n}\" {{ {pool} run \"mkdir busy || echo together >>../ran; sleep 0.1; rmdir busy; echo t{n} >>../ran\"; }}\n")
+    };
+    let plan = |pool: &str| {
+        let tasks: String = (0..4).map(|n| task(n, pool)).collect();
+        format!("kiln 1\npool \"link\" 3\n{tasks}group \"all\" t0 t1 t2 t3\n")
+    };
+    let project = Project::new(&plan("pool \"link\" weight=2;"));
+    project.kiln(&["run", "-j", "4", "all"]).ends(0);
+    let mut ran = project.ran();
+    ran.sort();
+    assert_eq!(ran, ["t0", "t1", "t2", "t3"]);
+    let before = keys(&project, &["all"]);
+    project.write("build.kdl", plan("pool \"link\";"));
+    assert_eq!(keys(&project, &["all"]), before);
+}
+
+#[test]
+fn a_sandbox_is_part_of_the_plan_and_refused_before_anything_runs_unless_it_is_off() {
+    let plan = |top: &str, own: &str| {
+        format!(
+            "kiln 1\n{top}task \"first\" {{ sandbox \"off\"; run \"echo first >>../ran\"; }}\ntask \"a\" {{ needs first; {own}run \"echo a >>../ran\"; }}\n"
+        )
+    };
+    for mode in ["audit", "strict"] {
+        for (top, own) in [(format!("sandbox \"{mode}\"\n"), String::new()), (String::new(), format!("sandbox \"{mode}\"; "))] {
+            let project = Project::new(&plan(&top, &own));
+            project.kiln(&["check"]).ends(0);
+            project.kiln(&["run", "a"]).ends(3).says("run::not-yet").says(&format!("the sandbox `{mode}` cannot be carried out"));
+            assert_eq!(project.ran(), Vec::<String>::new());
+            project.kiln(&["run", "first"]).ends(0);
+            assert_eq!(project.ran(), ["first"]);
+        }
+    }
+    let project = Project::new(&plan("sandbox \"strict\"\n", "sandbox \"off\"; "));
+    project.kiln(&["run", "a"]).ends(0);
+    assert_eq!(project.ran(), ["a", "first"]);
+    let before = keys(&project, &["a"]);
+    project.write("build.kdl", plan("", ""));
+    assert_eq!(keys(&project, &["a"]), before, "`off` is what there is without it");
+}

@@ -14,7 +14,7 @@ const KILN: &str = env!("CARGO_BIN_EXE_kiln");
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 fn limits() -> Limits {
-    Limits { cancel: Cancel::new(), timeout: Some(Duration::from_secs(60)), grace: Duration::from_secs(2) }
+    Limits { cancel: Cancel::new(), timeout: Some(Duration::from_secs(60)), silence: None, grace: Duration::from_secs(2) }
 }
 
 fn env(more: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
@@ -435,4 +435,14 @@ fn a_machine_without_room_is_waited_for() {
         .status()
         .unwrap();
     assert!(status.success());
+}
+
+#[tokio::test]
+async fn a_program_that_prints_now_and_then_is_heard_and_one_that_falls_silent_is_stopped() {
+    let limits = Limits { silence: Some(Duration::from_millis(1_500)), ..limits() };
+    let talks = run_with(&["sh", "-c", "for n in 1 2 3 4 5; do sleep 0.5; echo $n >&2; done"], &env(&[]), &limits).await;
+    assert_eq!((talks.exit.how, talks.exit.stopped), (How::Code(0), None));
+    let silent = run_with(&["sh", "-c", "echo up; exec sleep 1000"], &env(&[]), &limits).await;
+    assert_eq!((silent.exit.stopped, silent.out.as_slice()), (Some(Stopped::Silent), b"up\n".as_slice()));
+    assert!(silent.took >= Duration::from_millis(1_500) && silent.took < Duration::from_secs(30), "{:?}", silent.took);
 }

@@ -1,6 +1,6 @@
 //! The schedule under random graphs, random ends in random order, and random wishes to stop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kiln::base::id::StepId;
 use kiln::exec::schedule::{End, Entry, OnFailure, Schedule, State};
@@ -13,15 +13,17 @@ fn graphs() -> impl Strategy<Value = Vec<Entry>> {
         0_u64..50,
         0_u32..4,
         proptest::collection::vec(prop::sample::select(vec!["db", "port", "gpu"]), 0..3),
+        proptest::collection::btree_map(prop::sample::select(vec!["link", "memory", "open"]), 0_u32..6, 0..3),
         proptest::bool::weighted(0.1),
         proptest::bool::weighted(0.15),
     );
     (proptest::collection::vec(step, 1..40), any::<u64>()).prop_map(|(steps, seed)| {
         let place = shuffled(steps.len(), seed);
         let mut entries = vec![Entry::default(); steps.len()];
-        for (index, (edges, expected_ms, weight, locks, exclusive, allow_failure)) in steps.into_iter().enumerate() {
+        for (index, (edges, expected_ms, weight, locks, pools, exclusive, allow_failure)) in steps.into_iter().enumerate() {
             let locks = locks.into_iter().map(str::to_owned).collect();
-            let mut entry = Entry { expected_ms, weight, locks, exclusive, allow_failure, ..Entry::default() };
+            let pools = pools.into_iter().map(|(name, weight)| (name.to_owned(), weight)).collect();
+            let mut entry = Entry { expected_ms, weight, locks, pools, exclusive, allow_failure, ..Entry::default() };
             for (to, needed) in edges.iter().filter(|_| index > 0) {
                 let on = StepId(place[to.index(index)] as u32);
                 if *needed { entry.needs.push(on) } else { entry.after.push(on) }
@@ -30,6 +32,14 @@ fn graphs() -> impl Strategy<Value = Vec<Entry>> {
         }
         entries
     })
+}
+
+/// Two pools; `open` is none, so it has room for all. Weights go beyond both.
+const POOLS: [(&str, u32); 2] = [("link", 3), ("memory", 4)];
+
+fn schedule(entries: &[Entry], slots: u32, on_failure: OnFailure) -> Schedule {
+    let capacities: HashMap<String, u32> = POOLS.map(|(name, capacity)| (name.to_owned(), capacity)).into();
+    Schedule::new(entries.to_vec(), slots, on_failure).unwrap().with_pools(capacities)
 }
 
 /// A small generator of its own, so that a failing case is a value and not a state of the machine.
@@ -66,7 +76,7 @@ struct Story {
 /// Drives a schedule with random ends, checking at each moment what must hold at each moment.
 fn simulate(entries: &[Entry], slots: u32, on_failure: OnFailure, seed: u64, failures: usize, stops: bool) -> Story {
     let mut dice = Dice(seed);
-    let mut schedule = Schedule::new(entries.to_vec(), slots, on_failure).unwrap();
+    let mut schedule = schedule(entries, slots, on_failure);
     let mut story = Story::default();
     let mut running: Vec<StepId> = Vec::new();
     loop {
@@ -76,6 +86,7 @@ fn simulate(entries: &[Entry], slots: u32, on_failure: OnFailure, seed: u64, fai
             story.started.push(id);
         }
         check_running(entries, slots, &running);
+        check_pools(entries, &running);
         assert_eq!(schedule.counts().of(State::Running), running.len());
         if running.is_empty() {
             break;
@@ -126,6 +137,18 @@ fn check_running(entries: &[Entry], slots: u32, running: &[StepId]) {
         for lock in of(id).locks.iter().collect::<BTreeSet<_>>() {
             assert!(held.insert(lock), "two steps hold `{lock}`");
         }
+    }
+}
+
+/// The weights of what runs, summed for each pool, with those beyond a pool's capacity taken as all of it.
+fn check_pools(entries: &[Entry], running: &[StepId]) {
+    let mut used: BTreeMap<&str, u32> = BTreeMap::new();
+    for (name, weight) in running.iter().flat_map(|id| &entries[id.index()].pools) {
+        let capacity = POOLS.iter().find(|(pool, _)| pool == name).map_or(u32::MAX, |(_, capacity)| *capacity);
+        *used.entry(name).or_default() += (*weight).clamp(1, capacity);
+    }
+    for (pool, capacity) in POOLS {
+        assert!(used.get(pool).is_none_or(|used| *used <= capacity), "{used:?}");
     }
 }
 

@@ -47,10 +47,13 @@ fn cell(scripts: &[&str]) -> TaskCell {
         commands: scripts.iter().map(|script| Command::Script((*script).to_owned())).collect(),
         container: None,
         timeout: None,
+        silence: None,
         retry: 0,
         interactive: false,
         allow_failure: false,
         locks: Vec::new(),
+        pools: Vec::new(),
+        sandbox: None,
     }
 }
 
@@ -182,6 +185,14 @@ async fn a_task_is_tried_again_as_often_as_the_plan_says() {
     // What is missing is not looked for twice.
     task.commands = vec![Command::Exec(vec!["no-such-tool".into()])];
     assert_eq!(bench.run(&task).await.attempts, 1);
+}
+
+#[tokio::test]
+async fn a_command_that_falls_silent_is_stopped_and_told_apart_from_one_that_takes_too_long() {
+    let mut task = cell(&["echo up", "echo on; sleep 1000"]);
+    (task.timeout, task.silence) = (Some(Duration::from_secs(60)), Some(Duration::from_millis(600)));
+    let outcome = Bench::new().run(&task).await;
+    assert_eq!(outcome.text, "command 2 of 2: stopped after 600 ms without output, its silence");
 }
 
 #[tokio::test]

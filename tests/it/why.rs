@@ -389,6 +389,8 @@ fn distinct_definitions_never_share_a_key_and_equal_ones_always_do() {
         "shell \"bash\" \"-c\"; run \"true\"",
         "shell \"sh\" \"-e\" \"-c\"; run \"true\"",
         "dir \"src\"; run \"true\"",
+        "sandbox \"audit\"; run \"true\"",
+        "sandbox \"strict\"; run \"true\"",
         "inputs \"src/\"; run \"true\"",
         "inputs \"src\"; run \"true\"",
         "inputs \"src/**\"; run \"true\"",

@@ -1,12 +1,16 @@
 //! Tasks that run inside a container: of an image just built, or of one that the daemon has.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::base::id::StepKind;
 use crate::base::time::Span;
 use crate::base::words;
 use crate::engine::log::{LogLimits, LogSink};
-use crate::engine::process::FIXED;
+use crate::engine::process::{FIXED, silent};
 use crate::engine::redact::Needles;
 use crate::engine::{Failure, Job, Machine, Made, Outcome, task};
 use crate::event::FailureClass;
@@ -69,20 +73,26 @@ async fn attempt(
     let commands = if cell.commands.is_empty() { &own[..] } else { &cell.commands };
     for command in commands {
         let order = order(machine, &mark, cell, container, &image, command);
+        let (heard, fell_silent) = (Notify::new(), AtomicBool::new(false));
         let stop = async {
             tokio::select! {
+                () = silence(&heard, cell.silence) => fell_silent.store(true, Ordering::Relaxed),
                 () = machine.cancel.requested(Urgency::Gentle) => {}
-                () = tokio::time::sleep(cell.timeout.unwrap_or(std::time::Duration::MAX)), if cell.timeout.is_some() => {}
+                () = tokio::time::sleep(cell.timeout.unwrap_or(Duration::MAX)), if cell.timeout.is_some() => {}
             }
         };
-        match docker
-            .run(order, |stream, bytes| sink.write(stream, bytes), stop, machine.cancel.requested(Urgency::Now))
-            .await
-            .map_err(broken)?
-        {
+        let output = |stream, bytes: &[u8]| {
+            heard.notify_one();
+            sink.write(stream, bytes);
+        };
+        match docker.run(order, output, stop, machine.cancel.requested(Urgency::Now)).await.map_err(broken)? {
             Some(0) => {}
             Some(code) => return Err(Some(Failure::new(FailureClass::Step, meaning(code), help(code, cell, command)))),
             None if machine.cancel.is_requested() => return Err(None),
+            None if fell_silent.load(Ordering::Relaxed) => {
+                let (reason, help) = silent(cell.silence.unwrap_or_default());
+                return Err(Some(Failure::new(FailureClass::Step, reason, Some(help))));
+            }
             None => {
                 let limit = Span(cell.timeout.unwrap_or_default());
                 return Err(Some(Failure::new(FailureClass::Step, format!("stopped after its timeout of {limit}"), None)));
@@ -90,6 +100,12 @@ async fn attempt(
         }
     }
     Ok(())
+}
+
+/// Ends when nothing was heard for so long.
+async fn silence(heard: &Notify, limit: Option<Duration>) {
+    let Some(limit) = limit else { return std::future::pending().await };
+    while tokio::time::timeout(limit, heard.notified()).await.is_ok() {}
 }
 
 /// An exit code in words; above 128, shells and engines mean a signal.

@@ -3,6 +3,7 @@
 //! Never: a fault about the form of a node; those were found by [`shape`] before anything is resolved.
 
 pub(super) mod container;
+pub(super) mod defaults;
 pub(super) mod dockerfile;
 pub(super) mod env_file;
 pub(super) mod image;

@@ -22,7 +22,13 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
     (&["if", "only-if", "condition", "unless"], &[], "write `when \"${…}\"`"),
     (&["retries", "attempts"], &["task"], "write `retry 3`"),
     (&["ignore-error", "ignore_error", "continue-on-error", "ignore-errors"], &["task"], "write `allow-failure`"),
-    (&["concurrency", "mutex", "semaphore"], &["task"], "write `lock \"name\"`"),
+    (&["concurrency", "mutex", "semaphore"], &["task"], "write `lock \"name\"`, or `pool \"name\"` where several may run at the same time"),
+    (&["cache", "cache-dir", "cache_dir"], &[""], "where results are kept is the machine's: `--cache-dir DIR`, or KILN_CACHE_DIR"),
+    (
+        &["cache", "cached", "no-cache", "nocache", "cacheable"],
+        &["task"],
+        "a task with `inputs` is kept, one without them always runs; `kiln run --force` runs it once more",
+    ),
     (
         &["job", "jobs", "target", "targets", "rule", "step", "stage", "recipe", "command", "build"],
         &["", "each"],

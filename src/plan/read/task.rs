@@ -8,7 +8,7 @@ use crate::base::words;
 use crate::plan::cx::Cx;
 use crate::plan::expand::{Instance, cells};
 use crate::plan::names::{Names, Sort};
-use crate::plan::target::{Command, FileSet, Output, TaskCell};
+use crate::plan::target::{Command, FileSet, Output, Sandbox, TaskCell};
 use crate::plan::template::exported;
 use crate::plan::value::bindings::ROOTS;
 use crate::plan::value::template::Place;
@@ -16,6 +16,7 @@ use crate::plan::value::{NoPlatform, Variable};
 use crate::syntax::document::{Node, Scalar, Value};
 
 use super::container::container;
+use super::defaults::{self, Defaults};
 use super::env_file;
 use super::project::check_env;
 use super::secret;
@@ -28,7 +29,7 @@ const SHELL: &[&str] = &["sh", "-ec"];
 const SHELLS: &[&str] = &["ash", "bash", "dash", "ksh", "mksh", "sh", "zsh"];
 
 /// All definitions of a task; empty when something about it is wrong, which is reported.
-pub(in crate::plan) fn task(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &[(String, String)]) -> Vec<TaskCell> {
+pub(in crate::plan) fn task(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &Defaults) -> Vec<TaskCell> {
     let node = instance.node;
     if !["run", "exec", "needs"].iter().any(|word| was_written(node, word)) && !has_unknown(node) {
         let fault = Diagnostic::plan("plan::empty", format!("task `{}` does nothing", instance.name), &instance.span, "no command");
@@ -59,19 +60,12 @@ pub(in crate::plan) fn task(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names,
     found
 }
 
-fn one(
-    view: &View<'_, '_>,
-    node: &Node,
-    names: &Names,
-    cell: &[Variable],
-    platform: Option<Platform>,
-    common: &[(String, String)],
-) -> TaskCell {
+fn one(view: &View<'_, '_>, node: &Node, names: &Names, cell: &[Variable], platform: Option<Platform>, common: &Defaults) -> TaskCell {
     let inputs = was_written(node, "inputs").then(|| view.file_set(view.child_texts(node, "inputs")));
     // Whoever makes a file that a target reads takes part, so all of them must be known.
     let outputs = view.cx.shaping(|| outputs(view, node));
     let (pass_env, unkeyed) = pass_env(view, node);
-    let env = environment(view, node, common, &pass_env);
+    let env = environment(view, node, &common.env, &pass_env);
     check_overlap(view, inputs.as_ref(), &outputs);
     let mut locks: Vec<String> = view.child_texts(node, "lock").into_iter().map(|(name, _)| name).collect();
     locks.sort();
@@ -88,14 +82,17 @@ fn one(
         unkeyed,
         tools: tools(view, node),
         dir: view.child_text(node, "dir").and_then(|(text, span)| view.path(&text, &span)).unwrap_or_else(|| view.cx.folder.clone()),
-        shell: shell(view, node),
+        shell: own_shell(view, node).or_else(|| common.shell.clone()).unwrap_or_else(usual_shell),
         container: view.child(node, "container").and_then(|child| container(view, child, names)),
         exec_in: exec_in(view, node, names),
         timeout: view.child_parsed(node, "timeout", "plan::bad-duration", timeout),
+        silence: silence(view, node),
         retry: view.child_parsed(node, "retry", "plan::bad-value", number(0, 100)).unwrap_or_default(),
         interactive: view.flag(node, "interactive", false),
         allow_failure: view.flag(node, "allow-failure", false),
         locks,
+        pools: defaults::pool_uses(view, node, common),
+        sandbox: sandbox(view, node, common),
     }
 }
 
@@ -120,6 +117,26 @@ fn exec_in(view: &View<'_, '_>, node: &Node, names: &Names) -> Option<(TargetNam
         }
         None => names.target(view.cx, &text, &span).and(None),
     }
+}
+
+/// The longest time without output. What goes to the terminal itself cannot be heard.
+fn silence(view: &View<'_, '_>, node: &Node) -> Option<std::time::Duration> {
+    let child = view.child(node, "silence")?;
+    if view.flag(node, "interactive", false) {
+        let message = "an interactive task writes to the terminal itself, so nobody hears when it is silent";
+        let fault = Diagnostic::plan("plan::bad-value", message, &child.name.span, "cannot be heard");
+        view.cx.fault(fault.help("leave one of them out, or give it a `timeout`"));
+    }
+    view.child_parsed(node, "silence", "plan::bad-duration", timeout)
+}
+
+/// What the task says itself, else what the top says. `off` is what there is without it.
+fn sandbox(view: &View<'_, '_>, node: &Node, common: &Defaults) -> Option<(Sandbox, Span)> {
+    let said = match view.child(node, "sandbox") {
+        Some(child) => defaults::sandbox(view, child),
+        None => common.sandbox.clone(),
+    };
+    said.filter(|(mode, _)| *mode != Sandbox::Off)
 }
 
 fn timeout(text: &str) -> Result<std::time::Duration, String> {
@@ -303,18 +320,31 @@ fn tools(view: &View<'_, '_>, node: &Node) -> Vec<String> {
 }
 
 pub(super) fn shell(view: &View<'_, '_>, node: &Node) -> Vec<String> {
-    let words: Option<Vec<Text>> = view.child(node, "shell").and_then(|child| view.all_texts(&child.args));
-    match words.as_deref() {
-        None | Some([]) => SHELL.iter().map(|word| (*word).to_owned()).collect(),
-        Some([(only, span)]) => {
+    own_shell(view, node).unwrap_or_else(usual_shell)
+}
+
+fn usual_shell() -> Vec<String> {
+    SHELL.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn own_shell(view: &View<'_, '_>, node: &Node) -> Option<Vec<String>> {
+    view.child(node, "shell").and_then(|child| shell_of(view, child))
+}
+
+/// What a `shell` node says; `None` when its texts are at fault.
+pub(super) fn shell_of(view: &View<'_, '_>, node: &Node) -> Option<Vec<String>> {
+    let words: Vec<Text> = view.all_texts(&node.args)?;
+    match words.as_slice() {
+        [] => None,
+        [(only, span)] => {
             let name = only.rsplit('/').next().unwrap_or(only);
             if !SHELLS.contains(&name) {
                 let message = format!("how `{}` takes a script is not known", shown(only));
                 let fault = Diagnostic::plan("plan::bad-value", message, span, "no option for the script");
                 view.cx.fault(fault.help(format!("write the whole command; the script follows it: `shell \"{name}\" \"-c\"`")));
             }
-            vec![only.clone(), "-ec".to_owned()]
+            Some(vec![only.clone(), "-ec".to_owned()])
         }
-        Some(words) => words.iter().map(|(word, _)| word.clone()).collect(),
+        words => Some(words.iter().map(|(word, _)| word.clone()).collect()),
     }
 }

@@ -7,6 +7,7 @@ mod image;
 mod include;
 mod reference;
 mod release;
+mod running;
 mod schema;
 pub(super) mod service;
 mod task;

@@ -1,6 +1,7 @@
 //! What may stand in a `task`, and what tasks and images share.
 
 use super::container::CONTAINER;
+use super::running::{POOL_USE, SANDBOX, SILENCE};
 use super::template::USE;
 use super::{ArgSpec, Kind, NodeSpec, PropSpec};
 
@@ -92,15 +93,18 @@ pub(super) static TASK: NodeSpec =
             &CONTAINER,
             &EXEC_IN,
             &TIMEOUT,
+            &SILENCE,
             &RETRY,
             &INTERACTIVE,
             &ALLOW_FAILURE,
             &LOCK,
+            &POOL_USE,
+            &SANDBOX,
             &PLATFORMS,
             &MATRIX,
             &WHEN,
         ],
-        &["arg", "pool", "sandbox", "cache"],
+        &["arg"],
     );
 
 static INPUTS: NodeSpec = NodeSpec::new("inputs", "files that can change the result; without it the task always runs")
@@ -127,7 +131,7 @@ static DIR: NodeSpec = NodeSpec::single("dir", "where it runs", &[ArgSpec::one("
 
 pub(super) static SHELL: NodeSpec = NodeSpec::single(
     "shell",
-    "the shell for `run`; the script follows as the last argument",
+    "the shell for `run`; the script follows as the last argument. At the top of the plan for all tasks that do not say it themselves",
     &[ArgSpec::one("program", Kind::Text, "the program"), ArgSpec::any("option", Kind::Text, "its options")],
 );
 

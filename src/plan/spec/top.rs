@@ -3,8 +3,9 @@
 use super::image::IMAGE;
 use super::include::INCLUDE;
 use super::release::{POLICY, REGISTRY};
+use super::running::{POOL, SANDBOX};
 use super::service::{NETWORK, SERVICE, VOLUME};
-use super::task::{DOC, ENV, ENV_FILE, TASK, WHEN};
+use super::task::{DOC, ENV, ENV_FILE, SHELL, TASK, WHEN};
 use super::template::{TEMPLATE, USE};
 use super::{ArgSpec, Children, Kind, NodeSpec, PropSpec};
 use crate::plan::param::ParamKind;
@@ -12,10 +13,10 @@ use crate::plan::param::ParamKind;
 /// The nodes at the top of a plan.
 pub static TOP: Children = Children::Known {
     nodes: &[
-        &KILN, &PROJECT, &INCLUDE, &LET, &PARAM, &PROFILE, &ENV, &ENV_FILE, &SECRET, &REGISTRY, &POLICY, &TOOL, &GROUP, &TEMPLATE, &USE,
-        &EACH, &TASK, &IMAGE, &SERVICE, &NETWORK, &VOLUME,
+        &KILN, &PROJECT, &INCLUDE, &LET, &PARAM, &PROFILE, &ENV, &ENV_FILE, &SHELL, &SANDBOX, &POOL, &SECRET, &REGISTRY, &POLICY, &TOOL,
+        &GROUP, &TEMPLATE, &USE, &EACH, &TASK, &IMAGE, &SERVICE, &NETWORK, &VOLUME,
     ],
-    later: &["pool", "cache", "shell"],
+    later: &[],
 };
 
 static KILN: NodeSpec =

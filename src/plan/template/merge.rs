@@ -5,7 +5,7 @@ use crate::plan::spec::{NodeSpec, TOP};
 use crate::syntax::document::{Node, Scalar};
 
 /// Nodes whose first argument is a name that may stand once.
-const NAMED: &[&str] = &["annotation", "arg", "flag", "label", "secret"];
+const NAMED: &[&str] = &["annotation", "arg", "flag", "label", "pool", "secret"];
 
 /// The children of a target of kind `kind`: those of each use in order, and its own, which come last.
 pub(super) fn merge(kind: &str, parts: Vec<Vec<Node>>) -> Vec<Node> {
