@@ -90,8 +90,10 @@ pub fn closest<'a, I: IntoIterator<Item = &'a str>>(word: &str, candidates: I) -
         .filter(|candidate| *candidate != word)
         .map(|candidate| (strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| *distance <= limit && *distance < candidate.chars().count())
-        .min_by(|a, b| a.0.cmp(&b.0).then(a.1.cmp(b.1)))
-        .map(|(_, candidate)| candidate)
+        // Of two that are as near, the one with the same letters in the same order: `usr` is `user`, not `use`.
+        .map(|(distance, candidate)| (distance, -strsim::jaro_winkler(word, candidate), candidate))
+        .min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(b.2)))
+        .map(|(_, _, candidate)| candidate)
 }
 
 #[cfg(test)]
@@ -132,6 +134,7 @@ mod tests {
     #[test]
     fn the_closest_word_is_found_and_far_words_are_not() {
         assert_eq!(closest("scna", ["scan", "push"]), Some("scan"));
+        assert_eq!(closest("usr", ["use", "user"]), Some("user"));
         assert_eq!(closest("zzz", ["scan", "push"]), None);
     }
 

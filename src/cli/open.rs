@@ -86,7 +86,7 @@ fn open_asking(settings: &Settings, world: World, asking: Asking<'_>) -> Result<
         Some((resolved, links)) => (resolved, Some(links), Found::default(), None),
         None => {
             let reach = if world == World::Asked { Reach::Network } else { Reach::Store };
-            let (loaded, resolved, found) = asked.resolve(world, reach, asking)?;
+            let (loaded, resolved, found) = asked.resolve(reach, asking)?;
             // Commands that execute nothing write nothing either.
             let draft = compiled.filter(|_| world == World::Asked).and_then(|compiled| compiled.draft(&loaded, &resolved));
             (resolved, None, found, draft)
@@ -111,7 +111,7 @@ fn open_asking(settings: &Settings, world: World, asking: Asking<'_>) -> Result<
 /// # Errors
 /// Every fault of the first stage that has one.
 pub fn resolve(settings: &Settings, world: World, reach: Reach<'_>) -> Result<(Resolved, Found), Diagnostics> {
-    Asked::read(settings, world)?.resolve(world, reach, Asking::Everything).map(|(_, resolved, found)| (resolved, found))
+    Asked::read(settings, world)?.resolve(reach, Asking::Everything).map(|(_, resolved, found)| (resolved, found))
 }
 
 /// What a plan is made of.
@@ -140,8 +140,8 @@ impl<'s> Asked<'s> {
         Files { root: &self.settings.root, here: &self.settings.here }
     }
 
-    fn resolve(&self, world: World, reach: Reach<'_>, asking: Asking<'_>) -> Result<(Loaded, Resolved, Found), Diagnostics> {
-        let main = document(self.settings, Arc::clone(&self.main), world)?;
+    fn resolve(&self, reach: Reach<'_>, asking: Asking<'_>) -> Result<(Loaded, Resolved, Found), Diagnostics> {
+        let main = document(self.settings, Arc::clone(&self.main))?;
         let sources = Everywhere::new(self.settings, reach);
         let loaded = include::load(main, self.settings.plan_place(), &sources);
         let resolved = match asking {
@@ -192,16 +192,15 @@ fn needed(resolved: &Resolved, typed: &[String]) -> Result<BTreeSet<String>, Dia
 }
 
 /// The parsed text: as the last command kept it, when the text is still the same.
-fn document(settings: &Settings, source: Arc<Source>, world: World) -> Result<Document, Diagnostics> {
+fn document(settings: &Settings, source: Arc<Source>) -> Result<Document, Diagnostics> {
     let folder = settings.project();
     if let Some(document) = documents::load(folder.as_path(), &source) {
         return Ok(document);
     }
     let document = syntax::parse(source)?;
-    // Commands that execute nothing write nothing either. A memory that cannot be written costs the next command some time.
-    if world == World::Asked {
-        let _ = documents::save(folder.as_path(), &document);
-    }
+    // The text in another form and nothing that was asked: also kept by commands that only look, so that `kiln` alone answers at
+    // once the second time. A memory that cannot be written costs the next command some time.
+    let _ = documents::save(folder.as_path(), &document);
     Ok(document)
 }
 

@@ -56,7 +56,15 @@ fn normal(text: &str) -> String {
         }) {
             shown.replace_range(t - 10..t + 10, "MOMENT");
         }
-        words.push(shown.split_whitespace().collect::<Vec<_>>().join(" "));
+        // A run or a commit: `(20261122-081302-001-3086)`, `(0476dca04f20)`.
+        let mark = |word: &str| {
+            let id = word.strip_prefix('(').and_then(|rest| rest.split_once(')')).filter(|(id, _)| id.len() >= 12);
+            match id.filter(|(id, _)| id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')) {
+                Some((_, rest)) => format!("(ID){rest}"),
+                None => word.to_owned(),
+            }
+        };
+        words.push(shown.split_whitespace().map(mark).collect::<Vec<_>>().join(" "));
     }
     // Which of two steps that wait for nothing goes first depends on how long each took.
     words.sort();
