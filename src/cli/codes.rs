@@ -5,6 +5,12 @@ pub const CODES: &[(&str, &str)] = &[
     ("clean::files", "A recorded output, or its folder, could not be looked at or removed: missing rights, or a disk that refuses."),
     ("cli::arguments", "The command line cannot be read. `kiln --help` lists the commands, `kiln COMMAND --help` their options."),
     (
+        "cli::missing-arg",
+        "A task that takes part in the run declares an `arg` without a default, and nobody typed a value. `kiln TARGET env=prod` gives it \
+         one. A task that others need should have a default, since whoever runs those does not name it. Commands that run nothing \
+         (`check`, `list`, `graph`) do not ask for the value.",
+    ),
+    (
         "cli::no-cache",
         "kiln keeps results below XDG_CACHE_HOME or HOME/.cache. When neither is set, name a folder with KILN_CACHE_DIR or --cache-dir.",
     ),

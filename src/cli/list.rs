@@ -2,11 +2,12 @@
 
 use crate::base::diagnostic::Diagnostics;
 use crate::plan::target::TargetKind;
-use crate::report::list::{self, ListView, ListedKind, ListedParam, ListedProfile, ListedTarget};
+use crate::report::list::{self, ListView, ListedParam, ListedProfile, ListedTarget};
 
 use super::open::{self, World};
 use super::output::Output;
 use super::settings::Settings;
+use super::usage;
 
 /// # Errors
 /// The faults of the plan.
@@ -14,15 +15,15 @@ pub fn list(settings: &Settings, output: &Output) -> Result<u8, Diagnostics> {
     let opened = open::open(settings, World::Unasked)?;
     let project = &opened.plan.project;
     let targets = opened.plan.targets.values().map(|target| {
-        let (kind, members) = match &target.kind {
-            TargetKind::Task(_) => (ListedKind::Task, Vec::new()),
-            TargetKind::Image(_) => (ListedKind::Image, Vec::new()),
-            TargetKind::Service(_) => (ListedKind::Service, Vec::new()),
-            TargetKind::Group(members) => (ListedKind::Group, members.iter().map(|(name, _)| name.to_string()).collect()),
+        let members = match &target.kind {
+            TargetKind::Group(members) => members.iter().map(|(name, _)| name.to_string()).collect(),
+            TargetKind::Task(_) | TargetKind::Image(_) | TargetKind::Service(_) => Vec::new(),
         };
         ListedTarget {
             name: target.name.to_string(),
-            kind,
+            kind: usage::kind(target),
+            args: usage::args(target),
+            rest: target.args.rest.is_some(),
             doc: match &target.left_out {
                 None => target.doc.clone(),
                 Some(out) => {

@@ -4,6 +4,7 @@ mod affected;
 mod against;
 mod args;
 mod cache;
+mod calls;
 mod check;
 mod clean;
 mod codes;
@@ -38,6 +39,7 @@ mod schema;
 mod settings;
 mod sources;
 mod tools;
+mod usage;
 mod why;
 
 use std::ffi::OsString;
@@ -47,10 +49,13 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 
 use crate::base::diagnostic::{Class, Diagnostic};
+use crate::plan::arg::Call;
 use crate::sys::shim;
 
 use self::args::{Cli, Command};
+use self::calls::Split;
 use self::output::Output;
+use self::settings::Settings;
 
 /// Runs kiln as the command line asks and gives the process its exit code.
 #[must_use]
@@ -59,6 +64,7 @@ pub fn main() -> ExitCode {
     if words.get(1).is_some_and(|word| word == shim::WORD) {
         return shim::shim_main(words.into_iter().skip(2));
     }
+    let Split { words, calls, help } = calls::split(&words);
     let cli = match read(&words) {
         Ok(cli) => cli,
         Err(error) => {
@@ -69,7 +75,7 @@ pub fn main() -> ExitCode {
         }
     };
     let output = Output::new(&cli.global);
-    ExitCode::from(command(cli, &output))
+    ExitCode::from(command(cli, &output, calls, help.as_deref()))
 }
 
 /// Reads the command line; `kiln web -j2` is `kiln run web -j2`.
@@ -85,7 +91,7 @@ fn read(words: &[OsString]) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(before.iter().chain([&OsString::from("run")]).chain(after))
 }
 
-fn command(cli: Cli, output: &Output) -> u8 {
+fn command(cli: Cli, output: &Output, calls: Vec<Call>, help: Option<&str>) -> u8 {
     let Cli { global, command } = cli;
     // These need no plan, or none without faults.
     match &command {
@@ -100,10 +106,13 @@ fn command(cli: Cli, output: &Output) -> u8 {
         Some(Command::Cache(command)) => return cache::run(&global, output, command).unwrap_or_else(|faults| output.faults(faults)),
         other => other,
     };
-    let settings = match settings::resolve(&global) {
-        Ok(settings) => settings,
+    let settings = match settings::resolve(&global).and_then(|settings| calls::placed(&calls).map(|()| settings)) {
+        Ok(settings) => Settings { calls: if help.is_some() { Vec::new() } else { calls }, ..settings },
         Err(fault) => return output.faults(fault.into()),
     };
+    if let Some(target) = help {
+        return usage::usage(&settings, output, target).unwrap_or_else(|faults| output.faults(faults));
+    }
     let result = match command {
         None | Some(Command::List) => list::list(&settings, output),
         Some(Command::Check) => check::check(&settings, output),

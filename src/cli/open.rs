@@ -23,7 +23,7 @@ use super::output::Output;
 use super::remote::{Everywhere, Found, Reach};
 use super::settings::Settings;
 use super::sources::Files;
-use super::{machine, pins, run, tools};
+use super::{calls, machine, pins, run, tools};
 
 /// A plan that has no fault.
 pub struct Opened {
@@ -132,7 +132,12 @@ impl<'s> Asked<'s> {
             settings,
             main: syntax::check_file_bytes(&settings.plan_name, &bytes)?,
             here: Here::new(settings.root.clone(), settings.repository.clone(), world == World::Asked),
-            overrides: Overrides { set: settings.set.clone(), profiles: settings.profiles.clone(), ask: Ask::Everything },
+            overrides: Overrides {
+                set: settings.set.clone(),
+                profiles: settings.profiles.clone(),
+                calls: settings.calls.clone(),
+                ask: Ask::Everything,
+            },
         })
     }
 
@@ -205,6 +210,14 @@ fn document(settings: &Settings, source: Arc<Source>) -> Result<Document, Diagno
 }
 
 impl Opened {
+    /// Looks for arguments that the steps need and nobody gave.
+    ///
+    /// # Errors
+    /// One fault for each.
+    pub fn arguments(&self, steps: &[StepId]) -> Result<(), Diagnostics> {
+        calls::complete(&self.plan, &self.graph, steps)
+    }
+
     /// Looks for files that the steps name and that nobody makes.
     ///
     /// # Errors

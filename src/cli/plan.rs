@@ -36,6 +36,7 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
     if Opened::only_left_out(output, &selection) {
         return Ok(0);
     }
+    opened.arguments(&selection.steps)?;
     opened.preflight(settings, &selection.steps)?;
     opened.at_hand(settings, &selection.steps)?;
     output.show(&opened.tools(settings, &selection.steps)?);

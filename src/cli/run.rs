@@ -44,6 +44,7 @@ pub fn run(settings: &Settings, output: &Output, asked: &Run) -> Result<u8, Diag
     if Opened::only_left_out(output, &selection) {
         return Ok(0);
     }
+    opened.arguments(&selection.steps)?;
     opened.preflight(settings, &selection.steps)?;
     opened.at_hand(settings, &selection.steps)?;
     output.show(&opened.tools(settings, &selection.steps)?);

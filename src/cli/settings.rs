@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::base::diagnostic::{Class, Diagnostic};
 use crate::base::path::{AbsPath, RelPath};
 use crate::plan;
+use crate::plan::arg::Call;
 use crate::sys::{env, file};
 
 use super::args::Global;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub cache: AbsPath,
     /// `--set` as pairs.
     pub set: Vec<(String, String)>,
+    /// What was typed behind each target.
+    pub calls: Vec<Call>,
     /// Whether whatever can move must be pinned.
     pub frozen: bool,
     /// Whether no connection may be opened.
@@ -76,6 +79,7 @@ pub fn resolve(global: &Global) -> Result<Settings, Diagnostic> {
         repository: root.clone(),
         root,
         set,
+        calls: Vec::new(),
         profiles: global.profile.iter().filter(|name| !name.is_empty()).cloned().collect(),
         frozen: global.frozen,
         offline: global.offline,

@@ -51,6 +51,7 @@ struct Asking<'a> {
 pub fn why(settings: &Settings, output: &Output, asked: &Why) -> Result<u8, Diagnostics> {
     let opened = open::open_for(settings, std::slice::from_ref(&asked.step))?;
     let selection = select::select(&opened.graph, std::slice::from_ref(&asked.step))?;
+    opened.arguments(&selection.steps)?;
     let machine = machine::still(settings, &opened.plan)?;
     let tree = machine::glance(&machine)?;
     let history = StepHistory::load(settings.project().as_path());

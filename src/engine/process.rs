@@ -233,7 +233,10 @@ async fn run_command(
     log: &mut Option<LogSink<'_>>,
 ) -> Result<Exit, Failure> {
     let argv: Vec<OsString> = match command {
-        Command::Script(script) => job.cell.shell.iter().chain([script]).map(OsString::from).collect(),
+        Command::Script(script) => {
+            let words = job.cell.shell.iter().chain([script]).map(String::as_str).chain(job.cell.behind_script());
+            words.map(OsString::from).collect()
+        }
         Command::Exec(argv) => argv.iter().map(OsString::from).collect(),
     };
     let Some((program, args)) = argv.split_first() else { return Err(Failure::empty_command()) };

@@ -13,7 +13,7 @@ use crate::store::result::{OutputEntry, OutputFile};
 use super::service;
 
 /// The version of the encoding.
-pub const DOMAIN: &str = "kiln action 2";
+pub const DOMAIN: &str = "kiln action 3";
 
 pub fn action<S: Sink>(action: &Action, taken: &Ingredients, sink: &mut S) {
     sink.text("kind", action.name.kind.word());
@@ -114,6 +114,9 @@ fn task<S: Sink>(cell: &TaskCell, taken: &Ingredients, sink: &mut S) {
             sink.text(&secret.variable, &format!("{}{}", secret.name, if secret.as_file { " as a file" } else { "" }));
         }
         sink.close();
+    }
+    if !cell.rest.is_empty() {
+        sink.list("rest", &cell.rest);
     }
     sink.list("tools", &cell.tools);
     sink.open("tool");

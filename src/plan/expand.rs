@@ -8,6 +8,7 @@ use crate::syntax::document::{Node, Scalar, Value};
 
 use super::cx::{CELL_LIMIT, Cx, STEP_LIMIT};
 use super::names::Sort;
+use super::param::ParamKind;
 use super::read::view::{Text, View, children};
 use super::spec;
 use super::value::bindings::check_variable;
@@ -34,7 +35,7 @@ impl Instance<'_> {
         whole_target(self.node, self.vars.clone())
     }
 
-    /// The names that hold for one cell of its matrix.
+    /// The names that hold for one cell of its matrix, with those of its arguments.
     pub(super) fn cell_locals(&self, cell: &[Variable], platform: Result<Platform, NoPlatform>) -> Locals {
         // A matrix that comes from a template is the target's as well.
         let owner = self.node.name.span.frame;
@@ -132,7 +133,7 @@ impl<'a> Found<'a> {
             return None;
         }
         for (value, _) in values {
-            let var = Variable { name: name.clone(), value, span: variable.span.clone() };
+            let var = Variable { name: name.clone(), value, kind: ParamKind::Text, span: variable.span.clone() };
             self.walk(cx, inside, &[vars, &[var]].concat());
         }
         Some(())
@@ -179,7 +180,7 @@ pub(super) fn bad_name(text: &str, why: BadName, span: &Span) -> Diagnostic {
 }
 
 /// Whether a variable may have this name: one that no other value in scope has. A fault otherwise.
-fn free_name(view: &View<'_, '_>, name: &str, span: &Span) -> Option<()> {
+pub(super) fn free_name(view: &View<'_, '_>, name: &str, span: &Span) -> Option<()> {
     if let Err((why, help)) = check_variable(name) {
         view.cx.fault(Diagnostic::plan("plan::bad-name", format!("`{}` {why}", words::visible(name)), span, "").help(help));
         return None;
@@ -272,7 +273,7 @@ fn combinations(axes: &[Axis]) -> Vec<Vec<Variable>> {
         let longer = cells.iter().flat_map(|cell: &Vec<Variable>| {
             axis.values.iter().map(move |(value, _)| {
                 let mut cell = cell.clone();
-                cell.push(Variable { name: axis.name.clone(), value: value.clone(), span: axis.span.clone() });
+                cell.push(Variable { name: axis.name.clone(), value: value.clone(), kind: ParamKind::Text, span: axis.span.clone() });
                 cell
             })
         });
@@ -340,7 +341,7 @@ fn included(cx: &Cx<'_>, axes: &[Axis], pairs: &[(String, String)], span: &Span,
             cx.fault(fault.help(format!("add `{}=…`", axis.name)));
             return None;
         };
-        cell.push(Variable { name: axis.name.clone(), value: value.clone(), span: axis.span.clone() });
+        cell.push(Variable { name: axis.name.clone(), value: value.clone(), kind: ParamKind::Text, span: axis.span.clone() });
     }
     if cells.iter().any(|known| cell.iter().all(|var| has(known, &var.name, &var.value))) {
         let fault = Diagnostic::plan("plan::matrix", "`include` adds a cell that is there already", span, "adds nothing");

@@ -21,8 +21,13 @@ pub const CODES: &[(&str, &str)] = &[
          `[…]` may be left out.",
     ),
     (
+        "plan::bad-arg",
+        "What was typed behind a target cannot be its argument: a value is missing (`--env` alone, where `env=prod` or `--env=prod` is \
+         meant), or two different values were given for one name. A task runs once in a run, so it has one value for each argument.",
+    ),
+    (
         "plan::bad-choice",
-        "A `param` with `choices` has another value. The value may come from `--set name=value`, from the environment variable \
+        "A `param` or `arg` with `choices` has another value. An `arg` gets its value behind its target, or from `default=`. That of a `param` may come from `--set name=value`, from the environment variable \
          KILN_PARAM_NAME, from a chosen profile, or from `default=`, in this order.",
     ),
     (
@@ -51,7 +56,7 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "plan::bad-param",
-        "A `param` has a value that its type, its limits or its pattern do not allow, or these contradict each other. `int` is a whole \
+        "A `param` or `arg` has a value that its type, its limits or its pattern do not allow, or these contradict each other. `int` is a whole \
          number as `8080`, `number` any other, `bool` is `true` or `false`, `path` a path of the project, `semver` a version like \
          `1.4.2`. A pattern must match the whole text. The value may come from `--set name=value`, from KILN_PARAM_NAME, from a chosen \
          profile, or from `default=`, in this order.",
@@ -217,6 +222,11 @@ pub const CODES: &[(&str, &str)] = &[
         "Something that has one value is given twice. kiln does not let the last one win in silence; both places are shown.",
     ),
     (
+        "plan::reserved-flag",
+        "A flag, or its letter, is an option of kiln itself, and kiln reads it first: `kiln build --force` is always kiln's own `--force`. \
+         The flag can still be given by name, `kiln build force=true`. Rename it, so that nobody is surprised.",
+    ),
+    (
         "plan::same-tag",
         "Two images would be pushed under the same name, so one would replace the other. The name of an image is that of its \
          target unless `name=` says otherwise; in a matrix it must contain a variable.",
@@ -251,6 +261,12 @@ pub const CODES: &[(&str, &str)] = &[
         "plan::undefined",
         "A name of the plan has no value at this place: the variable is not set, the commit has no tag, the task has no platform. An \
          empty text would hide the mistake. Where that may happen, say what holds then: `${env.TAG|default('dev')}`.",
+    ),
+    (
+        "plan::unknown-arg",
+        "A word behind a target names no `arg` and no `flag` of it, or words follow `--` and the task does not say `rest`. Words belong to \
+         the target before them; kiln's own options can stand anywhere. `kiln TARGET --help` lists what a task takes. A task must say \
+         `rest` because a script that never uses `\"$@\"` would drop the words in silence.",
     ),
     (
         "plan::unknown-field",

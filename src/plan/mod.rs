@@ -2,6 +2,7 @@
 //! In: a document. Out: a [`Plan`], or every fault of the document at once.
 //! Never: runs anything, reads an input file, opens a connection.
 
+pub mod arg;
 pub mod dockerfile;
 pub mod explain;
 pub mod facts;
@@ -44,6 +45,8 @@ pub struct Overrides {
     pub set: Vec<(String, String)>,
     /// The profiles that were chosen, in order; a later one wins.
     pub profiles: Vec<String>,
+    /// What was typed behind each target.
+    pub calls: Vec<arg::Call>,
     /// What may be asked while the plan is resolved.
     pub ask: Ask,
 }

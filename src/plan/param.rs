@@ -87,6 +87,15 @@ pub(super) enum Typed {
 }
 
 impl Typed {
+    /// The text of it; that of a number is as it was written.
+    pub(super) fn text(self, written: &str) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Bool(flag) => flag.to_string(),
+            Self::Int(_) | Self::Number(_) => written.to_owned(),
+        }
+    }
+
     /// The number, if it is one.
     pub(super) const fn number(&self) -> Option<f64> {
         match self {

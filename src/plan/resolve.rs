@@ -8,6 +8,7 @@ use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
 use crate::base::id::TargetName;
 use crate::syntax::document::Node;
 
+use super::arg::Call;
 use super::cx::Cx;
 use super::expand::{Instance, bad_name};
 use super::facts::{Facts, GitFact};
@@ -15,7 +16,7 @@ use super::include::Loaded;
 use super::names::{Names, Sort};
 use super::read::defaults::{self, Defaults};
 use super::read::view::{View, children};
-use super::read::{image, params, policy, profile, project, secret, service, task, tool, when};
+use super::read::{arg, image, params, policy, profile, project, secret, service, task, tool, when};
 use super::scope::{Scope, first_text, scopes};
 use super::target::{Target, TargetKind};
 use super::template::{Written, write_out};
@@ -35,7 +36,7 @@ pub fn resolve(documents: &Loaded, facts: &dyn Facts, overrides: &Overrides) -> 
     let cx = Cx::new(facts, &overrides.ask, &engine, frames);
     faults.into_iter().chain(documents.faults.clone()).for_each(|fault| cx.fault(fault));
     let scopes = scopes(&cx, documents, &nodes, &used, overrides);
-    let plan = (!scopes.is_empty()).then(|| whole(&cx, &scopes));
+    let plan = (!scopes.is_empty()).then(|| whole(&cx, &scopes, &overrides.calls));
     let finished = cx.finish();
     match (plan, finished.faults) {
         (Some((plan, undecided)), None) => {
@@ -45,7 +46,7 @@ pub fn resolve(documents: &Loaded, facts: &dyn Facts, overrides: &Overrides) -> 
     }
 }
 
-fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>]) -> (Plan, Undecided) {
+fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>], calls: &[Call]) -> (Plan, Undecided) {
     let mut names = Names::default();
     let instances: Vec<Vec<Instance<'_>>> = scopes.iter().map(|scope| cx.shaping(|| names.take(scope))).collect();
     let mut plan = Plan {
@@ -72,7 +73,7 @@ fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>]) -> (Plan, Undecided) {
         let (common, met) = cx.watch(|| defaults::defaults(cx, nodes, env));
         common_rests_on.extend(met);
         for instance in instances {
-            let (target, mut met) = cx.watch(|| target(cx, instance, &names, &common));
+            let (target, mut met) = cx.watch(|| target(cx, instance, &names, &common, calls));
             if instance.sort == Sort::Task {
                 met.extend(common_rests_on.iter().cloned());
             }
@@ -132,8 +133,10 @@ fn named<'a>(cx: &Cx<'_>, nodes: &'a [Node], word: &str) -> Vec<(String, &'a Nod
     found
 }
 
-fn target(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &Defaults) -> Option<Target> {
-    let locals = instance.locals();
+fn target(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &Defaults, calls: &[Call]) -> Option<Target> {
+    let taken = arg::arguments(cx, instance, calls);
+    let mut locals = instance.locals();
+    locals.vars.extend(taken.vars.iter().cloned());
     let view = View { cx, locals: &locals };
     let node = instance.node;
     let listed = |word: &str| {
@@ -146,12 +149,13 @@ fn target(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &Defaults
         needs: listed("needs"),
         after: listed("after"),
         kind: match instance.sort {
-            Sort::Task => TargetKind::Task(task::task(cx, instance, names, common).into_iter().map(Arc::new).collect()),
+            Sort::Task => TargetKind::Task(task::task(cx, instance, names, common, &taken).into_iter().map(Arc::new).collect()),
             Sort::Image => TargetKind::Image(image::image(cx, instance, names).into_iter().map(Arc::new).collect()),
             Sort::Service => TargetKind::Service(Box::new(service::service(cx, instance, names)?)),
             Sort::Group => TargetKind::Group(project::targets(cx, names, view.texts(&node.args[1..]))),
         },
         left_out: when::left_out(&view, node, &instance.span),
+        args: taken.declared,
         span: instance.span.clone(),
     })
 }

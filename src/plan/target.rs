@@ -11,6 +11,7 @@ use crate::base::path::RelPath;
 use crate::base::pattern::Pattern;
 use crate::base::platform::Platform;
 
+use super::arg::Arguments;
 use super::image::ImageDef;
 use super::isolation::Isolation;
 use super::secret::SecretUse;
@@ -27,6 +28,8 @@ pub struct Target {
     pub needs: Vec<(TargetName, Span)>,
     /// Targets that, if they take part, must end first.
     pub after: Vec<(TargetName, Span)>,
+    /// What may be typed behind it; nothing but for a task.
+    pub args: Arguments,
     /// Why it takes no part in this plan: it has no steps, and nobody waits for it.
     pub left_out: Option<LeftOut>,
     /// What it is.
@@ -82,6 +85,8 @@ pub struct TaskCell {
     pub dir: RelPath,
     /// The shell for `run`, ready to have the script appended.
     pub shell: Vec<String>,
+    /// What was typed behind `--`: `"$@"` of its scripts.
+    pub rest: Vec<String>,
     /// What it runs, in order; may be empty for a task that only has needs.
     pub commands: Vec<Command>,
     /// The container it runs in, if any.
@@ -196,6 +201,19 @@ pub enum ContainerImage {
     Target(TargetName),
     /// One that the daemon has or can pull.
     Reference(crate::oci::reference::Reference),
+}
+
+/// Shells that take a script with `-ec`, and behind it a name for themselves and then `"$@"`.
+pub(super) const SHELLS: &[&str] = &["ash", "bash", "dash", "ksh", "mksh", "sh", "zsh"];
+
+impl TaskCell {
+    /// What follows a script: the words of `rest`, behind the name that a shell takes first.
+    #[must_use]
+    pub fn behind_script(&self) -> Vec<&str> {
+        let base = |word: &String| SHELLS.iter().find(|shell| word.rsplit('/').next() == Some(*shell)).copied();
+        let name = self.shell.iter().find_map(base).filter(|_| !self.rest.is_empty());
+        name.into_iter().chain(self.rest.iter().map(String::as_str)).collect()
+    }
 }
 
 impl TargetKind {

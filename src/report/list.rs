@@ -39,6 +39,12 @@ pub struct ListedTarget {
     /// A group's members.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<String>,
+    /// What may be typed behind it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<ListedArg>,
+    /// Whether it takes words behind `--`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rest: bool,
     /// Whether it is run when none is named.
     pub default: bool,
 }
@@ -48,6 +54,30 @@ impl ListedTarget {
     fn namespace(&self) -> &str {
         self.name.rsplit_once(':').map_or("", |(space, _)| space)
     }
+}
+
+/// What may be typed behind a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ListedArg {
+    /// The name.
+    pub name: String,
+    /// `text`, `int`, `number`, `bool`, `path` or `semver`.
+    #[serde(rename = "type")]
+    pub sort: String,
+    /// How it is typed: `env=dev|prod`, `--release`.
+    pub form: String,
+    /// Whether it is a flag.
+    pub flag: bool,
+    /// The letter of a flag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short: Option<char>,
+    /// One line about it.
+    pub doc: Option<String>,
+    /// Its value when none is typed; null when one must be.
+    pub default: Option<String>,
+    /// The only values that it may have; empty when there is no such list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
 }
 
 /// A parameter.
@@ -176,7 +206,12 @@ pub fn instead(typed: &str, names: &[&str]) -> String {
 
 fn about(target: &ListedTarget, style: Style) -> String {
     let members = (!target.members.is_empty()).then(|| visible(&target.members.join(", ")));
-    let doc = target.doc.as_deref().map(visible).or(members).unwrap_or_default();
+    let mut doc = target.doc.as_deref().map(visible).or(members).unwrap_or_default();
+    let forms = target.args.iter().map(|arg| arg.form.as_str()).chain(target.rest.then_some("-- …"));
+    let forms = visible(&forms.collect::<Vec<_>>().join(" "));
+    if !forms.is_empty() {
+        doc = format!("{doc}{}{}", if doc.is_empty() { "" } else { "  " }, style.paint(Ink::Dim, &forms));
+    }
     match (target.default, doc.is_empty()) {
         (false, _) => doc,
         (true, true) => style.paint(Ink::Dim, "(default)"),

@@ -38,6 +38,7 @@ pub mod tail;
 pub mod terminal;
 pub mod told;
 pub mod trace;
+pub mod usage;
 pub mod why;
 
 use std::collections::BTreeMap;

@@ -9,6 +9,7 @@
 )]
 
 mod architecture;
+mod args;
 mod clean;
 mod collect;
 mod compiled;

@@ -410,6 +410,8 @@ fn the_targets_are_listed_by_kind() {
         kind,
         doc: doc.map(Into::into),
         members: members.iter().map(|member| (*member).to_owned()).collect(),
+        args: Vec::new(),
+        rest: false,
         default,
     };
     let view = ListView {

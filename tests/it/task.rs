@@ -44,6 +44,7 @@ fn cell(scripts: &[&str]) -> TaskCell {
         tools: Vec::new(),
         dir: RelPath::root(),
         shell: ["sh", "-eu", "-c"].map(str::to_owned).to_vec(),
+        rest: Vec::new(),
         commands: scripts.iter().map(|script| Command::Script((*script).to_owned())).collect(),
         container: None,
         timeout: None,

@@ -151,7 +151,10 @@ fn order<'a>(machine: &'a Machine, mark: &Mark, cell: &TaskCell, container: &'a 
     variables.extend(cell.pass_env.iter().filter_map(|name| env::var(name).map(|value| format!("{name}={value}"))));
     // `run` replaces the image's entrypoint by the shell; `exec` gives the entrypoint its arguments, as `docker run` does.
     let (entrypoint, cmd) = match command {
-        Command::Script(text) => (Some(cell.shell.clone()), vec![text.clone()]),
+        Command::Script(text) => {
+            let words = [text.as_str()].into_iter().chain(cell.behind_script());
+            (Some(cell.shell.clone()), words.map(str::to_owned).collect())
+        }
         Command::Exec(words) => (None, words.clone()),
     };
     Order {

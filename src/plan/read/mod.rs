@@ -2,6 +2,7 @@
 //! In: nodes whose form was checked once, and the names that hold for one cell and platform. Out: parts of the plan.
 //! Never: a fault about the form of a node; those were found by [`shape`] before anything is resolved.
 
+pub(super) mod arg;
 pub(super) mod container;
 pub(super) mod defaults;
 pub(super) mod dockerfile;

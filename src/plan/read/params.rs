@@ -42,7 +42,8 @@ pub(in crate::plan) fn params(cx: &Cx<'_>, nodes: &[Node], profiles: &[(&str, &N
     params
 }
 
-fn as_written(value: &Value) -> String {
+/// A value as its text stands in the plan.
+pub(super) fn as_written(value: &Value) -> String {
     match &value.scalar {
         Scalar::String(text) => text.clone(),
         Scalar::Bool(flag) => flag.to_string(),

@@ -8,13 +8,14 @@ use crate::base::words;
 use crate::plan::cx::Cx;
 use crate::plan::expand::{Instance, cells};
 use crate::plan::names::{Names, Sort};
-use crate::plan::target::{Command, FileSet, Output, Sandbox, TaskCell};
+use crate::plan::target::{Command, FileSet, Output, SHELLS, Sandbox, TaskCell};
 use crate::plan::template::exported;
 use crate::plan::value::bindings::ROOTS;
 use crate::plan::value::template::Place;
 use crate::plan::value::{NoPlatform, Variable};
 use crate::syntax::document::{Node, Scalar, Value};
 
+use super::arg::Taken;
 use super::container::container;
 use super::defaults::{self, Defaults};
 use super::env_file;
@@ -25,11 +26,9 @@ use super::view::{Text, View, children, duration, is_exclusion, number, shown, w
 
 /// What `run` is handed to unless `shell` says otherwise. A failing line ends the script.
 const SHELL: &[&str] = &["sh", "-ec"];
-/// Shells that take a script with `-ec`, so that `shell bash` is enough.
-const SHELLS: &[&str] = &["ash", "bash", "dash", "ksh", "mksh", "sh", "zsh"];
 
 /// All definitions of a task; empty when something about it is wrong, which is reported.
-pub(in crate::plan) fn task(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &Defaults) -> Vec<TaskCell> {
+pub(in crate::plan) fn task(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &Defaults, taken: &Taken) -> Vec<TaskCell> {
     let node = instance.node;
     if !["run", "exec", "needs"].iter().any(|word| was_written(node, word)) && !has_unknown(node) {
         let fault = Diagnostic::plan("plan::empty", format!("task `{}` does nothing", instance.name), &instance.span, "no command");
@@ -38,7 +37,8 @@ pub(in crate::plan) fn task(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names,
     check_patterns(cx, node);
     let mut found = Vec::new();
     for cell in cx.shaping(|| cells(cx, instance)).unwrap_or_default() {
-        let locals = instance.cell_locals(&cell, Err(NoPlatform::Whole));
+        let vars = [cell.as_slice(), &taken.vars].concat();
+        let locals = instance.cell_locals(&vars, Err(NoPlatform::Whole));
         let platforms: Vec<Option<Platform>> = match cx.shaping(|| (View { cx, locals: &locals }).platforms(node)) {
             Some(list) => list.into_iter().map(Some).collect(),
             None => vec![None],
@@ -48,9 +48,10 @@ pub(in crate::plan) fn task(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names,
                 return Vec::new();
             }
             let value = platform.clone().ok_or(NoPlatform::Unlisted);
-            let locals = instance.cell_locals(&cell, value);
+            let locals = instance.cell_locals(&vars, value);
             let view = View { cx, locals: &locals };
-            let made = one(&view, node, names, &cell, platform, common);
+            let mut made = one(&view, node, names, &cell, platform, common);
+            hand_on(&mut made, &taken.rest);
             if found.is_empty() {
                 warn_of_scripts(&view, node, &made);
             }
@@ -58,6 +59,15 @@ pub(in crate::plan) fn task(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names,
         }
     }
     found
+}
+
+/// Gives a task the words behind `--`.
+fn hand_on(made: &mut TaskCell, rest: &[String]) {
+    made.rest = rest.to_vec();
+    let last = made.commands.iter_mut().rev().find_map(|command| if let Command::Exec(words) = command { Some(words) } else { None });
+    if let Some(words) = last {
+        words.extend(rest.iter().cloned());
+    }
 }
 
 fn one(view: &View<'_, '_>, node: &Node, names: &Names, cell: &[Variable], platform: Option<Platform>, common: &Defaults) -> TaskCell {
@@ -83,6 +93,7 @@ fn one(view: &View<'_, '_>, node: &Node, names: &Names, cell: &[Variable], platf
         tools: tools(view, node),
         dir: view.child_text(node, "dir").and_then(|(text, span)| view.path(&text, &span)).unwrap_or_else(|| view.cx.folder.clone()),
         shell: own_shell(view, node).or_else(|| common.shell.clone()).unwrap_or_else(usual_shell),
+        rest: Vec::new(),
         container: view.child(node, "container").and_then(|child| container(view, child, names)),
         exec_in: exec_in(view, node, names),
         timeout: view.child_parsed(node, "timeout", "plan::bad-duration", timeout),

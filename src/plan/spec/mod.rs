@@ -2,6 +2,7 @@
 //! In: nothing. Out: tables that the reader, `kiln schema` and the reference are all made from, so they cannot disagree.
 //! Never: a rule that looks at values of more than one node; those live with the readers.
 
+mod arg;
 mod container;
 mod image;
 mod include;

@@ -1,5 +1,6 @@
 //! What may stand in a `task`, and what tasks and images share.
 
+use super::arg::{ARG, FLAG, REST};
 use super::container::CONTAINER;
 use super::running::{POOL_USE, SANDBOX, SILENCE};
 use super::template::USE;
@@ -77,6 +78,9 @@ pub(super) static TASK: NodeSpec =
         &[
             &DOC,
             &USE,
+            &ARG,
+            &FLAG,
+            &REST,
             &NEEDS,
             &AFTER,
             &INPUTS,
@@ -104,7 +108,7 @@ pub(super) static TASK: NodeSpec =
             &MATRIX,
             &WHEN,
         ],
-        &["arg"],
+        &[],
     );
 
 static INPUTS: NodeSpec = NodeSpec::new("inputs", "files that can change the result; without it the task always runs")

@@ -76,7 +76,7 @@ static PARAM: NodeSpec =
         .children(&[&DOC, &CHOICES], &[]);
 
 /// The words of all types.
-const PARAM_KINDS: &[&str] = &{
+pub(super) const PARAM_KINDS: &[&str] = &{
     let mut words = [""; ParamKind::WORDS.len()];
     let mut at = 0;
     while at < words.len() {
@@ -106,7 +106,7 @@ static SECRET: NodeSpec =
 static SET: NodeSpec = NodeSpec::new("set", "values of params, unless the command line or the environment sets them")
     .other_props("the value of the param of this name");
 
-static CHOICES: NodeSpec =
+pub(super) static CHOICES: NodeSpec =
     NodeSpec::single("choices", "the only values it may have", &[ArgSpec::some("value", Kind::Scalar, "one of them")]);
 
 static TOOL: NodeSpec =

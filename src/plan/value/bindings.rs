@@ -17,6 +17,8 @@ use super::source;
 
 /// Names that mean something in every expression.
 pub(in crate::plan) const ROOTS: &[&str] = &["ci", "env", "git", "host", "platform", "profile", "project"];
+/// Those of them that mean nothing alone: an argument may have such a name. `${env}` is then the argument, `${env.HOME}` the fact.
+pub(in crate::plan) const FACTS: &[&str] = &["ci", "env", "git", "host", "project"];
 /// Words of the expression language itself.
 const KEYWORDS: &[&str] = &["and", "else", "false", "if", "in", "is", "none", "not", "or", "true", "loop", "self", "False", "None", "True"];
 /// The most names that may stand for one another in a row.

@@ -12,7 +12,7 @@ use crate::plan::cx::Cx;
 use crate::plan::facts::{Recorder, STAND_IN};
 use crate::syntax::document::{Node, Scalar, Value};
 
-use super::bindings::{Origin, ROOTS, State};
+use super::bindings::{FACTS, Origin, ROOTS, State};
 use super::engine::{PLAN_LIMIT, PlatformValue, VALUE_LIMIT, display, settle};
 use super::template::{Compiled, Dotted, Piece, Template};
 use super::{Locals, NoPlatform, Variable};
@@ -25,6 +25,14 @@ enum Found {
     Part(Resolved),
     /// A fact that does not exist here.
     Absent,
+}
+
+/// The variable that a name is, as the innermost of its own frame; `env.HOME` is the fact, also where an argument is named `env`.
+fn variable<'l>(locals: &'l Locals, name: &Dotted) -> Option<&'l Variable> {
+    if FACTS.contains(&name.root()) && name.second().is_some() {
+        return None;
+    }
+    locals.vars.iter().rev().find(|var| var.name == name.root() && var.span.frame == name.span.frame)
 }
 
 impl Cx<'_> {
@@ -204,6 +212,12 @@ impl Cx<'_> {
         if !complete {
             return None;
         }
+        if let Some(root) = parts.keys().find(|root| whole.contains_key(*root)) {
+            let message = format!("`{root}` is an argument and `{root}.…` a fact; one expression can use only one of them");
+            let fault = Diagnostic::plan("plan::bad-expression", message, &compiled.span, "uses both");
+            self.fault(fault.help("give one of them another name with `let`, or rename the argument"));
+            return None;
+        }
         whole.extend(parts.into_iter().map(|(root, words)| (root, words.into_iter().collect())));
         match compiled.expression.eval(whole.iter().map(|(name, value)| (name.as_str(), value.clone())).collect::<Resolved>()) {
             Ok(value) if !value.is_undefined() => match settle(&value, &mut { VALUE_LIMIT }) {
@@ -240,8 +254,7 @@ impl Cx<'_> {
         let root = name.root();
         let bindings = self.bindings.get();
         let frame = name.span.frame;
-        let own = |var: &&Variable| var.name == root && var.span.frame == frame;
-        if locals.vars.iter().any(|var| own(&var))
+        if variable(locals, name).is_some()
             || self.frames().arg(frame, root).is_some()
             || bindings.is_some_and(|bindings| bindings.0.contains_key(root))
         {
@@ -306,11 +319,11 @@ impl Cx<'_> {
     fn look_up(&self, locals: &Locals, name: &Dotted) -> Option<Found> {
         let root = name.root();
         let frame = name.span.frame;
-        if let Some(var) = locals.vars.iter().rev().find(|var| var.name == root && var.span.frame == frame) {
+        if let Some(var) = variable(locals, name) {
             if let Some(met) = self.taint_of(&var.span) {
                 self.meet_all(&met);
             }
-            return Some(Found::Whole(Resolved::from(var.value.as_str())));
+            return Some(Found::Whole(var.resolved()));
         }
         if let Some(value) = self.frames().arg(frame, root) {
             return self.value(locals, value?).map(Found::Whole);

@@ -12,6 +12,7 @@ pub(super) mod template;
 
 use crate::base::diagnostic::Span;
 use crate::base::platform::Platform;
+use crate::plan::param::ParamKind;
 
 /// The names that hold only at one place of the plan.
 #[derive(Debug, Clone)]
@@ -42,13 +43,22 @@ impl Locals {
     }
 }
 
-/// An `each` or matrix variable with its value.
+/// An `each` or matrix variable, or an argument, with its value.
 #[derive(Debug, Clone)]
 pub(super) struct Variable {
     /// Its name.
     pub name: String,
     /// Its value.
     pub value: String,
+    /// What the value is in expressions.
+    pub kind: ParamKind,
     /// Where the name was declared.
     pub span: Span,
+}
+
+impl Variable {
+    /// The value for expressions.
+    fn resolved(&self) -> minijinja::Value {
+        self.kind.read(&self.value).map_or_else(|_| minijinja::Value::from(self.value.as_str()), param::resolved)
+    }
 }

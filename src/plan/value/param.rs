@@ -113,9 +113,28 @@ pub(in crate::plan) struct Rule {
 }
 
 /// Why a value is refused: the code, what follows its name in the message, what to do.
-type Refusal = (&'static str, String, Option<String>);
+pub(in crate::plan) type Refusal = (&'static str, String, Option<String>);
 
 impl Rule {
+    /// Any value of a type.
+    pub(in crate::plan) const fn of(kind: ParamKind) -> Self {
+        Self { kind, min: None, max: None, pattern: None, choices: Vec::new() }
+    }
+
+    /// A text as the declaration allows it, in the type's own form.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub(in crate::plan) fn text_of(&self, text: &str) -> Result<String, Refusal> {
+        self.read(text).map(|typed| typed.text(text))
+    }
+
+    /// A text of the right form for a value that nobody gave.
+    pub(in crate::plan) fn stand_in_text(&self) -> String {
+        let texts = self.choices.first().or(self.min.as_ref().map(|(_, text)| text)).or(self.max.as_ref().map(|(_, text)| text));
+        texts.cloned().unwrap_or_else(|| self.kind.stand_in().text("0"))
+    }
+
     /// A text as a value that the declaration allows.
     fn read(&self, text: &str) -> Result<Typed, Refusal> {
         let value = self.kind.read(text).map_err(|(why, help)| ("plan::bad-param", format!(", which {why}"), help))?;
@@ -205,8 +224,17 @@ impl<'a> Cx<'a> {
     }
 
     fn written_param(&self, name: &str, rule: &Rule, span: &Span, text: &str) -> Option<Typed> {
+        self.held("param", name, rule, span, text)
+    }
+
+    /// A written text that its rule allows, in the type's own form; a fault otherwise.
+    pub(in crate::plan) fn allowed(&self, noun: &str, name: &str, rule: &Rule, span: &Span, text: &str) -> Option<String> {
+        self.held(noun, name, rule, span, text).map(|typed| typed.text(text))
+    }
+
+    fn held(&self, noun: &str, name: &str, rule: &Rule, span: &Span, text: &str) -> Option<Typed> {
         let refuse = |(code, why, help): Refusal| {
-            let message = format!("param `{name}` cannot be `{}`{why}", words::shorten(&words::visible(text), 80));
+            let message = format!("{noun} `{name}` cannot be `{}`{why}", words::shorten(&words::visible(text), 80));
             let fault = Diagnostic::plan(code, message, span, "not allowed");
             self.fault(match help {
                 Some(help) => fault.help(help),
@@ -229,13 +257,14 @@ impl<'a> Cx<'a> {
 
     /// What a parameter may be; `None` when its declaration contradicts itself, which is reported.
     pub(in crate::plan) fn rule(&self, node: &Node, name: &str) -> Option<Rule> {
+        let noun = &node.name.text;
         let kind = kind(node);
         let limits = self.limits(node, name, kind);
         let pattern = self.pattern(node, name, kind);
         let choices = self.choices(node, name, kind);
         let flag = property(node, "required").filter(|flag| flag.scalar == Scalar::Bool(true));
         if let (Some(word), Some(default)) = (node.args.get(1).or(flag), property(node, "default")) {
-            let message = format!("param `{name}` is `required` and has a default");
+            let message = format!("{noun} `{name}` is `required` and has a default");
             let fault = Diagnostic::plan("plan::bad-param", message, &word.span, "must be set");
             self.fault(fault.label(&default.span, "holds when it is not set").help("leave one of them out"));
             return None;
@@ -250,6 +279,7 @@ impl<'a> Cx<'a> {
 
     /// `min=` and `max=`.
     fn limits(&self, node: &Node, name: &str, kind: ParamKind) -> Option<[Option<Limit>; 2]> {
+        let noun = &node.name.text;
         let mut limits = [None, None];
         let mut good = true;
         for (word, limit) in ["min", "max"].iter().zip(&mut limits) {
@@ -257,7 +287,7 @@ impl<'a> Cx<'a> {
             let text = self.text(&Locals::top(), value)?;
             match kind.read(&text) {
                 _ if !kind.has_range() => {
-                    let message = format!("`{word}=` is a limit for numbers, and param `{name}` is of type `{}`", kind.word());
+                    let message = format!("`{word}=` is a limit for numbers, and {noun} `{name}` is of type `{}`", kind.word());
                     let help = format!("give it `type=\"int\"` or `type=\"number\"`, or leave `{word}=` out");
                     self.bad_rule(message, &value.span, "no number", help);
                     good = false;
@@ -265,7 +295,7 @@ impl<'a> Cx<'a> {
                 Ok(typed) => *limit = typed.number().map(|number| (number, text)),
                 Err((why, _)) => {
                     let message = format!("`{word}=` cannot be `{}`, which {why}", words::visible(&text));
-                    self.bad_rule(message, &value.span, "not a limit", "it has the type of the param");
+                    self.bad_rule(message, &value.span, "not a limit", format!("it has the type of the {noun}"));
                     good = false;
                 }
             }
@@ -273,7 +303,7 @@ impl<'a> Cx<'a> {
         if let ([Some((min, low)), Some((max, high))], Some(value)) = (&limits, property(node, "max"))
             && min > max
         {
-            let message = format!("param `{name}` can have no value: at least {low} and at most {high}");
+            let message = format!("{noun} `{name}` can have no value: at least {low} and at most {high}");
             self.bad_rule(message, &value.span, "below `min=`", "mend one of them");
             good = false;
         }
@@ -282,10 +312,11 @@ impl<'a> Cx<'a> {
 
     /// `pattern=`, ready to be held against a whole text.
     fn pattern(&self, node: &Node, name: &str, kind: ParamKind) -> Option<Option<(Regex, String)>> {
+        let noun = &node.name.text;
         let value = property(node, "pattern").filter(|value| self.is_good_value(value));
         let Some(Value { scalar: Scalar::String(text), span, .. }) = value else { return Some(None) };
         if kind.has_range() || kind == ParamKind::Bool {
-            let message = format!("`pattern=` is for texts, and param `{name}` is of type `{}`", kind.word());
+            let message = format!("`pattern=` is for texts, and {noun} `{name}` is of type `{}`", kind.word());
             self.bad_rule(message, span, "no text", "leave it out; the type says it already");
             return None;
         }
@@ -297,7 +328,7 @@ impl<'a> Cx<'a> {
                     other => words::visible(other.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ")),
                 };
                 let help = "the syntax is that of https://docs.rs/regex; it must match the whole text";
-                self.bad_rule(format!("`pattern=` of param `{name}` cannot be read: {why}"), span, "not a pattern", help);
+                self.bad_rule(format!("`pattern=` of {noun} `{name}` cannot be read: {why}"), span, "not a pattern", help);
                 None
             }
         }
@@ -305,17 +336,18 @@ impl<'a> Cx<'a> {
 
     /// `choices`, each a value of the type.
     fn choices(&self, node: &Node, name: &str, kind: ParamKind) -> Option<Vec<String>> {
+        let noun = &node.name.text;
         let list = node.children.iter().flatten().find(|child| child.name.text == "choices" && self.is_good(child));
         let mut choices: Vec<String> = Vec::new();
         let mut good = true;
         for value in list.into_iter().flat_map(|list| &list.args).filter(|value| self.is_good_value(value)) {
             for text in self.texts(&Locals::top(), value)? {
                 if let Err((why, _)) = kind.read(&text) {
-                    let message = format!("param `{name}` is of type `{}`, and `{}` {why}", kind.word(), words::visible(&text));
+                    let message = format!("{noun} `{name}` is of type `{}`, and `{}` {why}", kind.word(), words::visible(&text));
                     self.bad_rule(message, &value.span, "not a choice", "mend it, or the `type=`");
                     good = false;
                 } else if choices.contains(&text) {
-                    let message = format!("`{}` is a choice of param `{name}` twice", words::visible(&text));
+                    let message = format!("`{}` is a choice of {noun} `{name}` twice", words::visible(&text));
                     self.fault(Diagnostic::plan("plan::repeated", message, &value.span, "again here").help("leave one of them out"));
                 } else {
                     choices.push(text);
@@ -326,7 +358,8 @@ impl<'a> Cx<'a> {
     }
 }
 
-fn resolved(value: Typed) -> Resolved {
+/// The value for expressions.
+pub(in crate::plan) fn resolved(value: Typed) -> Resolved {
     match value {
         Typed::Text(text) => Resolved::from(text),
         Typed::Int(number) => Resolved::from(number),
