@@ -210,6 +210,19 @@ fn document(settings: &Settings, source: Arc<Source>) -> Result<Document, Diagno
 }
 
 impl Opened {
+    /// Holds all that the steps need against the world before the first of them is looked at: arguments, sources, tools, and with
+    /// `--offline` what would have to be fetched. Shows what is worth knowing.
+    ///
+    /// # Errors
+    /// All faults of the first of these that has one.
+    pub fn ready(&self, settings: &Settings, output: &Output, steps: &[StepId]) -> Result<(), Diagnostics> {
+        self.arguments(steps)?;
+        self.preflight(settings, steps)?;
+        self.at_hand(settings, steps)?;
+        output.show(&self.tools(settings, steps)?);
+        Ok(())
+    }
+
     /// Looks for arguments that the steps need and nobody gave.
     ///
     /// # Errors
@@ -231,7 +244,7 @@ impl Opened {
     ///
     /// # Errors
     /// One fault for each tool that the plan, or with `--frozen` the lock, does not take.
-    pub fn tools(&self, settings: &Settings, steps: &[StepId]) -> Result<Vec<Diagnostic>, Diagnostics> {
+    fn tools(&self, settings: &Settings, steps: &[StepId]) -> Result<Vec<Diagnostic>, Diagnostics> {
         tools::check(settings, &self.plan, &self.graph, steps, self.locked)
     }
 

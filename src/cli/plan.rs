@@ -36,10 +36,7 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
     if Opened::only_left_out(output, &selection) {
         return Ok(0);
     }
-    opened.arguments(&selection.steps)?;
-    opened.preflight(settings, &selection.steps)?;
-    opened.at_hand(settings, &selection.steps)?;
-    output.show(&opened.tools(settings, &selection.steps)?);
+    opened.ready(settings, output, &selection.steps)?;
     let machine = machine::still(settings, &opened.plan)?;
     let tree = machine::glance(&machine)?;
     let ground = Ground { machine: &machine, graph: &opened.graph, tree: &tree, past: None };

@@ -44,10 +44,7 @@ pub fn run(settings: &Settings, output: &Output, asked: &Run) -> Result<u8, Diag
     if Opened::only_left_out(output, &selection) {
         return Ok(0);
     }
-    opened.arguments(&selection.steps)?;
-    opened.preflight(settings, &selection.steps)?;
-    opened.at_hand(settings, &selection.steps)?;
-    output.show(&opened.tools(settings, &selection.steps)?);
+    opened.ready(settings, output, &selection.steps)?;
     let code = carry_out(settings, output, &opened, selection, targets, &asked.how, |_| {}).map(|(code, _)| code);
     // The process ends here: its memory goes back in one piece, not plan node by plan node.
     std::mem::forget(opened);
