@@ -10,7 +10,6 @@ use super::cx::{CELL_LIMIT, Cx, STEP_LIMIT};
 use super::names::Sort;
 use super::param::ParamKind;
 use super::read::view::{Text, View, children};
-use super::spec;
 use super::value::bindings::check_variable;
 use super::value::engine::PLAN_LIMIT;
 use super::value::{Locals, NoPlatform, Variable};
@@ -87,11 +86,7 @@ impl<'a> Found<'a> {
                     self.complete = false;
                     continue;
                 }
-                _ => {
-                    // What cannot be read here yet might have declared targets.
-                    self.complete &= !spec::TOP.is_later(&node.name.text);
-                    continue;
-                }
+                _ => continue,
             };
             let instance = if cx.is_good(node) { instance(cx, node, sort, vars) } else { None };
             self.complete &= instance.is_some();

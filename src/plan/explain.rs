@@ -192,7 +192,7 @@ pub const CODES: &[(&str, &str)] = &[
         "plan::not-yet",
         "The word belongs to the language, but this version of kiln does not carry it out yet. It is refused rather than ignored, \
          because a plan that hands a secret to a task must not run it without. Leave it out, or wait for the version that knows it; \
-         the change log names it. To come: arguments of tasks, and secrets in containers.",
+         the change log names it. To come: secrets in containers.",
     ),
     (
         "plan::one-word",

@@ -3,6 +3,7 @@
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::words;
 use crate::plan::cx::Cx;
+use crate::plan::scope::first_text;
 use crate::plan::spec::{self, ArgSpec, Children, Count, Kind, NodeSpec};
 use crate::syntax::document::{Node, Prop, Scalar, Value};
 
@@ -157,20 +158,13 @@ fn check_block(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) {
 
 /// The first argument, where a target would have its name, when it says the name as it is.
 fn literal_name(node: &Node) -> Option<&str> {
-    match &node.args.first()?.scalar {
-        Scalar::String(name) if !name.contains("${") => Some(name),
-        _ => None,
-    }
+    first_text(node).filter(|name| !name.contains("${"))
 }
 
 fn unknown_node(cx: &Cx<'_>, node: &Node, allowed: &Children, owner: Option<&str>) -> Diagnostic {
     let name = node.name.text.as_str();
     let shown = words::shorten(&words::visible(name), 60);
     let span = &node.name.span;
-    if allowed.is_later(name) {
-        let fault = Diagnostic::plan("plan::not-yet", format!("`{shown}` is not in this edition of kiln yet"), span, "not yet");
-        return fault.help("leave it out; `kiln explain plan::not-yet` says what is planned");
-    }
     let place = owner.map_or_else(|| "at the top of a plan".to_owned(), |owner| format!("in `{owner}`"));
     let fault = Diagnostic::plan("plan::unknown-node", format!("there is no `{shown}` {place}"), span, "unknown here");
     let known: Vec<&'static str> = allowed.nodes().iter().map(|node| node.name).collect();

@@ -1,7 +1,7 @@
 //! What a task takes from the command line.
 
 use super::task::DOC;
-use super::top::{CHOICES, PARAM_KINDS};
+use super::top::{CHOICES, VALUE_DOC, VALUE_MAX, VALUE_MIN, VALUE_PATTERN, VALUE_REQUIRED, VALUE_TYPE};
 use super::{ArgSpec, Kind, NodeSpec, PropSpec};
 
 pub(super) static ARG: NodeSpec = NodeSpec::new(
@@ -15,18 +15,14 @@ pub(super) static ARG: NodeSpec = NodeSpec::new(
 ])
 .props(&[
     PropSpec::new("default", Kind::Scalar, "its value when none is typed; without it, one must be typed when the task takes part"),
-    PropSpec::new(
-        "type",
-        Kind::Words(PARAM_KINDS),
-        "what the value must be, and what it is in expressions; that of a default which is a whole number, `#true` or `#false`, else `text`",
-    ),
-    PropSpec::new("required", Kind::Flag, "the same as `required` behind the name"),
-    PropSpec::new("min", Kind::Number, "the least that a number may be"),
-    PropSpec::new("max", Kind::Number, "the most that a number may be"),
-    PropSpec::new("pattern", Kind::Regex, "a regular expression that matches the whole text"),
-    PropSpec::new("doc", Kind::Text, "one line about it"),
+    VALUE_TYPE,
+    VALUE_REQUIRED,
+    VALUE_MIN,
+    VALUE_MAX,
+    VALUE_PATTERN,
+    VALUE_DOC,
 ])
-.children(&[&DOC, &CHOICES], &[]);
+.children(&[&DOC, &CHOICES]);
 
 pub(super) static FLAG: NodeSpec = NodeSpec::new(
     "flag",
@@ -34,11 +30,11 @@ pub(super) static FLAG: NodeSpec = NodeSpec::new(
      `--no-release` turn it off",
 )
 .args(&[ArgSpec::one("name", Kind::Name, "its name; `-` for `_` on the command line")])
-.props(&[PropSpec::new("short", Kind::Text, "one letter: `short=\"r\"` for `-r`"), PropSpec::new("doc", Kind::Text, "one line about it")]);
+.props(&[PropSpec::new("short", Kind::Text, "one letter: `short=\"r\"` for `-r`"), VALUE_DOC]);
 
 pub(super) static REST: NodeSpec = NodeSpec::new(
     "rest",
     "takes what is typed behind `--`, `kiln test -- --nocapture`: `\"$@\"` in each `run`, the last words of the last `exec`",
 )
-.props(&[PropSpec::new("doc", Kind::Text, "one line about it")])
+.props(&[VALUE_DOC])
 .once();

@@ -4,24 +4,21 @@ use super::task::USER;
 use super::{ArgSpec, Kind, NodeSpec, PropSpec};
 
 pub(super) static CONTAINER: NodeSpec = NodeSpec::new("container", "the container that the task's commands run in")
-    .children(
-        &[
-            &CONTAINER_IMAGE,
-            &USER,
-            &READ_ONLY,
-            &NETWORK,
-            &MEMORY,
-            &CPUS,
-            &PIDS,
-            &CAP_DROP,
-            &CAP_ADD,
-            &MOUNT,
-            &VOLUME,
-            &TMPFS,
-            &CONTAINER_LABEL,
-        ],
-        &[],
-    )
+    .children(&[
+        &CONTAINER_IMAGE,
+        &USER,
+        &READ_ONLY,
+        &NETWORK,
+        &MEMORY,
+        &CPUS,
+        &PIDS,
+        &CAP_DROP,
+        &CAP_ADD,
+        &MOUNT,
+        &VOLUME,
+        &TMPFS,
+        &CONTAINER_LABEL,
+    ])
     .once();
 
 pub(super) static CONTAINER_IMAGE: NodeSpec = NodeSpec::single(

@@ -8,40 +8,37 @@ use super::{ArgSpec, Kind, NodeSpec, PropSpec};
 pub(super) static IMAGE: NodeSpec = NodeSpec::new("image", "a container image and its way to the registries")
     .args(&[ArgSpec::one("name", Kind::Name, "its name")])
     .props(&[PropSpec::new("name", Kind::Text, "the last part of the repository; the target's name unless given")])
-    .children(
-        &[
-            &DOC,
-            &USE,
-            &NEEDS,
-            &AFTER,
-            &FROM,
-            &COPY,
-            &ADD,
-            &RUN,
-            &SHELL,
-            &SQUASH,
-            &DOCKERFILE,
-            &ENV,
-            &USER,
-            &WORKDIR,
-            &EXPOSE,
-            &VOLUME,
-            &LABEL,
-            &ANNOTATION,
-            &HEALTHCHECK,
-            &STOP_SIGNAL,
-            &ENTRYPOINT,
-            &CMD,
-            &PLATFORMS,
-            &MATRIX,
-            &WHEN,
-            &SCAN,
-            &TAG,
-            &PUSH,
-            &PRUNE,
-        ],
-        &[],
-    );
+    .children(&[
+        &DOC,
+        &USE,
+        &NEEDS,
+        &AFTER,
+        &FROM,
+        &COPY,
+        &ADD,
+        &RUN,
+        &SHELL,
+        &SQUASH,
+        &DOCKERFILE,
+        &ENV,
+        &USER,
+        &WORKDIR,
+        &EXPOSE,
+        &VOLUME,
+        &LABEL,
+        &ANNOTATION,
+        &HEALTHCHECK,
+        &STOP_SIGNAL,
+        &ENTRYPOINT,
+        &CMD,
+        &PLATFORMS,
+        &MATRIX,
+        &WHEN,
+        &SCAN,
+        &TAG,
+        &PUSH,
+        &PRUNE,
+    ]);
 
 static FROM: NodeSpec = NodeSpec::single(
     "from",
@@ -59,7 +56,7 @@ pub(super) static COPY: NodeSpec = NodeSpec::new("copy", "files that become one 
         PropSpec::new("owner", Kind::Scalar, "`user:group` as numbers; `0:0` unless given"),
         PropSpec::new("mode", Kind::Scalar, "the mode of files, octal"),
     ])
-    .children(&[&EXCLUDE], &[]);
+    .children(&[&EXCLUDE]);
 
 static EXCLUDE: NodeSpec =
     NodeSpec::new("exclude", "files that are left out").args(&[ArgSpec::some("pattern", Kind::Path, "a path or glob of the project")]);
@@ -123,7 +120,7 @@ static DOCKERFILE: NodeSpec = NodeSpec::single(
     PropSpec::new("context", Kind::Path, "the folder that its `COPY` reads; the project unless given"),
     PropSpec::new("target", Kind::Text, "the stage that is built; the last one unless given"),
 ])
-.children(&[&BUILD_ARG, &BUILD_SECRET, &SSH, &CACHE_FROM, &CACHE_TO], &[]);
+.children(&[&BUILD_ARG, &BUILD_SECRET, &SSH, &CACHE_FROM, &CACHE_TO]);
 
 static BUILD_ARG: NodeSpec = NodeSpec::new("arg", "build arguments").other_props("the value of the `ARG` of this name");
 

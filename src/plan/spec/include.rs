@@ -13,7 +13,7 @@ pub(super) static INCLUDE: NodeSpec =
             PropSpec::required("as", Kind::Name, "the name before its targets"),
             PropSpec::new("sha256", Kind::Text, "what the file at an address hashes to"),
         ])
-        .children(&[&SET], &[]);
+        .children(&[&SET]);
 
 static SET: NodeSpec =
     NodeSpec::new("set", "gives params of the included file their values").other_props("the value of the param of this name");

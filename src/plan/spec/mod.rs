@@ -51,8 +51,6 @@ pub enum Children {
     Known {
         /// What may stand there.
         nodes: &'static [&'static NodeSpec],
-        /// Nodes of the language that this edition does not read yet.
-        later: &'static [&'static str],
     },
     /// These nodes, and others whose names the user chooses.
     Open {
@@ -199,7 +197,7 @@ impl Children {
     pub const fn nodes(&self) -> &'static [&'static NodeSpec] {
         match self {
             Self::None | Self::Elsewhere => &[],
-            Self::Known { nodes, .. } | Self::Open { nodes, .. } => nodes,
+            Self::Known { nodes } | Self::Open { nodes, .. } => nodes,
         }
     }
 
@@ -211,12 +209,6 @@ impl Children {
             Self::Open { other, .. } => known.or(Some(other)),
             _ => known,
         }
-    }
-
-    /// Whether the language has this node here, but not yet in this edition.
-    #[must_use]
-    pub fn is_later(&self, name: &str) -> bool {
-        matches!(self, Self::Known { later, .. } if later.contains(&name))
     }
 }
 
@@ -239,8 +231,8 @@ impl NodeSpec {
         self.other_props = Some(doc);
         self
     }
-    const fn children(mut self, nodes: &'static [&'static Self], later: &'static [&'static str]) -> Self {
-        self.children = Children::Known { nodes, later };
+    const fn children(mut self, nodes: &'static [&'static Self]) -> Self {
+        self.children = Children::Known { nodes };
         self
     }
     const fn open(mut self, nodes: &'static [&'static Self], other: &'static Self) -> Self {

@@ -17,7 +17,7 @@ pub(super) static TAG: NodeSpec = NodeSpec::new("tag", "tags, moved in every reg
 
 pub(super) static PUSH: NodeSpec = NodeSpec::new("push", "the registries that it is pushed to, all of them or none")
     .args(&[ArgSpec::any("registry", Kind::Text, "the name of a `registry`")])
-    .children(&[&SIGN, &SBOM, &PROVENANCE], &[]);
+    .children(&[&SIGN, &SBOM, &PROVENANCE]);
 
 static SIGN: NodeSpec = NodeSpec::flag("sign", "a signature goes with the image");
 static SBOM: NodeSpec = NodeSpec::flag("sbom", "the bill of materials of every platform goes with the image");
@@ -37,7 +37,7 @@ pub(super) static REGISTRY: NodeSpec = NodeSpec::new("registry", "a place that i
         ArgSpec::maybe("insecure", Kind::Words(&["insecure"]), "plain HTTP may be used"),
     ])
     .props(&[PropSpec::new("insecure", Kind::Flag, "plain HTTP may be used")])
-    .children(&[&IMMUTABLE, &PRUNE], &[]);
+    .children(&[&IMMUTABLE, &PRUNE]);
 
 static IMMUTABLE: NodeSpec = NodeSpec::single(
     "immutable",
@@ -47,7 +47,7 @@ static IMMUTABLE: NodeSpec = NodeSpec::single(
 
 pub(super) static POLICY: NodeSpec = NodeSpec::new("policy", "what an image or a service must and must not be")
     .args(&[ArgSpec::one("name", Kind::Name, "the name used in `scan policy=` and in `policy` of a service")])
-    .children(&[&DENY, &WARN, &MAX_SIZE, &MAX_AGE, &RULE, &ALLOW, &WAIVE], &[]);
+    .children(&[&DENY, &WARN, &MAX_SIZE, &MAX_AGE, &RULE, &ALLOW, &WAIVE]);
 
 static DENY: NodeSpec =
     NodeSpec::new("deny", "findings of these rules stop a push").args(&[ArgSpec::some("rule", Kind::Words(RULES), "a rule")]);
@@ -77,7 +77,7 @@ static MAX_AGE: NodeSpec =
 static RULE: NodeSpec = NodeSpec::new("rule", "a rule of your own: what fits all its conditions breaks it")
     .args(&[ArgSpec::one("name", Kind::Name, "its name"), LEVEL])
     .props(&[PropSpec::new("severity", Kind::Words(Severity::WORDS), "how grave that is")])
-    .children(&[&DOC, &WHERE], &[]);
+    .children(&[&DOC, &WHERE]);
 
 static WHERE: NodeSpec = NodeSpec::new("where", "a condition")
     .args(&[ArgSpec::one(

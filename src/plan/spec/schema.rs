@@ -34,11 +34,6 @@ impl Writer {
         };
         let mut block = Map::new();
         block.insert("nodes".into(), json!(ids));
-        if let Children::Known { later, .. } = children
-            && !later.is_empty()
-        {
-            block.insert("later".into(), json!(later));
-        }
         if let Some(other) = other {
             block.insert("other".into(), other.into());
         }

@@ -10,41 +10,38 @@ use super::{ArgSpec, Kind, NodeSpec, PropSpec};
 
 pub(super) static SERVICE: NodeSpec = NodeSpec::new("service", "a container that stays, with its ports, data and health check")
     .args(&[ArgSpec::one("name", Kind::Name, "its name, which is also its host name for the other services")])
-    .children(
-        &[
-            &DOC,
-            &USE,
-            &NEEDS,
-            &AFTER,
-            &CONTAINER_IMAGE,
-            &RUN,
-            &EXEC,
-            &SHELL,
-            &ENV,
-            &ENV_FILE,
-            &PORT,
-            &NETWORK_USE,
-            &SERVICE_MOUNT,
-            &VOLUME_USE,
-            &TMPFS,
-            &SOCKET,
-            &HEALTHCHECK,
-            &RESTART,
-            &USER,
-            &READ_ONLY,
-            &MEMORY,
-            &CPUS,
-            &PIDS,
-            &CAP_DROP,
-            &CAP_ADD,
-            &CONTAINER_LABEL,
-            &POLICY_USE,
-            &STOP_SIGNAL,
-            &WHEN,
-            &STOP_GRACE,
-        ],
-        &[],
-    );
+    .children(&[
+        &DOC,
+        &USE,
+        &NEEDS,
+        &AFTER,
+        &CONTAINER_IMAGE,
+        &RUN,
+        &EXEC,
+        &SHELL,
+        &ENV,
+        &ENV_FILE,
+        &PORT,
+        &NETWORK_USE,
+        &SERVICE_MOUNT,
+        &VOLUME_USE,
+        &TMPFS,
+        &SOCKET,
+        &HEALTHCHECK,
+        &RESTART,
+        &USER,
+        &READ_ONLY,
+        &MEMORY,
+        &CPUS,
+        &PIDS,
+        &CAP_DROP,
+        &CAP_ADD,
+        &CONTAINER_LABEL,
+        &POLICY_USE,
+        &STOP_SIGNAL,
+        &WHEN,
+        &STOP_GRACE,
+    ]);
 
 static PORT: NodeSpec = NodeSpec::new("port", "a port that this machine opens for it")
     .args(&[ArgSpec::one("port", Kind::Scalar, "in the container: `8080`, `\"53/udp\"` or `\"8000-8010\"`")])
@@ -87,7 +84,7 @@ static STOP_GRACE: NodeSpec =
 
 pub(super) static NETWORK: NodeSpec = NodeSpec::new("network", "a network for services, made for this project alone")
     .args(&[ArgSpec::one("name", Kind::Name, "the name used in `network` of a service")])
-    .children(&[&DRIVER, &INTERNAL, &MTU, &OPTION, &CONTAINER_LABEL], &[]);
+    .children(&[&DRIVER, &INTERNAL, &MTU, &OPTION, &CONTAINER_LABEL]);
 
 static DRIVER: NodeSpec =
     NodeSpec::single("driver", "the engine's driver for it", &[ArgSpec::one("name", Kind::Text, "for instance `bridge` or `local`")]);
@@ -103,7 +100,7 @@ static OPTION: NodeSpec = NodeSpec::new("option", "options of the driver: `optio
 
 pub(super) static VOLUME: NodeSpec = NodeSpec::new("volume", "a place for data that outlives its services, made for this project alone")
     .args(&[ArgSpec::one("name", Kind::Name, "the name used in `volume` of a service")])
-    .children(&[&DRIVER, &OPTION, &CONTAINER_LABEL, &BACKUPS], &[]);
+    .children(&[&DRIVER, &OPTION, &CONTAINER_LABEL, &BACKUPS]);
 
 static BACKUPS: NodeSpec = NodeSpec::single("backups", "which backups of it stay; all unless given", &[]).props(&[
     PropSpec::new("keep", Kind::Integer, "the newest so many stay"),

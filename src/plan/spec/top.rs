@@ -16,7 +16,6 @@ pub static TOP: Children = Children::Known {
         &KILN, &PROJECT, &INCLUDE, &LET, &PARAM, &PROFILE, &ENV, &ENV_FILE, &SHELL, &SANDBOX, &POOL, &SECRET, &REGISTRY, &POLICY, &TOOL,
         &GROUP, &TEMPLATE, &USE, &EACH, &TASK, &IMAGE, &SERVICE, &NETWORK, &VOLUME,
     ],
-    later: &[],
 };
 
 static KILN: NodeSpec =
@@ -25,7 +24,7 @@ static KILN: NodeSpec =
 static PROJECT: NodeSpec = NodeSpec::new("project", "what the plan is about")
     .args(&[ArgSpec::one("name", Kind::Name, "its name")])
     .props(&[PropSpec::new("version", Kind::Scalar, "its version, for `${project.version}`")])
-    .children(&[&DOC, &DEFAULT], &[])
+    .children(&[&DOC, &DEFAULT])
     .once();
 
 static DEFAULT: NodeSpec = NodeSpec::single(
@@ -62,18 +61,26 @@ static PARAM: NodeSpec =
         ])
         .props(&[
             PropSpec::new("default", Kind::Scalar, "its value when none is set; without it, one must be set"),
-            PropSpec::new(
-                "type",
-                Kind::Words(PARAM_KINDS),
-                "what the value must be, and what it is in expressions; that of a default which is a whole number, `#true` or `#false`, else `text`",
-            ),
-            PropSpec::new("required", Kind::Flag, "the same as `required` behind the name"),
-            PropSpec::new("min", Kind::Number, "the least that a number may be"),
-            PropSpec::new("max", Kind::Number, "the most that a number may be"),
-            PropSpec::new("pattern", Kind::Regex, "a regular expression that matches the whole text"),
-            PropSpec::new("doc", Kind::Text, "one line about it"),
+            VALUE_TYPE,
+            VALUE_REQUIRED,
+            VALUE_MIN,
+            VALUE_MAX,
+            VALUE_PATTERN,
+            VALUE_DOC,
         ])
-        .children(&[&DOC, &CHOICES], &[]);
+        .children(&[&DOC, &CHOICES]);
+
+/// What a value must be, the same for a `param` and for an `arg`.
+pub(super) const VALUE_TYPE: PropSpec = PropSpec::new(
+    "type",
+    Kind::Words(PARAM_KINDS),
+    "what the value must be, and what it is in expressions; that of a default which is a whole number, `#true` or `#false`, else `text`",
+);
+pub(super) const VALUE_REQUIRED: PropSpec = PropSpec::new("required", Kind::Flag, "the same as `required` behind the name");
+pub(super) const VALUE_MIN: PropSpec = PropSpec::new("min", Kind::Number, "the least that a number may be");
+pub(super) const VALUE_MAX: PropSpec = PropSpec::new("max", Kind::Number, "the most that a number may be");
+pub(super) const VALUE_PATTERN: PropSpec = PropSpec::new("pattern", Kind::Regex, "a regular expression that matches the whole text");
+pub(super) const VALUE_DOC: PropSpec = PropSpec::new("doc", Kind::Text, "one line about it");
 
 /// The words of all types.
 pub(super) const PARAM_KINDS: &[&str] = &{
@@ -88,7 +95,7 @@ pub(super) const PARAM_KINDS: &[&str] = &{
 
 static PROFILE: NodeSpec = NodeSpec::new("profile", "values for one way of using the plan, chosen by `--profile name` or KILN_PROFILE")
     .args(&[ArgSpec::one("name", Kind::Name, "its name; `${profile}` where it is chosen")])
-    .children(&[&DOC, &SET, &ENV, &ENV_FILE], &[]);
+    .children(&[&DOC, &SET, &ENV, &ENV_FILE]);
 
 static SECRET: NodeSpec =
     NodeSpec::new("secret", "a value that tasks are given and that is shown and kept nowhere; its source is one of these")
@@ -119,11 +126,11 @@ static TOOL: NodeSpec =
 
 static GROUP: NodeSpec = NodeSpec::new("group", "a name for several targets")
     .args(&[ArgSpec::one("name", Kind::Name, "its name"), ArgSpec::some("target", Kind::Target, "a task, an image, a service or a group")])
-    .children(&[&DOC, &WHEN], &[]);
+    .children(&[&DOC, &WHEN]);
 
 static EACH: NodeSpec = NodeSpec::new("each", "the targets in its block, once for every value")
     .args(&[
         ArgSpec::one("variable", Kind::Name, "the name of the value inside the block"),
         ArgSpec::some("value", Kind::Scalar, "a value"),
     ])
-    .children(&[&TASK, &IMAGE, &SERVICE, &GROUP, &EACH, &USE], &[]);
+    .children(&[&TASK, &IMAGE, &SERVICE, &GROUP, &EACH, &USE]);
