@@ -39,7 +39,7 @@ pub fn affected(settings: &Settings, output: &Output, asked: &Affected) -> Resul
     let opened = open::open(settings, World::Compared)?;
     let since = asked.since.strip_prefix("git:").unwrap_or(&asked.since);
     let other = other::open(settings, &format!("git:{since}"))?;
-    let machine = machine::still(settings, &opened.plan)?;
+    let machine = machine::still(settings, &opened)?;
     let tree = machine::glance(&machine)?;
     let here = Side { machine: &machine, graph: &opened.graph, tree: &tree, past: None };
     let found = compare::compare(other.side(), here).map_err(unreadable)?;

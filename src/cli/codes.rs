@@ -88,6 +88,14 @@ pub const CODES: &[(&str, &str)] = &[
     ("lock::disk", "The lock stands beside the plan and could not be written or read there: missing rights, or a full disk."),
     ("lock::edition", "The first line of a lock is `lock 1`, the edition of its format. A newer kiln may write a newer one."),
     ("lock::frozen", "With --frozen, or KILN_FROZEN, the lock is never written. `kiln lock --check` only looks."),
+    (
+        "lock::left-out",
+        "What only left-out targets name, and a tool that only another profile needs, is pinned when it can be found. It could not be found here; nothing that takes part in the plan needs it, and a pin that it had stays.",
+    ),
+    (
+        "lock::profile",
+        "`kiln lock` pins what the plan names under any of its profiles. Under one of them the plan has a fault, so what it names is not known: no pin is removed.",
+    ),
     ("lock::survey", "Asking a registry ended in a way that cannot be. This is a bug; please report it."),
     (
         "lock::tool",

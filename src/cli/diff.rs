@@ -38,7 +38,7 @@ pub struct Diff {
 pub fn diff(settings: &Settings, output: &Output, asked: &Diff) -> Result<u8, Diagnostics> {
     let opened = open::open(settings, World::Compared)?;
     let other = other::open(settings, asked.other.as_deref().unwrap_or("HEAD"))?;
-    let machine = machine::still(settings, &opened.plan)?;
+    let machine = machine::still(settings, &opened)?;
     let tree = machine::glance(&machine)?;
     let here = Side { machine: &machine, graph: &opened.graph, tree: &tree, past: None };
     let found = compare::compare(other.side(), here).map_err(unreadable)?;

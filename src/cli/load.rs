@@ -26,8 +26,7 @@ pub fn load(settings: &Settings, output: &Output, image: &str, name: Option<Stri
         let fault = Diagnostic::new(Class::Usage, "load::several", format!("`{image}` names {} builds", selection.asked.len()));
         return Err(fault.help("name one cell of its matrix: `kiln load 'web[variant=slim]'`").into());
     };
-    opened.arguments(&selection.steps)?;
-    opened.at_hand(settings, &selection.steps)?;
+    opened.ready(settings, output, &selection.steps)?;
     let step = opened.graph.action(*id).name.clone();
     debug_assert_eq!(step.kind, StepKind::Build);
     let name = name.unwrap_or_else(|| format!("{}:kiln", step.target));

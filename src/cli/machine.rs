@@ -22,8 +22,8 @@ use crate::sys::cancel::Cancel;
 use crate::sys::clock;
 use crate::sys::tree::Tree;
 
+use super::open::Opened;
 use super::settings::Settings;
-use super::tools;
 
 /// Tells several listeners, in order.
 pub struct All(pub Vec<Arc<dyn Listener>>);
@@ -45,14 +45,14 @@ impl Listener for All {
 /// A [`Diagnostic`] of class `Environment`.
 pub fn machine(
     settings: &Settings,
-    plan: &Plan,
+    opened: &Opened,
     run: RunId,
     listener: Arc<dyn Listener>,
     cancel: Cancel,
     screen: Box<dyn Fn(bool) + Send + Sync>,
 ) -> Result<Machine, Diagnostic> {
     let store = store(settings)?;
-    let registries = connections(settings, plan, &store);
+    let registries = connections(settings, &opened.plan, &store);
     let stats = StatCache::open(stat_file(settings));
     let lately = Lately::open(settings.project().join("results"), &store);
     Ok(Machine {
@@ -64,7 +64,7 @@ pub fn machine(
         cancel,
         run,
         registries,
-        tools: tools::tools(settings, plan),
+        tools: Arc::clone(&opened.versions),
         screen,
     })
 }
@@ -73,8 +73,8 @@ pub fn machine(
 ///
 /// # Errors
 /// As [`machine`].
-pub fn still(settings: &Settings, plan: &Plan) -> Result<Machine, Diagnostic> {
-    machine(settings, plan, record::run_id(clock::now(), 0), Arc::new(Nobody), Cancel::new(), Box::new(|_| {}))
+pub fn still(settings: &Settings, opened: &Opened) -> Result<Machine, Diagnostic> {
+    machine(settings, opened, record::run_id(clock::now(), 0), Arc::new(Nobody), Cancel::new(), Box::new(|_| {}))
 }
 
 /// The project's files, for a command that looks at many of them and changes none.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Source};
 use crate::base::id::{StepId, StepName, TargetName};
+use crate::engine::tools::Tools;
 use crate::exec::{offline, preflight};
 use crate::graph::links::Links;
 use crate::graph::select::{self, Selection};
@@ -37,6 +38,8 @@ pub struct Opened {
     pub undecided: Undecided,
     /// Worth knowing.
     pub warnings: Vec<Diagnostic>,
+    /// Versions of its tools, each asked for once however many parts of a command want to know.
+    pub versions: Arc<Tools>,
 }
 
 /// Whether the world may be asked.
@@ -103,15 +106,46 @@ fn open_asking(settings: &Settings, world: World, asking: Asking<'_>) -> Result<
         // A memory that cannot be written costs the next command some time.
         let _ = draft.keep(&Links::of(&graph));
     }
-    Ok(Opened { plan, graph: Arc::new(graph), locked, undecided, warnings })
+    let versions = Arc::new(tools::tools(settings, &plan));
+    Ok(Opened { plan, graph: Arc::new(graph), locked, undecided, warnings, versions })
 }
 
-/// Reads, parses and resolves the plan; the lock is in force for what the plan includes, not yet for what it names.
+/// A plan as every profile makes it.
+pub struct Views {
+    /// With the profiles that were chosen.
+    pub asked: Resolved,
+    /// Without a profile and with each single one, as far as these are not what was chosen.
+    pub others: Vec<View>,
+    /// What the plan includes, which is the same under every profile.
+    pub found: Found,
+}
+
+/// A plan under a profile that was not chosen.
+pub struct View {
+    /// Its name; `None` without one.
+    pub profile: Option<String>,
+    /// The plan, or why there is none.
+    pub resolved: Result<Resolved, Diagnostics>,
+}
+
+/// Reads and parses the plan, and resolves it under every profile; the lock is in force for what the plan includes, not yet for what
+/// it names.
 ///
 /// # Errors
-/// Every fault of the first stage that has one.
-pub fn resolve(settings: &Settings, world: World, reach: Reach<'_>) -> Result<(Resolved, Found), Diagnostics> {
-    Asked::read(settings, world)?.resolve(reach, Asking::Everything).map(|(_, resolved, found)| (resolved, found))
+/// Every fault of the first stage that has one, with the profiles that were chosen.
+pub fn views(settings: &Settings, reach: Reach<'_>) -> Result<Views, Diagnostics> {
+    let read = Asked::read(settings, World::Asked)?;
+    let (loaded, asked, found) = read.resolve(reach, Asking::Everything)?;
+    // Profiles are chosen by the names of the main document.
+    let names = asked.plan.profiles.iter().map(|profile| &profile.name).filter(|name| !name.contains(':'));
+    let all = std::iter::once(None).chain(names.cloned().map(Some));
+    let others = all.filter_map(|profile| {
+        let profiles: Vec<String> = profile.iter().cloned().collect();
+        let overrides = Overrides { profiles, ..read.overrides.clone() };
+        let is_other = overrides.profiles != read.overrides.profiles;
+        is_other.then(|| View { resolved: plan::resolve(&loaded, &read.here, &overrides), profile })
+    });
+    Ok(Views { others: others.collect(), asked, found })
 }
 
 /// What a plan is made of.
@@ -245,7 +279,7 @@ impl Opened {
     /// # Errors
     /// One fault for each tool that the plan, or with `--frozen` the lock, does not take.
     fn tools(&self, settings: &Settings, steps: &[StepId]) -> Result<Vec<Diagnostic>, Diagnostics> {
-        tools::check(settings, &self.plan, &self.graph, steps, self.locked)
+        tools::check(settings, self, steps)
     }
 
     /// With `--offline`, looks for all that the steps would have to fetch or send.

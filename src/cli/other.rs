@@ -93,14 +93,14 @@ fn at_commit(settings: &Settings, name: &str) -> Result<Other, Diagnostics> {
     };
     let opened = open::open(&there, World::Compared)?;
     // Sources are looked for here: what is the same in both trees is known already.
-    let machine = machine::still(settings, &opened.plan)?;
+    let machine = machine::still(settings, &opened)?;
     let tree = machine::glance(&machine)?;
     Ok(Other { name: shown, opened, machine, tree, past: Some(past), _folder: Some(folder) })
 }
 
 fn finish(there: &Settings, name: &str) -> Result<Other, Diagnostics> {
     let opened = open::open(there, World::Compared)?;
-    let machine = machine::still(there, &opened.plan)?;
+    let machine = machine::still(there, &opened)?;
     let tree = machine::glance(&machine)?;
     Ok(Other { name: words::shorten(&words::visible(name), 80), opened, machine, tree, past: None, _folder: None })
 }

@@ -37,7 +37,7 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
         return Ok(0);
     }
     opened.ready(settings, output, &selection.steps)?;
-    let machine = machine::still(settings, &opened.plan)?;
+    let machine = machine::still(settings, &opened)?;
     let tree = machine::glance(&machine)?;
     let ground = Ground { machine: &machine, graph: &opened.graph, tree: &tree, past: None };
     let known = opened.undecided.is_empty();
@@ -73,7 +73,7 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
 
 fn digest(settings: &Settings, output: &Output, opened: &Opened) -> Result<u8, Diagnostics> {
     opened.preflight(settings, opened.graph.order())?;
-    let machine = machine::still(settings, &opened.plan)?;
+    let machine = machine::still(settings, opened)?;
     let tree = machine::glance(&machine)?;
     let ground = Ground { machine: &machine, graph: &opened.graph, tree: &tree, past: None };
     let digest = foresee::digest(ground).map_err(diff::unreadable)?;

@@ -86,7 +86,7 @@ pub fn carry_out(
         terminal.lent.store(lent, Ordering::Relaxed);
         if lent { screen.pause() } else { screen.resume() }
     });
-    let machine = Arc::new(machine::machine(settings, &opened.plan, run, Arc::new(All(listeners)), cancel.clone(), pause)?);
+    let machine = Arc::new(machine::machine(settings, opened, run, Arc::new(All(listeners)), cancel.clone(), pause)?);
     machine.store.keep_what_is_found();
     let request = Request {
         graph: Arc::clone(&opened.graph),

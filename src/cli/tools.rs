@@ -1,17 +1,17 @@
 //! The tools of a plan on this machine: what the plan takes, what the lock pins, and what is here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
 use crate::base::id::StepId;
 use crate::engine::tools::Tools;
-use crate::graph::ActionGraph;
 use crate::graph::action::ActionKind;
 use crate::plan::Plan;
 use crate::plan::target::TargetKind;
 use crate::plan::tool::ToolDef;
 
 use super::facts;
+use super::open::Opened;
 use super::settings::Settings;
 
 /// Versions that are asked for when a step needs them.
@@ -35,34 +35,32 @@ pub fn tools(settings: &Settings, plan: &Plan) -> Tools {
 /// What a check may print, in bytes.
 const LIMIT: u64 = 64 << 10;
 
-/// The names of tools that tasks use and the plan declares.
-pub fn used(plan: &Plan) -> BTreeSet<String> {
-    let cells = plan.targets.values().filter_map(|target| if let TargetKind::Task(cells) = &target.kind { Some(cells) } else { None });
-    let named: BTreeSet<&String> = cells.flatten().flat_map(|cell| &cell.tools).collect();
-    plan.tools.iter().filter(|tool| named.contains(&tool.name)).map(|tool| tool.name.clone()).collect()
+/// The tools that tasks use and the plan declares, by name; whether a task that takes part in the plan uses it.
+pub fn used(plan: &Plan) -> BTreeMap<String, bool> {
+    let mut named: BTreeMap<String, bool> = BTreeMap::new();
+    for target in plan.targets.values() {
+        let TargetKind::Task(cells) = &target.kind else { continue };
+        for name in cells.iter().flat_map(|cell| &cell.tools).filter(|name| plan.tools.iter().any(|tool| tool.name == **name)) {
+            *named.entry(name.clone()).or_default() |= target.left_out.is_none();
+        }
+    }
+    named
 }
 
 /// Holds the tools of `steps` against the plan and the lock.
 ///
 /// # Errors
 /// A version that the plan does not take; a check that fails; with `--frozen`, a version that is not pinned or is another one.
-pub fn check(
-    settings: &Settings,
-    plan: &Plan,
-    graph: &ActionGraph,
-    steps: &[StepId],
-    locked: bool,
-) -> Result<Vec<Diagnostic>, Diagnostics> {
+pub fn check(settings: &Settings, opened: &Opened, steps: &[StepId]) -> Result<Vec<Diagnostic>, Diagnostics> {
     let mut named = BTreeSet::new();
     for id in steps {
-        if let ActionKind::Run(cell) = &graph.action(*id).kind {
+        if let ActionKind::Run(cell) = &opened.graph.action(*id).kind {
             named.extend(cell.tools.iter().cloned());
         }
     }
-    let here = tools(settings, plan);
     let (mut faults, mut warnings) = (Diagnostics::default(), Vec::new());
-    for tool in plan.tools.iter().filter(|tool| named.contains(&tool.name)) {
-        match one(settings, &here, tool, locked) {
+    for tool in opened.plan.tools.iter().filter(|tool| named.contains(&tool.name)) {
+        match one(settings, &opened.versions, tool, opened.locked) {
             Ok(warning) => warnings.extend(warning),
             Err(fault) => faults.push(fault),
         }

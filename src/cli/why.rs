@@ -52,7 +52,7 @@ pub fn why(settings: &Settings, output: &Output, asked: &Why) -> Result<u8, Diag
     let opened = open::open_for(settings, std::slice::from_ref(&asked.step))?;
     let selection = select::select(&opened.graph, std::slice::from_ref(&asked.step))?;
     opened.arguments(&selection.steps)?;
-    let machine = machine::still(settings, &opened.plan)?;
+    let machine = machine::still(settings, &opened)?;
     let tree = machine::glance(&machine)?;
     let history = StepHistory::load(settings.project().as_path());
     if asked.export {

@@ -54,7 +54,7 @@ pub struct Machine {
     /// Connections to registries.
     pub registries: Session,
     /// Versions of the tools that the plan declares.
-    pub tools: Tools,
+    pub tools: Arc<Tools>,
     /// Leaves the screen to a program (`true`), or takes it back.
     pub screen: Box<dyn Fn(bool) + Send + Sync>,
 }

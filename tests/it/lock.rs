@@ -8,9 +8,12 @@ use kiln::base::digest::BlobDigest;
 use kiln::oci::descriptor::{Descriptor, PlatformObject};
 use kiln::oci::manifest::{self, Index, Manifest};
 use kiln::oci::media_type;
+use kiln::oci::reference::Repository;
 
 use super::fake_registry::{Fake, Fault, Rule};
 use super::project::Project;
+use super::real_registry::{Mode, Real};
+use super::registry::{Bench, nobody};
 use super::remote;
 
 /// A registry with base images whose tags move, served while a test's own thread waits for kiln.
@@ -44,10 +47,7 @@ impl Upstream {
 
     /// One platform of a base, told apart from others by a variable in its config.
     fn image(&self, name: &str, platform: &str, version: &str) -> Descriptor {
-        let object = PlatformObject::from(&platform.parse().unwrap());
-        let config = json!({"architecture": object.architecture, "os": object.os, "variant": object.variant,
-            "config": {"Env": [format!("VERSION={version}")]}, "rootfs": {"type": "layers", "diff_ids": []}});
-        let config = serde_json::to_vec(&config).unwrap();
+        let (object, config) = config(platform, version);
         self.fake().put_blob(name, &config);
         let manifest = manifest::bytes(&Manifest::new(Descriptor::of(media_type::CONFIG, &config), Vec::new()));
         self.fake().put_manifest(name, None, media_type::MANIFEST, &manifest);
@@ -64,6 +64,14 @@ impl Upstream {
         let index = self.fake().put_manifest(name, Some(tag), media_type::INDEX, &bytes);
         Put { index, amd64: images[0].digest, arm64: images[1].digest }
     }
+}
+
+/// The config of an image without layers, told apart from others by a variable.
+fn config(platform: &str, version: &str) -> (PlatformObject, Vec<u8>) {
+    let object = PlatformObject::from(&platform.parse().unwrap());
+    let config = json!({"architecture": object.architecture, "os": object.os, "variant": object.variant,
+        "config": {"Env": [format!("VERSION={version}")]}, "rootfs": {"type": "layers", "diff_ids": []}});
+    (object, serde_json::to_vec(&config).unwrap())
 }
 
 /// An image for two platforms on a base named by a tag, published into a layout.
@@ -212,6 +220,122 @@ fn only_missing_pins_are_made_and_only_unused_ones_removed() {
     project.kiln(&["lock"]).ends(0).says("nothing that the plan names can move");
     project.kiln(&["lock", "--check"]).ends(0);
     assert!(!project.has("kiln.lock"));
+}
+
+/// Three bases: of the plan as it stands, of a profile, and of a target that takes part in that profile alone; and one that none needs.
+fn bases(host: &str) -> Project {
+    let image = |name: &str, tag: &str, more: &str| {
+        format!("image {name} {{ from \"{host}/acme/base:{tag}\"; platforms amd64; copy \"app\" \"/app\"{more} }}\n")
+    };
+    let project = Project::new(&format!(
+        "kiln 1\nparam base default=\"1\"\nprofile dev {{ set base=\"2\" }}\nprofile prod {{ set base=\"3\" }}\n{}{}{}",
+        image("web", "${base}", ""),
+        image("extra", "4", "; when \"${profile == 'prod'}\""),
+        image("never", "5", "; when \"${1 > 2}\""),
+    ));
+    project.write("app", "app\n");
+    project
+}
+
+#[test]
+fn a_pin_that_only_one_profile_uses_is_made_without_it_and_stays() {
+    let upstream = Upstream::start();
+    let project = bases(&upstream.host);
+    for tag in ["1", "2", "3", "4", "5"] {
+        upstream.put("acme/base", tag, tag, tag);
+    }
+    project.kiln(&["lock"]).ends(0).says("5 pins, 5 changed").never_says("lock::");
+    let text = project.read("kiln.lock");
+    for profile in [&[][..], &["--profile", "dev"], &["--profile", "prod"]] {
+        for words in [&["lock"][..], &["lock", "--check"]] {
+            project.kiln(&[profile, words].concat()).ends(0).says("kiln.lock is current");
+        }
+        project.kiln(&[profile, &["run", "--frozen", "web", "extra"]].concat()).ends(0).never_says("lock::");
+    }
+    assert_eq!(project.read("kiln.lock"), text);
+    upstream.put("acme/base", "3", "new", "3");
+    project.kiln(&["lock", "--check"]).ends(1).says("acme/base:3");
+    project.kiln(&["lock", "--update", &format!("{}/acme/base:3", upstream.host)]).ends(0).says("1 changed");
+
+    // What no profile uses any more goes.
+    project.write("build.kdl", project.read("build.kdl").replace("profile dev { set base=\"2\" }\n", ""));
+    project.kiln(&["--profile", "prod", "lock"]).ends(0).says("4 pins, 1 changed").says("not needed any more");
+    assert!(!project.read("kiln.lock").contains("base:2"));
+}
+
+#[test]
+fn what_no_target_needs_is_pinned_if_it_can_be_and_stops_nobody() {
+    let upstream = Upstream::start();
+    let project = bases(&upstream.host);
+    for tag in ["1", "2", "3", "4"] {
+        upstream.put("acme/base", tag, tag, tag);
+    }
+    project.kiln(&["lock"]).ends(0).says("4 pins, 4 changed").says("lock::left-out").says("acme/base:5");
+    project.kiln(&["--frozen", "run", "web"]).ends(0);
+    upstream.put("acme/base", "5", "5", "5");
+    project.kiln(&["lock"]).ends(0).says("5 pins, 1 changed").never_says("lock::left-out");
+    // Another profile's needs are needs.
+    let text = project.read("kiln.lock");
+    project.write("build.kdl", project.read("build.kdl").replace("set base=\"3\"", "set base=\"6\""));
+    project.kiln(&["lock"]).ends(5).says("acme/base:6");
+    assert_eq!(project.read("kiln.lock"), text);
+}
+
+#[test]
+fn no_pin_goes_while_the_plan_has_faults_under_a_profile() {
+    let upstream = Upstream::start();
+    let project = bases(&upstream.host);
+    for tag in ["1", "2", "3", "4", "5"] {
+        upstream.put("acme/base", tag, tag, tag);
+    }
+    project.kiln(&["lock"]).ends(0);
+    let (plan, text) = (project.read("build.kdl"), project.read("kiln.lock"));
+    project.write("build.kdl", plan.replace("set base=\"3\"", "set base=\"//\""));
+    project.kiln(&["lock"]).ends(0).says("lock::profile").says("profile `prod`").says("kiln.lock is current");
+    assert_eq!(project.read("kiln.lock"), text);
+    project.kiln(&["--profile", "prod", "lock"]).ends(3);
+    // A plan that wants a profile has nothing to say without one.
+    project.write("build.kdl", plan.replace("param base default=\"1\"", "param base required"));
+    project.kiln(&["--profile", "dev", "lock"]).ends(0).says("4 pins, 1 changed").never_says("lock::profile");
+}
+
+#[test]
+fn real_a_tag_that_moved_in_the_reference_registry_changes_nothing_until_its_pin_is_moved() {
+    let Some(real) = Real::start(Mode::Open) else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let bench = Bench::new();
+    let session = bench.session(nobody());
+    let base: Repository = format!("{}/acme/base", real.host).parse().unwrap();
+    let put = |version: &str| {
+        let image = |platform| {
+            let config = bench.blob(media_type::CONFIG, &config(platform, version).1);
+            bench.blob(media_type::MANIFEST, &manifest::bytes(&Manifest::new(config, Vec::new())))
+        };
+        let images = ["linux/amd64", "linux/arm64"].map(|platform| (platform, image(platform)));
+        let index = bench.index(&images);
+        runtime.block_on(async {
+            session.push(&base, &index, &[]).await.unwrap();
+            session.tag(&base, &"1".parse().unwrap(), &index).await.unwrap();
+        });
+        index.digest
+    };
+    let old = put("old");
+    let mut project = web(&real.host);
+    project.kiln(&["lock"]).ends(0).says("1 pin, 1 changed");
+    assert!(project.read("kiln.lock").contains(&old.to_string()));
+    project.kiln(&["run"]).ends(0);
+    let image = published(&project);
+    let new = put("new");
+    assert_ne!(old, new);
+    on_another_machine(&mut project, "b");
+    project.kiln(&["run", "--frozen"]).ends(0);
+    assert_eq!(published(&project), image, "byte for byte what it was");
+    project.kiln(&["lock", "--check"]).ends(1).says(&new.0.hex()[..12]);
+    project.kiln(&["lock"]).ends(0).says("kiln.lock is current");
+    project.kiln(&["lock", "--update"]).ends(0).says("1 changed");
+    assert!(project.read("kiln.lock").contains(&new.to_string()));
+    project.kiln(&["run", "--frozen"]).ends(0);
+    assert_ne!(published(&project), image);
 }
 
 #[test]
@@ -529,6 +653,41 @@ fn a_tool_that_the_plan_does_not_take_stops_what_needs_it_before_anything_runs()
     project.remove("../bin/mytool");
     project.kiln(&["run", "t"]).ends(5).says("tool::check");
     project.kiln(&["check"]).ends(0);
+}
+
+#[test]
+fn a_tool_is_asked_for_its_version_once_per_command() {
+    let project = with_tool(">=1.24, <2");
+    project.script("../bin/mytool", "#!/bin/sh\necho \"$*\" >>\"${0%/*}/asked\"\ncat \"${0%/*}/real\"\n");
+    for words in [&["plan", "t"][..], &["why", "t"], &["run", "t"]] {
+        project.write("../bin/asked", "");
+        project.kiln(words).ends(0);
+        let asked = project.read("../bin/asked");
+        assert_eq!(asked.lines().filter(|line| !line.is_empty()).count(), 1, "{words:?}: {asked:?}");
+    }
+}
+
+#[test]
+fn an_image_is_not_loaded_with_a_tool_that_the_plan_does_not_take() {
+    let project = with_tool(">=2");
+    let plan = project.read("build.kdl");
+    project.write("build.kdl", plan + "image \"web\" { copy \"out\" \"/out\" }\n");
+    project.kiln(&["load", "web"]).ends(5).says("tool::version");
+    assert!(!project.has("out"));
+}
+
+#[test]
+fn a_tool_that_only_another_profile_needs_is_pinned_where_it_is_found() {
+    let project = with_tool(">=1.24, <2");
+    let plan = project.read("build.kdl").replace("task \"t\" {", "profile far\ntask \"t\" { when \"${profile == 'far'}\";");
+    project.write("build.kdl", plan);
+    project.kiln(&["lock"]).ends(0).says("1.24.2");
+    let text = project.read("kiln.lock");
+    project.remove("../bin/mytool");
+    project.kiln(&["lock"]).ends(0).says("current");
+    project.kiln(&["lock", "--update"]).ends(0).says("lock::left-out").says("current");
+    assert_eq!(project.read("kiln.lock"), text);
+    project.kiln(&["--profile", "far", "lock", "--update"]).ends(5).says("tool::check");
 }
 
 #[test]

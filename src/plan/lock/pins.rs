@@ -8,8 +8,7 @@ use crate::base::platform::Platform;
 use crate::oci::reference::Reference;
 use crate::plan::Plan;
 use crate::plan::image::Base;
-use crate::plan::target::Target;
-use crate::plan::target::{ContainerImage, TargetKind};
+use crate::plan::target::{ContainerImage, Target, TargetKind};
 
 use super::{ImageName, Lock};
 
@@ -22,6 +21,8 @@ pub struct ImageUse {
     pub span: Span,
     /// The platforms that it is wanted for; containers take what their daemon takes.
     pub platforms: BTreeSet<Platform>,
+    /// Whether a target names it that takes part in the plan. What only left-out targets name can be pinned, and need not be.
+    pub needed: bool,
 }
 
 /// Every image of these targets that can move, in their order, each once.
@@ -29,33 +30,34 @@ pub struct ImageUse {
 pub fn images<'t>(targets: impl Iterator<Item = &'t Target>) -> Vec<ImageUse> {
     let mut order: Vec<ImageUse> = Vec::new();
     let mut known: BTreeMap<ImageName, usize> = BTreeMap::new();
-    let mut see = |reference: &Reference, platform: Option<&Platform>, span: &Span| {
+    let mut see = |target: &Target, reference: &Reference, platform: Option<&Platform>, span: &Span| {
         let Some(name) = ImageName::of(reference) else { return };
         let at = *known.entry(name.clone()).or_insert_with(|| {
-            order.push(ImageUse { name, span: span.clone(), platforms: BTreeSet::new() });
+            order.push(ImageUse { name, span: span.clone(), platforms: BTreeSet::new(), needed: false });
             order.len() - 1
         });
         order[at].platforms.extend(platform.cloned());
+        order[at].needed |= target.left_out.is_none();
     };
     for target in targets {
         match &target.kind {
             TargetKind::Task(cells) => {
                 for container in cells.iter().filter_map(|cell| cell.container.as_ref()) {
                     if let ContainerImage::Reference(reference) = &container.image {
-                        see(reference, None, &container.span);
+                        see(target, reference, None, &container.span);
                     }
                 }
             }
             TargetKind::Image(images) => {
                 for recipe in images.iter().flat_map(|image| &image.platforms) {
                     if let Base::Registry { reference, span, .. } = &recipe.base {
-                        see(reference, Some(&recipe.platform), span);
+                        see(target, reference, Some(&recipe.platform), span);
                     }
                 }
             }
             TargetKind::Service(service) => {
                 if let ContainerImage::Reference(reference) = &service.image {
-                    see(reference, None, &service.image_span);
+                    see(target, reference, None, &service.image_span);
                 }
             }
             TargetKind::Group(_) => {}
@@ -102,9 +104,9 @@ pub fn pin(plan: &mut Plan, lock: &Lock) {
     }
 }
 
-/// The images of the plan that the lock does not pin.
+/// The images that the plan needs and the lock does not pin.
 pub fn unpinned<'a>(uses: &'a [ImageUse], lock: &'a Lock) -> impl Iterator<Item = &'a ImageUse> {
-    uses.iter().filter(|used| !lock.images.contains_key(&used.name))
+    uses.iter().filter(|used| used.needed && !lock.images.contains_key(&used.name))
 }
 
 /// The fault of a name without a pin where every name must have one; as a warning where it may be asked for.
