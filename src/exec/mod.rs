@@ -3,6 +3,7 @@
 //! Never: words for screens, colours, a decision that the schedule could make.
 
 pub mod compare;
+pub mod estimate;
 pub mod foresee;
 pub mod gather;
 pub mod look;

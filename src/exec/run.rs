@@ -21,6 +21,7 @@ use crate::sys::cancel::Urgency;
 use crate::sys::clock::{self, Stopwatch};
 use crate::sys::tree::Tree;
 
+use super::estimate;
 use super::schedule::{End, Entry, OnFailure, Schedule, ScheduleFault, State};
 use super::step::{self, Shared, StepEnd};
 
@@ -113,9 +114,11 @@ fn members(graph: &ActionGraph, asked: &[StepId]) -> HashSet<StepId> {
 /// The schedule knows the steps of this run only, numbered in their order.
 fn entries(request: &Request) -> Vec<Entry> {
     let place: HashMap<StepId, StepId> = request.selection.steps.iter().copied().zip((0..).map(StepId)).collect();
-    let entry = |id: &StepId| {
+    let names = request.selection.steps.iter().map(|id| &request.graph.action(*id).name);
+    let known: Vec<_> = names.map(|name| (name, request.history.expected_ms(name))).collect();
+    let entry = |(id, expected_ms): (&StepId, u64)| {
         let action = request.graph.action(*id);
-        let mut entry = Entry { weight: 1, expected_ms: request.history.expected_ms(&action.name).unwrap_or(0), ..Entry::default() };
+        let mut entry = Entry { weight: 1, expected_ms, ..Entry::default() };
         for (need, edge) in request.graph.needs(*id) {
             let Some(need) = place.get(&need) else { continue };
             if edge.requires() { entry.needs.push(*need) } else { entry.after.push(*need) }
@@ -128,7 +131,7 @@ fn entries(request: &Request) -> Vec<Entry> {
         }
         entry
     };
-    request.selection.steps.iter().map(entry).collect()
+    request.selection.steps.iter().zip(estimate::durations(&known)).map(entry).collect()
 }
 
 /// What the steps of this run share.

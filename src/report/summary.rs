@@ -114,7 +114,11 @@ impl Tally {
         if !self.failures.is_empty() {
             lines.push(String::new());
         }
-        for failure in &self.failures {
+        if self.failed > self.failures.len() {
+            lines.push(format!("  and {} more, later", self.failed - self.failures.len()));
+        }
+        // The first failure is the one to look at, and what is looked at is the end of the screen.
+        for failure in self.failures.iter().rev() {
             let reason = style.paint(Ink::Bad, &visible(&failure.reason));
             lines.push(format!("{} {}  {reason}", style.mark(Mark::Failed), line::name(&failure.step)));
             if let Some(help) = &failure.help {
@@ -123,9 +127,6 @@ impl Tally {
             if failure.has_log {
                 lines.push(format!("  {} kiln log {}", style.paint(Ink::Name, "log: "), line::quoted(&failure.step)));
             }
-        }
-        if self.failed > self.failures.len() {
-            lines.push(format!("  and {} more", self.failed - self.failures.len()));
         }
         lines.push(self.last(style, took_ms, exit, saved_ms));
         lines
@@ -206,6 +207,17 @@ mod tests {
         assert_eq!(lines, expected);
         let lines = tally(1, &[("silent", failed(false))]).end(Style::PLAIN, 1_000, 1, 0, false);
         assert_eq!(lines, ["", "✗ silent  exit code 2", "  help: look", "✗ 1 of 1 step failed, in 1.0 s"], "there is no log to read");
+    }
+
+    #[test]
+    fn of_many_failures_the_first_one_stands_last() {
+        let names: Vec<String> = (0..FAILURES_SHOWN + 2).map(|n| format!("t{n}")).collect();
+        let ends: Vec<(&str, Ended)> = names.iter().map(|name| (name.as_str(), failed(false))).collect();
+        let lines = tally(ends.len(), &ends).end(Style::PLAIN, 1_000, 1, 0, false);
+        let told: Vec<&String> = lines.iter().filter(|line| line.starts_with("✗ t")).collect();
+        assert_eq!((told.len(), told[0].as_str()), (FAILURES_SHOWN, "✗ t19  exit code 2"));
+        assert_eq!(told[FAILURES_SHOWN - 1], "✗ t0  exit code 2");
+        assert_eq!(lines[1], "  and 2 more, later");
     }
 
     #[test]

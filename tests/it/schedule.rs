@@ -202,6 +202,50 @@ proptest! {
     }
 }
 
+/// The longest way from a step to the end of the run, by plain recursion.
+fn way(entries: &[Entry], id: StepId) -> u64 {
+    let waits = |entry: &Entry| entry.needs.contains(&id) || entry.after.contains(&id);
+    let behind = (0..).map(StepId).zip(entries).filter(|(_, entry)| waits(entry)).map(|(waiting, _)| way(entries, waiting)).max();
+    entries[id.index()].expected_ms.max(1) + behind.unwrap_or(0)
+}
+
+/// Runs steps for exactly as long as they should take; gives the time at which the last one ended.
+fn makespan(entries: &[Entry], slots: u32, ways: &[u64]) -> u64 {
+    let mut schedule = Schedule::new(entries.to_vec(), slots, OnFailure::Stop).unwrap();
+    let mut running: Vec<(u64, StepId)> = Vec::new();
+    let mut now = 0;
+    loop {
+        let started = schedule.start();
+        let shortest = started.iter().map(|id| ways[id.index()]).min();
+        let waiting = (0..entries.len() as u32).map(StepId).filter(|id| schedule.state(*id) == Some(State::Ready));
+        let longest_left = waiting.map(|id| ways[id.index()]).max();
+        assert!(shortest.is_none() || longest_left <= shortest, "a step with a longer way waits");
+        assert!(longest_left.is_none() || running.len() + started.len() == slots as usize, "a slot is idle while a step is ready");
+        running.extend(started.into_iter().map(|id| (now + entries[id.index()].expected_ms.max(1), id)));
+        let Some(next) = running.iter().copied().min() else { return now };
+        running.retain(|end| *end != next);
+        now = next.0;
+        schedule.finish(next.1, End::Done).unwrap();
+    }
+}
+
+proptest! {
+    #[test]
+    fn steps_start_by_their_longest_way_and_no_run_takes_longer_than_the_bound_of_graham(entries in graphs(), slots in 1_u32..6) {
+        let plain: Vec<Entry> = entries
+            .into_iter()
+            .map(|entry| Entry { needs: entry.needs, after: entry.after, expected_ms: entry.expected_ms, ..Entry::default() })
+            .collect();
+        let ways: Vec<u64> = (0..plain.len() as u32).map(|id| way(&plain, StepId(id))).collect();
+        let work: u64 = plain.iter().map(|entry| entry.expected_ms.max(1)).sum();
+        let longest = ways.iter().copied().max().unwrap_or(0);
+        let took = makespan(&plain, slots, &ways);
+        prop_assert!(took >= longest.max(work.div_ceil(u64::from(slots))));
+        // R. L. Graham, Bounds on Multiprocessing Timing Anomalies, 1969: (work + (slots - 1) * longest) / slots.
+        prop_assert!(took * u64::from(slots) <= work + u64::from(slots - 1) * longest);
+    }
+}
+
 #[test]
 fn a_hundred_thousand_steps_are_scheduled_in_no_time() {
     let entries: Vec<Entry> = (0..100_000_u32)
