@@ -34,9 +34,27 @@ const SUM: usize = 32;
 /// Plans of one project that are kept: other overrides and other plan files have places of their own, up to so many.
 const PLACES: u8 = 8;
 
+impl Origin {
+    /// Whether seeing if it still holds runs no command of the plan.
+    pub fn runs_nothing(&self) -> bool {
+        facts::run_nothing(&self.facts)
+    }
+
+    #[cfg(test)]
+    pub fn sample() -> Self {
+        Self {
+            identity: Digest::of(b"i"),
+            main: Digest::of(b"m"),
+            included: Vec::new(),
+            facts: vec![("env.A".into(), "1".into())],
+            asks: false,
+        }
+    }
+}
+
 /// All that decides a plan.
 #[derive(Serialize, Deserialize)]
-struct Origin {
+pub struct Origin {
     /// The program, the plan's place and the overrides.
     identity: Digest<Blake3>,
     /// The text of the plan.
@@ -122,26 +140,31 @@ impl Compiled {
 
     /// What these texts were resolved to, and the links of its steps, when that is kept and every fact that was read has the same
     /// answer.
-    pub fn load(&self, main: &Arc<Source>, files: &Files<'_>, facts: &dyn Facts) -> Option<(Resolved, Links)> {
-        [Some(&self.common), self.own.as_ref()].into_iter().flatten().find_map(|place| self.load_from(place, main, files, facts))
+    pub fn load(&self, main: &Arc<Source>, files: &Files<'_>, facts: &dyn Facts) -> Option<(Origin, Resolved, Links)> {
+        let load = |place: &Place| decode(&file::read(&place.file, LIMIT).ok()?, |origin| self.texts(place, origin, main, files, facts));
+        [Some(&self.common), self.own.as_ref()].into_iter().flatten().find_map(load)
     }
 
-    fn load_from(&self, place: &Place, main: &Arc<Source>, files: &Files<'_>, facts: &dyn Facts) -> Option<(Resolved, Links)> {
-        decode(&file::read(&place.file, LIMIT).ok()?, |origin| {
-            if origin.identity != place.identity || origin.main != Digest::of(main.text.as_bytes()) {
+    /// Whether everything that decided a plan is the same now.
+    pub fn still_holds(&self, origin: &Origin, main: &Arc<Source>, files: &Files<'_>, facts: &dyn Facts) -> bool {
+        let place = if origin.asks { self.own.as_ref() } else { Some(&self.common) };
+        place.is_some_and(|place| self.texts(place, origin, main, files, facts).is_some())
+    }
+
+    fn texts(&self, place: &Place, origin: &Origin, main: &Arc<Source>, files: &Files<'_>, facts: &dyn Facts) -> Option<Vec<Arc<Source>>> {
+        if origin.identity != place.identity || origin.main != Digest::of(main.text.as_bytes()) {
+            return None;
+        }
+        let mut texts = vec![Arc::clone(main)];
+        for (place, digest) in &origin.included {
+            let source = files.source(place).ok()?;
+            if Digest::<Blake3>::of(source.text.as_bytes()) != *digest {
                 return None;
             }
-            let mut texts = vec![Arc::clone(main)];
-            for (place, digest) in &origin.included {
-                let source = files.source(place).ok()?;
-                if Digest::<Blake3>::of(source.text.as_bytes()) != *digest {
-                    return None;
-                }
-                texts.push(source);
-            }
-            let may_ask = self.own.is_some() || facts::are_plain(&origin.facts);
-            (may_ask && facts::still_hold(facts, &origin.facts)).then_some(texts)
-        })
+            texts.push(source);
+        }
+        let may_ask = self.own.is_some() || facts::are_plain(&origin.facts);
+        (may_ask && facts::still_hold(facts, &origin.facts)).then_some(texts)
     }
 
     /// Writes down what was resolved; `None` when it cannot be, and is compiled each time, rests on stand-ins, or includes what is elsewhere.
@@ -202,7 +225,7 @@ fn complete(bytes: Vec<u8>, links: &Links) -> Option<Vec<u8>> {
 }
 
 /// Reads a file back. `texts` gives the texts of the plan, or nothing when they or the facts are others now.
-fn decode(bytes: &[u8], texts: impl FnOnce(&Origin) -> Option<Vec<Arc<Source>>>) -> Option<(Resolved, Links)> {
+fn decode(bytes: &[u8], texts: impl FnOnce(&Origin) -> Option<Vec<Arc<Source>>>) -> Option<(Origin, Resolved, Links)> {
     let (sum, body) = bytes.split_at_checked(SUM)?;
     if Digest::<Blake3>::of(body).as_bytes() != sum {
         return None;
@@ -212,7 +235,8 @@ fn decode(bytes: &[u8], texts: impl FnOnce(&Origin) -> Option<Vec<Arc<Source>>>)
     let (kept, rest) = places::among(&texts, || postcard::take_from_bytes::<Kept>(rest)).ok()?;
     let Kept { plan, undecided, warnings, links } = kept;
     let warnings = warnings.into_iter().map(Warning::restored).collect::<Option<_>>()?;
-    rest.is_empty().then_some((Resolved { plan, warnings, facts_read: origin.facts, undecided, asks: origin.asks }, links))
+    let (facts_read, asks) = (origin.facts.clone(), origin.asks);
+    rest.is_empty().then_some((origin, Resolved { plan, warnings, facts_read, undecided, asks }, links))
 }
 
 impl Warning {
@@ -341,7 +365,7 @@ group "all" "idle" "web" "never"
             assert!(facts::still_hold(&World, &origin.facts));
             Some(vec![Arc::clone(&made.source)])
         });
-        let (resolved, links) = back.unwrap();
+        let (_, resolved, links) = back.unwrap();
         assert_eq!(format!("{resolved:?}"), format!("{:?}", made.resolved));
         let graph = links.graph(&resolved.plan).unwrap();
         assert_eq!(graph.order(), made.graph.order());
@@ -378,7 +402,7 @@ group "all" "idle" "web" "never"
                 foreign[at] = foreign[at].wrapping_add(step);
                 let sum = Digest::<Blake3>::of(&foreign[SUM..]);
                 foreign[..SUM].copy_from_slice(sum.as_bytes());
-                if let Some((resolved, links)) = decode(&foreign, |_| Some(vec![Arc::clone(&made.source)])) {
+                if let Some((_, resolved, links)) = decode(&foreign, |_| Some(vec![Arc::clone(&made.source)])) {
                     let _ = links.graph(&resolved.plan);
                 }
             }

@@ -20,6 +20,7 @@ use crate::store::local::Store;
 use crate::store::stat_cache::StatCache;
 use crate::sys::cancel::Cancel;
 use crate::sys::clock;
+use crate::sys::file::FileError;
 use crate::sys::tree::Tree;
 
 use super::open::Opened;
@@ -54,7 +55,7 @@ pub fn machine(
     let store = store(settings)?;
     let registries = connections(settings, &opened.plan, &store);
     let stats = StatCache::open(stat_file(settings));
-    let lately = Lately::open(settings.project().join("results"), &store);
+    let lately = Lately::open(settings.project().join(super::settings::RESULTS), &store);
     Ok(Machine {
         root: settings.root.clone(),
         store,
@@ -82,8 +83,19 @@ pub fn still(settings: &Settings, opened: &Opened) -> Result<Machine, Diagnostic
 /// # Errors
 /// A [`Diagnostic`] of class `Environment`.
 pub fn glance(machine: &Machine) -> Result<Tree, Diagnostic> {
-    Tree::for_a_glance(&machine.root)
-        .map_err(|error| Diagnostic::new(Class::Environment, "cli::no-directory", error.to_string()).help("-C names the project's root"))
+    Tree::for_a_glance(&machine.root).map_err(no_folder)
+}
+
+/// As [`glance`], with an account of all that is seen.
+///
+/// # Errors
+/// As [`glance`].
+pub fn accounted(machine: &Machine) -> Result<Tree, Diagnostic> {
+    Tree::with_account(&machine.root).map_err(no_folder)
+}
+
+fn no_folder(error: FileError) -> Diagnostic {
+    Diagnostic::new(Class::Environment, "cli::no-directory", error.to_string()).help("-C names the project's root")
 }
 
 /// Connections to registries without a run.
@@ -103,7 +115,11 @@ pub fn line(settings: &Settings, closed: bool) -> Result<(Session, Store), Diagn
     Ok((session_of(Vec::new(), settings.offline || closed, &store), store))
 }
 
-fn store(settings: &Settings) -> Result<Store, Diagnostic> {
+/// The store.
+///
+/// # Errors
+/// A [`Diagnostic`] of class `Environment`.
+pub fn store(settings: &Settings) -> Result<Store, Diagnostic> {
     Store::open(settings.store()).map_err(|error| {
         Diagnostic::new(Class::Environment, "store::open", error.to_string())
             .help("KILN_CACHE_DIR, or --cache-dir, names another folder for results")

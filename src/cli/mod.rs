@@ -17,6 +17,7 @@ mod explain;
 mod export;
 mod facts;
 mod fmt;
+mod glance;
 mod graph;
 mod history;
 mod list;

@@ -18,7 +18,7 @@ use crate::syntax;
 use crate::syntax::document::Document;
 use crate::sys::file;
 
-use super::compiled::Compiled;
+use super::compiled::{Compiled, Origin};
 use super::facts::Here;
 use super::output::Output;
 use super::remote::{Everywhere, Found, Reach};
@@ -40,6 +40,8 @@ pub struct Opened {
     pub warnings: Vec<Diagnostic>,
     /// Versions of its tools, each asked for once however many parts of a command want to know.
     pub versions: Arc<Tools>,
+    /// What decided the plan, when an earlier command had kept it.
+    pub origin: Option<Origin>,
 }
 
 /// Whether the world may be asked.
@@ -85,14 +87,14 @@ fn open_asking(settings: &Settings, world: World, asking: Asking<'_>) -> Result<
     let asked = Asked::read(settings, world)?;
     let compiled = Compiled::of(settings, &asked.overrides, asking);
     let kept = compiled.as_ref().and_then(|compiled| compiled.load(&asked.main, &asked.files(), &asked.here));
-    let (resolved, links, found, draft) = match kept {
-        Some((resolved, links)) => (resolved, Some(links), Found::default(), None),
+    let (origin, resolved, links, found, draft) = match kept {
+        Some((origin, resolved, links)) => (Some(origin), resolved, Some(links), Found::default(), None),
         None => {
             let reach = if world == World::Asked { Reach::Network } else { Reach::Store };
             let (loaded, resolved, found) = asked.resolve(reach, asking)?;
             // Commands that execute nothing write nothing either.
             let draft = compiled.filter(|_| world == World::Asked).and_then(|compiled| compiled.draft(&loaded, &resolved));
-            (resolved, None, found, draft)
+            (None, resolved, None, found, draft)
         }
     };
     let Resolved { mut plan, mut warnings, undecided, .. } = resolved;
@@ -107,7 +109,14 @@ fn open_asking(settings: &Settings, world: World, asking: Asking<'_>) -> Result<
         let _ = draft.keep(&Links::of(&graph));
     }
     let versions = Arc::new(tools::tools(settings, &plan));
-    Ok(Opened { plan, graph: Arc::new(graph), locked, undecided, warnings, versions })
+    Ok(Opened { plan, graph: Arc::new(graph), locked, undecided, warnings, versions, origin })
+}
+
+/// Whether everything that decided a plan which was opened for these targets is the same now. An error is a difference.
+pub fn still_holds(settings: &Settings, targets: &[String], origin: &Origin) -> bool {
+    let Ok(asked) = Asked::read(settings, World::Asked) else { return false };
+    let compiled = Compiled::of(settings, &asked.overrides, Asking::For(targets));
+    compiled.is_some_and(|compiled| compiled.still_holds(origin, &asked.main, &asked.files(), &asked.here))
 }
 
 /// A plan as every profile makes it.

@@ -11,6 +11,7 @@ use crate::report::plan_table::{self, PlanRow, PlanStatus, PlanView, StepKey};
 
 use super::args::{Plan, PlanOther};
 use super::diff;
+use super::glance::Glance;
 use super::machine;
 use super::open::{self, Opened, World};
 use super::output::Output;
@@ -19,6 +20,11 @@ use super::settings::Settings;
 /// # Errors
 /// The faults of the plan; unknown targets; files that cannot be read.
 pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Diagnostics> {
+    let glance = Glance::of(settings, output, asked);
+    if let Some(answer) = glance.as_ref().and_then(Glance::answer) {
+        output.answer(&answer);
+        return Ok(0);
+    }
     let mut typed = asked.targets.clone();
     if let Some(PlanOther::Diff(diff)) = &asked.other {
         // A plan may have a target of this name, and then it is meant.
@@ -38,7 +44,7 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
     }
     opened.ready(settings, output, &selection.steps)?;
     let machine = machine::still(settings, &opened)?;
-    let tree = machine::glance(&machine)?;
+    let tree = machine::accounted(&machine)?;
     let ground = Ground { machine: &machine, graph: &opened.graph, tree: &tree, past: None };
     let known = opened.undecided.is_empty();
     let digest = known.then(|| foresee::digest(ground)).transpose().map_err(diff::unreadable)?;
@@ -65,9 +71,14 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
         .map(|(id, (key, manifest))| (opened.graph.action(id).name.to_string(), StepKey { key: key.to_string(), manifest: manifest.0 }));
     let keys = keys.collect();
     let view = PlanView { digest: digest.map(|digest| digest.to_string()), values, steps, expected_ms };
-    output.answer(&if output.json { plan_table::json(&view, &keys) } else { plan_table::screen(&view, output.out) });
+    let in_place = selection.left_out.is_empty() && view.steps.iter().all(|row| row.status == PlanStatus::Cached);
+    let answer = if output.json { plan_table::json(&view, &keys) } else { plan_table::screen(&view, output.out) };
+    output.answer(&answer);
     // What was learnt about files helps the next command; failing to keep it costs only time.
-    let _ = machine.keep();
+    let kept = machine.keep();
+    if let Some(glance) = glance.filter(|_| in_place && kept.is_ok()) {
+        let _ = glance.keep(opened, &selection.steps, &machine, &tree, answer);
+    }
     Ok(0)
 }
 

@@ -17,6 +17,8 @@ pub const PLAN: &str = "build.kdl";
 pub const PROJECTS: &str = "projects";
 /// The file of a project's folder that holds what is known of its files.
 pub const STATS: &str = "files";
+/// The file of a project's folder that holds results that were found lately.
+pub const RESULTS: &str = "results";
 
 /// Where things are.
 #[derive(Debug, Clone)]

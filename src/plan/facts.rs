@@ -275,6 +275,12 @@ pub fn still_hold(facts: &dyn Facts, read: &[(String, String)]) -> bool {
     read.iter().all(|(name, before)| now(name).as_ref() == Some(before))
 }
 
+/// Whether asking these facts runs no command of the plan, which each command of kiln does at most once.
+#[must_use]
+pub fn run_nothing(read: &[(String, String)]) -> bool {
+    !read.iter().any(|(name, _)| name.starts_with("command:"))
+}
+
 /// Whether every command may ask these facts: none of the repository, of a file, or of a command, for which some commands have
 /// stand-ins.
 #[must_use]

@@ -137,7 +137,9 @@ impl StepHistory {
     }
 }
 
-fn path(dir: &Path) -> PathBuf {
+/// Where the index is.
+#[must_use]
+pub fn path(dir: &Path) -> PathBuf {
     dir.join("steps.json")
 }
 

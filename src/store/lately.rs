@@ -11,6 +11,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,8 @@ pub struct Lately {
     place: AbsPath,
     store: Digest<Blake3>,
     now: i64,
+    /// When the oldest row was asked for that answered.
+    oldest: AtomicI64,
     memory: Mutex<Memory>,
 }
 
@@ -81,7 +84,7 @@ impl Lately {
     pub fn open(place: AbsPath, store: &Store) -> Self {
         let (store, now) = (identity(store), clock::now().seconds());
         let memory = file::read(&place, LIMIT).ok().and_then(|bytes| decode(bytes, store)).unwrap_or_default();
-        Self { place, store, now, memory: Mutex::new(memory) }
+        Self { place, store, now, oldest: AtomicI64::new(now), memory: Mutex::new(memory) }
     }
 
     /// The result of an action, when the store gave it within the last day.
@@ -90,7 +93,14 @@ impl Lately {
         let memory = self.memory();
         let row = memory.rows.get(&key).filter(|row| (0..FRESH).contains(&self.now.saturating_sub(row.asked)))?;
         let lean: Lean<'_> = postcard::from_bytes(memory.bytes.get(row.place.clone())?).ok()?;
+        self.oldest.fetch_min(row.asked, Ordering::Relaxed);
         Some(lean.restored())
+    }
+
+    /// The seconds in which all answers so far are good: from now until the store must be asked about the first of them.
+    #[must_use]
+    pub fn span(&self) -> Range<i64> {
+        self.now..self.oldest.load(Ordering::Relaxed).saturating_add(FRESH)
     }
 
     /// Takes in what the store gave or took.
@@ -124,7 +134,8 @@ impl Lately {
 }
 
 /// Which folder the store is; one that was removed and made again is another one.
-fn identity(store: &Store) -> Digest<Blake3> {
+#[must_use]
+pub fn identity(store: &Store) -> Digest<Blake3> {
     let mut sink = HashSink::new("kiln store's folder");
     sink.text("path", &store.root().to_string());
     if let Ok(status) = file::status(store.layout().base()) {

@@ -236,7 +236,8 @@ const TICK_MS: i64 = 20;
 /// may be overwritten in the same step, with the same size and the same stamp; git calls such an entry racy. The owner
 /// may set the time of modification to anything, but not the time of change: both must lie in the past, and a file from
 /// the future is read in every run, until the clock has caught up.
-fn is_settled(stat: &Stat, began: i64) -> bool {
+#[must_use]
+pub fn is_settled(stat: &Stat, began: i64) -> bool {
     newest(stat) + margin(stat) < i128::from(began) * 1_000_000
 }
 

@@ -1,6 +1,7 @@
 //! The only door to the machine: files, clock, environment, programs.
 //! In: absolute paths and plain values. Out: bytes, or an error that carries the path and the act. Never: a decision.
 
+pub mod account;
 pub mod background;
 pub mod cancel;
 pub mod clock;

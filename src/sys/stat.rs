@@ -4,8 +4,10 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 
+use serde::{Deserialize, Serialize};
+
 /// Everything that changes when a file is written, replaced or renamed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stat {
     /// The device that the file lies on.
     pub device: u64,

@@ -19,6 +19,7 @@ use rustix::io::Errno;
 
 use crate::base::path::{AbsPath, RelPath};
 
+use super::account::Account;
 use super::file::{FileError, at};
 use super::stat::{self, Kind, Stat};
 
@@ -40,6 +41,8 @@ pub struct Tree {
     folder: OwnedFd,
     /// Folders that were looked into, for a tree that remembers them.
     known: Option<RwLock<HashMap<RelPath, Arc<OwnedFd>>>>,
+    /// What was seen, for a tree that keeps account.
+    account: Option<Account>,
 }
 
 /// The most folders that a tree remembers.
@@ -60,7 +63,7 @@ impl Tree {
     pub fn open(root: &AbsPath) -> Result<Self, FileError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = at("open folder", root, rustix::fs::open(root.as_path(), flags, Mode::empty()).map_err(io::Error::from))?;
-        Ok(Self { root: root.clone(), folder, known: None })
+        Ok(Self { root: root.clone(), folder, known: None, account: None })
     }
 
     /// As [`Tree::open`], for looking at many files while nothing is expected to move: each folder is found once, and a file
@@ -70,6 +73,20 @@ impl Tree {
     /// [`FileError`].
     pub fn for_a_glance(root: &AbsPath) -> Result<Self, FileError> {
         Ok(Self { known: Some(RwLock::default()), ..Self::open(root)? })
+    }
+
+    /// As [`Tree::for_a_glance`], for a look whose answer shall be remembered: all that is seen is written down.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn with_account(root: &AbsPath) -> Result<Self, FileError> {
+        Ok(Self { account: Some(Account::default()), ..Self::for_a_glance(root)? })
+    }
+
+    /// What was seen so far, for a tree that keeps account.
+    #[must_use]
+    pub fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
     }
 
     /// The folder.
@@ -83,10 +100,18 @@ impl Tree {
     /// # Errors
     /// [`FileError`]; also when a link on the way is absolute or leads out.
     pub fn status(&self, path: &RelPath) -> Result<(Kind, Stat), FileError> {
-        match &self.known {
+        let found = match &self.known {
             Some(known) => self.named("look at", path, self.glance(known, path)),
             None => self.look(path, Links::Inside),
+        };
+        if let Some(account) = &self.account {
+            match &found {
+                Ok((_, stat)) => account.saw(path, Some(*stat)),
+                Err(error) if error.is_missing() => account.saw(path, None),
+                Err(_) => account.give_up(),
+            }
         }
+        found
     }
 
     fn glance(&self, known: &RwLock<HashMap<RelPath, Arc<OwnedFd>>>, path: &RelPath) -> io::Result<(Kind, Stat)> {

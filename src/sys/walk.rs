@@ -169,10 +169,19 @@ impl Walk<'_> {
     }
 
     fn base(&self, path: &RelPath) -> Result<Option<Base>, WalkError> {
-        if !self.tree.leads_to_folder(path)? {
+        let leads = self.tree.leads_to_folder(path)?;
+        let plain = matches!(self.tree.plain_status(path), Ok((Kind::Folder, _)));
+        if let Some(account) = self.tree.account() {
+            // Where a link stands, what is seen is not told by the names on the way alone.
+            match self.tree.status(path) {
+                Ok((Kind::Folder, _)) if !plain => account.give_up(),
+                Ok((Kind::Link, _)) => account.give_up(),
+                _ => {}
+            }
+        }
+        if !leads {
             return Ok(None);
         }
-        let plain = matches!(self.tree.plain_status(path), Ok((Kind::Folder, _)));
         Ok(Some(Base { path: path.clone(), plain }))
     }
 
@@ -202,6 +211,9 @@ impl Walk<'_> {
         let look = |found: Result<RelPath, WalkError>| {
             let path = found?;
             let metadata = file::status(root.at(&path))?;
+            if let Some(account) = self.tree.account() {
+                account.saw(&path, Some(Stat::of(&metadata)));
+            }
             Ok(Entry { kind: Kind::of(&metadata), stat: Stat::of(&metadata), path })
         };
         let entries: Vec<Result<Entry, WalkError>> =
@@ -319,6 +331,13 @@ impl Listing<'_> {
             }
         };
         let verdict = self.walk.judge(&path, kind.is_some_and(|kind| kind.is_dir()));
+        if let Some(account) = self.walk.tree.account().filter(|_| verdict.enter) {
+            // The folder itself changes with the names in it.
+            match file::status(self.walk.tree.root().at(&path)) {
+                Ok(metadata) => account.saw(&path, Some(Stat::of(&metadata))),
+                Err(_) => account.give_up(),
+            }
+        }
         if verdict.take {
             send(Ok(path));
         }

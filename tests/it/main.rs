@@ -23,6 +23,7 @@ mod explain;
 mod fake_registry;
 mod faults;
 mod fmt;
+mod glance;
 mod history;
 mod hostile;
 mod image;

@@ -1,0 +1,322 @@
+//! The answer that `kiln plan` keeps when everything stands in place: what a command says never depends on whether it was there.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use crate::project::Project;
+
+const PLAN: &str = r##"
+kiln 1
+project "t" { default "all"; }
+param "greeting" default="hello"
+profile "loud" { set greeting="HELLO"; }
+task "one" {
+    inputs "src/one" "link"
+    outputs "out/one"
+    run "cat src/one link > out/one"
+}
+task "many" {
+    inputs "tree/**/*.c" "!tree/old/" "lib"
+    outputs "out/many/"
+    run "mkdir -p out/many/deep; cat tree/*.c > out/many/deep/all; : > out/many/empty"
+}
+task "late" {
+    inputs "out/one" "maybe/*.txt"
+    outputs "out/late-*"
+    env LEVEL="${env.LEVEL|default('none')}" GREETING="${greeting}"
+    run "cp out/one out/late-$GREETING"
+}
+group "all" "one" "many" "late"
+"##;
+
+fn project() -> Project {
+    let project = Project::new(PLAN);
+    for name in
+        ["src/one", "tree/a.c", "tree/b.c", "tree/note", "tree/sub/c.c", "tree/old/d.c", "lib/x", "lib/sub/y", "target-1", "target-2"]
+    {
+        project.write(name, name);
+    }
+    symlink("target-1", project.path("link")).unwrap();
+    project
+}
+
+/// All files below the folder of the cache that belongs to the project whose names begin so.
+fn kept(project: &Project, begin: &str) -> Vec<PathBuf> {
+    let projects = fs::read_dir(project.cache().join("projects")).into_iter().flatten();
+    let folders = projects.map(|entry| entry.unwrap().path());
+    let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+    files.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(begin)).collect()
+}
+
+fn says(project: &Project, args: &[&str]) -> (i32, String, String) {
+    let ran = project.kiln(&[args, &["plan", "--json"]].concat());
+    (ran.code, ran.out, ran.err)
+}
+
+/// Runs until an answer is kept. Files must be older than a step of the clock before kiln believes what it sees of them.
+fn settle(project: &Project) -> (i32, String, String) {
+    project.kiln(&["run"]).ends(0);
+    for name in kept(project, "glance-") {
+        fs::remove_file(name).unwrap();
+    }
+    let begun = SystemTime::now();
+    loop {
+        let said = says(project, &[]);
+        if !kept(project, "glance-").is_empty() {
+            return said;
+        }
+        assert!(begun.elapsed().unwrap() < Duration::from_secs(20), "no answer is ever kept: {said:?}");
+    }
+}
+
+/// Writes a file anew with as many bytes, and sets its time of modification back.
+fn rewrite_in_secret(path: PathBuf) {
+    let (mut bytes, before) = (fs::read(&path).unwrap(), fs::metadata(&path).unwrap().modified().unwrap());
+    bytes[0] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(before).unwrap();
+}
+
+fn relink(path: PathBuf, target: &str) {
+    fs::remove_file(&path).unwrap();
+    symlink(target, path).unwrap();
+}
+
+type Change = (&'static str, Option<bool>, fn(&mut Project));
+
+/// What can happen between two commands; whether the answer must be another one then, where that is certain.
+const CHANGES: &[Change] = &[
+    ("an input is rewritten with its size and time", Some(true), |p| rewrite_in_secret(p.path("src/one"))),
+    ("a globbed input is rewritten with its size and time", Some(true), |p| rewrite_in_secret(p.path("tree/sub/c.c"))),
+    ("an input in a named folder is rewritten", Some(true), |p| rewrite_in_secret(p.path("lib/sub/y"))),
+    ("an input grows", Some(true), |p| {
+        p.write("src/one", "much longer");
+    }),
+    ("an input is written with the same bytes", Some(false), |p| {
+        p.write("src/one", "src/one");
+    }),
+    ("an input becomes executable", Some(true), |p| fs::set_permissions(p.path("src/one"), fs::Permissions::from_mode(0o755)).unwrap()),
+    ("an input can be read by fewer", Some(false), |p| fs::set_permissions(p.path("src/one"), fs::Permissions::from_mode(0o600)).unwrap()),
+    ("a link leads elsewhere", Some(true), |p| relink(p.path("link"), "target-2")),
+    ("a link becomes a file", Some(true), |p| {
+        fs::remove_file(p.path("link")).unwrap();
+        p.write("link", "target-1");
+    }),
+    ("what a link leads to is rewritten", Some(false), |p| rewrite_in_secret(p.path("target-1"))),
+    ("a file is added that a glob selects", Some(true), |p| {
+        p.write("tree/new.c", "new");
+    }),
+    ("a file is added deep below a glob", Some(true), |p| {
+        p.write("tree/sub/new.c", "new");
+    }),
+    ("a folder is added with a file that a glob selects", Some(true), |p| {
+        p.write("tree/sub/x/y/new.c", "new");
+    }),
+    ("a file is added to a named folder", Some(true), |p| {
+        p.write("lib/sub/new", "new");
+    }),
+    ("a folder comes into being that a glob begins at", Some(true), |p| {
+        p.write("maybe/a.txt", "new");
+    }),
+    ("a link comes into being that a glob begins at", Some(false), |p| symlink("nowhere", p.path("maybe")).unwrap()),
+    ("a file is added that nothing selects", Some(false), |p| {
+        p.write("tree/other", "new");
+    }),
+    ("a file is added to what is left out", Some(false), |p| {
+        p.write("tree/old/new.c", "new");
+    }),
+    ("an excluded file is rewritten", Some(false), |p| rewrite_in_secret(p.path("tree/old/d.c"))),
+    ("a globbed input is removed", Some(true), |p| {
+        p.remove("tree/b.c");
+    }),
+    ("a globbed input is renamed", Some(true), |p| fs::rename(p.path("tree/b.c"), p.path("tree/z.c")).unwrap()),
+    ("a file is renamed into a glob", Some(true), |p| fs::rename(p.path("tree/note"), p.path("tree/note.c")).unwrap()),
+    ("a named input is removed", Some(true), |p| {
+        p.remove("src/one");
+    }),
+    ("a named folder is removed", Some(true), |p| {
+        p.remove("lib");
+    }),
+    ("a folder of a glob is replaced by a link to a copy", Some(true), |p| {
+        fs::rename(p.path("tree/sub"), p.path("elsewhere")).unwrap();
+        symlink("../elsewhere", p.path("tree/sub")).unwrap();
+    }),
+    ("two inputs change places", Some(true), |p| {
+        for (from, to) in [("tree/a.c", "x"), ("tree/b.c", "tree/a.c"), ("x", "tree/b.c")] {
+            fs::rename(p.path(from), p.path(to)).unwrap();
+        }
+    }),
+    ("an output is rewritten with its size and time", Some(true), |p| rewrite_in_secret(p.path("out/one"))),
+    ("an output in a folder is rewritten", Some(true), |p| rewrite_in_secret(p.path("out/many/deep/all"))),
+    ("an output is removed", Some(true), |p| {
+        p.remove("out/one");
+    }),
+    ("all outputs are removed", Some(true), |p| {
+        p.remove("out");
+    }),
+    ("a stray file stands in an output folder", Some(true), |p| {
+        p.write("out/many/stray", "x");
+    }),
+    ("a stray file stands deep in an output folder", Some(true), |p| {
+        p.write("out/many/deep/stray", "x");
+    }),
+    ("a stray folder stands in an output folder", Some(true), |p| fs::create_dir(p.path("out/many/stray")).unwrap()),
+    ("a stray file matches an output's glob", Some(true), |p| {
+        p.write("out/late-stray", "x");
+    }),
+    ("an output becomes executable", Some(true), |p| fs::set_permissions(p.path("out/one"), fs::Permissions::from_mode(0o755)).unwrap()),
+    ("an output becomes a folder", Some(true), |p| {
+        p.remove("out/one");
+        fs::create_dir(p.path("out/one")).unwrap();
+    }),
+    ("the command of a task is another one", Some(true), |p| {
+        p.write("build.kdl", PLAN.replace("cat src/one", "cat  src/one"));
+    }),
+    ("a comment is added to the plan", Some(false), |p| {
+        p.write("build.kdl", PLAN.replace("group", "// all\ngroup"));
+    }),
+    ("a variable of the environment is set", Some(true), |p| {
+        p.env("LEVEL", "high");
+    }),
+    ("a variable of the environment is set to nothing", Some(false), |p| {
+        p.env("LEVEL", "");
+    }),
+    ("a parameter is set by the environment", Some(true), |p| {
+        p.env("KILN_PARAM_GREETING", "servus");
+    }),
+    ("a profile is chosen by the environment", Some(true), |p| {
+        p.env("KILN_PROFILE", "loud");
+    }),
+    ("the lock is broken", Some(true), |p| {
+        p.write("kiln.lock", "<<<<<<<\n");
+    }),
+    ("the store and all else is removed", Some(true), |p| fs::remove_dir_all(p.cache()).unwrap()),
+    // The file system may give the new folder the number of the old one, and what stands in place needs no store.
+    ("the store is removed", None, |p| fs::remove_dir_all(p.cache().join("store")).unwrap()),
+    ("the store is emptied by kiln", Some(false), |p| {
+        p.kiln(&["cache", "gc", "--max-size", "0"]);
+    }),
+    ("the history is removed", Some(true), |p| fs::remove_file(&kept(p, "steps.json")[0]).unwrap()),
+    ("results and store's rows are removed", Some(true), |p| {
+        fs::remove_file(&kept(p, "results")[0]).unwrap();
+        fs::remove_dir_all(p.cache().join("store")).unwrap();
+    }),
+    // The times to expect are others.
+    ("another run came between", None, |p| {
+        p.kiln(&["run", "--force"]).ends(0);
+    }),
+    ("outputs are taken away by kiln", Some(true), |p| {
+        p.kiln(&["clean"]);
+    }),
+    ("nothing happens", Some(false), |_| {}),
+];
+
+#[test]
+fn after_every_change_a_kept_answer_makes_no_difference() {
+    for (what, differs, change) in CHANGES {
+        let mut project = project();
+        let before = settle(&project);
+        assert_eq!((before.0, before.1.matches("\"cached\"").count()), (0, 4), "{what}: {before:?}");
+        change(&mut project);
+        let with = says(&project, &[]);
+        for name in kept(&project, "glance-") {
+            fs::remove_file(name).unwrap();
+        }
+        let without = says(&project, &[]);
+        assert_eq!(with, without, "{what}");
+        assert!(differs.is_none_or(|differs| differs == (with != before)), "{what}: {with:?}");
+    }
+}
+
+#[test]
+fn other_words_on_the_command_line_have_other_answers() {
+    let project = project();
+    let first = settle(&project);
+    for args in [&["--set", "greeting=moin"][..], &["--profile", "loud"]] {
+        let (warm, again) = (says(&project, args), says(&project, args));
+        assert_eq!(warm, again, "{args:?}");
+        assert_ne!(warm, first, "{args:?}");
+    }
+    let one = project.kiln(&["plan", "one", "--json"]).ends(0).out;
+    assert_ne!(one, first.1);
+    assert_eq!(project.kiln(&["plan", "one", "--json"]).ends(0).out, one);
+    let screen = project.kiln(&["plan"]).ends(0).says("cached").never_says("{").out;
+    assert_eq!(project.kiln(&["plan"]).ends(0).out, screen);
+    assert_eq!(says(&project, &[]), first);
+    assert_eq!(says(&project, &["--frozen"]).0, says(&project, &["--frozen"]).0);
+}
+
+#[test]
+fn a_kept_answer_is_believed_only_whole() {
+    let project = project();
+    let first = settle(&project);
+    // Whoever looks at files anew writes down what they hold.
+    let learnt = kept(&project, "files").remove(0);
+    fs::remove_file(&learnt).unwrap();
+    assert_eq!(says(&project, &[]), first);
+    assert!(!learnt.exists(), "the kept answer was not used");
+    let place = kept(&project, "glance-").remove(0);
+    let bytes = fs::read(&place).unwrap();
+    for at in (0..bytes.len()).step_by(bytes.len() / 16) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x10;
+        for content in [&bytes[..at], &damaged] {
+            fs::write(&place, content).unwrap();
+            assert_eq!(says(&project, &[]), first, "at {at}");
+        }
+    }
+}
+
+#[test]
+fn plans_that_rest_on_programs_variables_or_commands_keep_no_answer() {
+    for (line, extra) in [("tools \"sh\"", ""), ("pass-env \"LEVEL\"", ""), ("env X=\"${said}\"", "let said command=\"echo x\"\n")] {
+        let plan = format!("kiln 1\n{extra}task \"a\" {{ inputs \"src\"; outputs \"out\"; {line}; run \"cp src out\"; }}\n");
+        let project = Project::new(&plan);
+        project.write("src", "1");
+        project.kiln(&["run", "a"]).ends(0);
+        for _ in 0..4 {
+            project.kiln(&["plan", "a"]).ends(0).says("cached");
+        }
+        assert!(kept(&project, "glance-").is_empty(), "{line}");
+    }
+}
+
+#[test]
+fn a_plan_that_asks_git_or_a_file_keeps_an_answer_until_they_say_something_else() {
+    let plan = "kiln 1\nlet version file=\"VERSION\"\ntask \"a\" { inputs \"src\"; outputs \"out\"; env V=\"${version} ${git.branch|default('none')}\"; run \"cp src out\"; }\n";
+    let project = Project::new(plan);
+    project.write("src", "1").write("VERSION", "1.0").git(&["init", "-q", "-b", "one"]);
+    let plan = || project.kiln(&["plan", "a", "--json"]).ends(0).out;
+    let kept = || {
+        project.kiln(&["run", "a"]).ends(0);
+        let begun = SystemTime::now();
+        while kept(&project, "glance-").is_empty() {
+            plan();
+            assert!(begun.elapsed().unwrap() < Duration::from_secs(20), "no answer is ever kept");
+        }
+    };
+    kept();
+    assert!(plan().contains("\"cached\""));
+    project.write("VERSION", "1.1");
+    assert!(!plan().contains("\"cached\""), "the file says something else");
+    kept();
+    project.git(&["checkout", "-q", "-b", "two"]);
+    assert!(!plan().contains("\"cached\""), "git says something else");
+}
+
+#[test]
+fn another_program_does_not_believe_what_this_one_kept() {
+    let mut project = project();
+    let first = settle(&project);
+    let other = project.path("kiln-copy");
+    fs::copy(env!("CARGO_BIN_EXE_kiln"), &other).unwrap();
+    let place = kept(&project, "glance-").remove(0);
+    let before = fs::read(&place).unwrap();
+    project.program(&other);
+    for _ in 0..6 {
+        assert_eq!(says(&project, &[]), first);
+    }
+    assert_ne!(fs::read(&place).unwrap(), before, "the other program makes an answer of its own");
+}
