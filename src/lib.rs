@@ -9,6 +9,7 @@ pub mod oci;
 pub mod syntax;
 pub mod sys;
 
+pub mod evidence;
 pub mod plan;
 pub mod record;
 pub mod registry;

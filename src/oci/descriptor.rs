@@ -74,6 +74,11 @@ impl Descriptor {
     pub fn of(media_type: &str, bytes: &[u8]) -> Self {
         Self::new(media_type, BlobDigest(crate::base::digest::Digest::of(bytes)), bytes.len() as u64)
     }
+    /// The kind of an artifact, as a list of referrers names it.
+    #[must_use]
+    pub fn artifact_type(&self) -> Option<&str> {
+        self.more.get("artifactType").and_then(Value::as_str)
+    }
     /// Describes a blob whose digest and size are known.
     #[must_use]
     pub fn new(media_type: &str, digest: BlobDigest, size: u64) -> Self {

@@ -68,6 +68,8 @@ struct Host {
     name: String,
     auth: Auth,
     origin: OnceCell<Url>,
+    /// Whether it keeps lists of referrers itself.
+    lists: OnceCell<bool>,
 }
 
 impl Client {
@@ -94,7 +96,7 @@ impl Client {
             let name = repository.host();
             let fresh = || {
                 let auth = Auth::new(name, Arc::clone(&self.0.options.auth));
-                Arc::new(Host { name: name.to_owned(), auth, origin: OnceCell::new() })
+                Arc::new(Host { name: name.to_owned(), auth, origin: OnceCell::new(), lists: OnceCell::new() })
             };
             Arc::clone(hosts.entry(name.to_owned()).or_insert_with(fresh))
         };
@@ -183,6 +185,11 @@ impl Site {
         let mut url = self.origin.clone();
         url.set_path(&format!("/v2/{}/{path}", self.repository.name()));
         url
+    }
+
+    /// Whether the registry keeps lists of referrers itself; asked for once.
+    pub(super) fn lists(&self) -> &OnceCell<bool> {
+        &self.host.lists
     }
 
     /// A turn among the parallel transfers of this process.

@@ -10,6 +10,7 @@ mod fetch;
 mod piece;
 pub mod pull;
 pub mod push;
+pub mod referrers;
 pub mod retry;
 mod select;
 pub mod session;

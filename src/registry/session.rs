@@ -95,6 +95,46 @@ impl Session {
         self.client.put_tag(repository, tag, image, bytes).await
     }
 
+    /// What names an image as its subject.
+    ///
+    /// # Errors
+    /// As [`Client::referrers`].
+    pub async fn referrers(&self, repository: &Repository, image: BlobDigest) -> Result<Vec<Descriptor>, RegistryError> {
+        self.client.referrers(repository, image).await
+    }
+
+    /// Sends artifacts by digest.
+    ///
+    /// # Errors
+    /// As [`Client::attach`].
+    pub async fn attach(&self, repository: &Repository, artifacts: &[Descriptor]) -> Result<Report, RegistryError> {
+        self.client.attach(repository, artifacts, &self.blobs).await
+    }
+
+    /// Lets artifacts that were sent be found as referrers of their image.
+    ///
+    /// # Errors
+    /// As [`Client::enlist`].
+    pub async fn enlist(&self, repository: &Repository, image: BlobDigest, artifacts: &[Descriptor]) -> Result<bool, RegistryError> {
+        self.client.enlist(repository, image, artifacts).await
+    }
+
+    /// The document that a tag or a digest names.
+    ///
+    /// # Errors
+    /// As [`Client::document`].
+    pub async fn document(&self, repository: &Repository, name: &str) -> Result<Option<(Descriptor, Bytes)>, RegistryError> {
+        self.client.document(repository, name).await
+    }
+
+    /// A small blob.
+    ///
+    /// # Errors
+    /// As [`Client::small_blob`].
+    pub async fn small_blob(&self, repository: &Repository, blob: &Descriptor, limit: u64) -> Result<Vec<u8>, RegistryError> {
+        self.client.small_blob(repository, blob, limit, &self.blobs).await
+    }
+
     /// What a tag names.
     ///
     /// # Errors
@@ -131,6 +171,11 @@ mod tests {
             + task(session.push(repository, image, &[]))
             + task(session.tag(repository, tag, image))
             + task(session.tags(repository))
+            + task(session.referrers(repository, image.digest))
+            + task(session.attach(repository, &[]))
+            + task(session.enlist(repository, image.digest, &[]))
+            + task(session.document(repository, "v1"))
+            + task(session.small_blob(repository, image, 1))
     }
 
     #[test]
@@ -150,6 +195,6 @@ mod tests {
         let auth = Arc::new(super::super::auth::credentials::Anonymous);
         let session = Session::new(Options::new(auth), Arc::new(Nowhere));
         let image = Descriptor::of(crate::oci::media_type::MANIFEST, b"{}");
-        assert_eq!(check_that_calls_are_tasks(&session, &"alpine".parse().unwrap(), &image, &"v1".parse().unwrap()), 8);
+        assert_eq!(check_that_calls_are_tasks(&session, &"alpine".parse().unwrap(), &image, &"v1".parse().unwrap()), 13);
     }
 }

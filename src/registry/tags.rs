@@ -110,7 +110,7 @@ impl Client {
 }
 
 /// The digest that a tag names, `None` when there is no such tag.
-async fn stands(site: &Site, tag: &Tag) -> Result<Option<BlobDigest>, RegistryError> {
+pub(super) async fn stands(site: &Site, tag: &Tag) -> Result<Option<BlobDigest>, RegistryError> {
     let scope = Scope::push(&site.repository);
     let url = site.url(&format!("manifests/{tag}"));
     let answer = site.call(&Call::new(Method::HEAD, url.clone(), &scope).accept(ACCEPT), &[200, 404]).await?;
@@ -130,7 +130,7 @@ struct Page {
 }
 
 /// The next page: `Link: </v2/…?last=x>; rel="next"`. Source: distribution-spec 1.1, "Listing tags"; RFC 8288.
-fn next_page(current: &Url, headers: &HeaderMap) -> Result<Option<Url>, Fault> {
+pub(super) fn next_page(current: &Url, headers: &HeaderMap) -> Result<Option<Url>, Fault> {
     let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
     let next = links.flat_map(|text| text.split(',')).find_map(|link| {
         let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
@@ -141,7 +141,7 @@ fn next_page(current: &Url, headers: &HeaderMap) -> Result<Option<Url>, Fault> {
     let url = current.join(target).map_err(|_| Fault::protocol("the address of its next page cannot be read"))?;
     check_target(current, &url)?;
     if url.origin() != current.origin() {
-        return Err(Fault::protocol("its list of tags goes on at another host"));
+        return Err(Fault::protocol("its list goes on at another host"));
     }
     Ok(Some(url))
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["base"],
     &["event", "oci", "syntax", "sys"],
-    &["plan", "record", "registry", "store"],
+    &["evidence", "plan", "record", "registry", "store"],
     &["graph", "image", "scan"],
     &["engine", "key"],
     &["exec", "report"],
@@ -26,6 +26,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("miette", &["base", "syntax", "report"]),
     ("minijinja", &["plan"]),
     ("reqwest", &["registry"]),
+    ("p256", &["evidence"]),
+    ("ring", &["evidence"]),
     ("tokio", &["sys", "store", "registry", "record", "image", "scan", "engine", "exec", "cli"]),
 ];
 

@@ -110,6 +110,8 @@ pub struct State {
     pub upload_host: Option<String>,
     /// Whether mounts are carried out.
     pub mounts: bool,
+    /// Whether lists of referrers are kept.
+    pub referrers: bool,
     pub tokens: HashMap<String, usize>,
     login: Option<Login>,
     next: usize,
@@ -359,6 +361,7 @@ fn answer(state: &mut State, head: &Head, body: Vec<u8>, host: &str) -> Reply {
         ("/blobs/", blob),
         ("/manifests/", manifest),
         ("/tags/", tags),
+        ("/referrers/", referrers),
     ] {
         if let Some((repository, last)) = rest.split_once(mark) {
             return handler(state, head, repository, last, body, host);
@@ -502,4 +505,32 @@ fn tags(state: &mut State, head: &Head, repository: &str, _last: &str, _body: Ve
     let body = serde_json::json!({ "name": repository, "tags": shown }).to_string();
     let answer = reply(200).body(body);
     if page.len() > 2 { answer.with("Link", format!("</v2/{repository}/tags/list?n=2&last={}>; rel=\"next\"", shown[1])) } else { answer }
+}
+
+/// The manifests that name an image as their subject, two a page.
+fn referrers(state: &mut State, head: &Head, repository: &str, image: &str, _body: Vec<u8>, _host: &str) -> Reply {
+    if !state.referrers {
+        return Reply::error(404, "NOT_FOUND");
+    }
+    let mut all = Vec::new();
+    for ((own, name), (media_type, bytes)) in &state.manifests {
+        let document: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+        if own == repository && name.contains(':') && document["subject"]["digest"] == *image {
+            all.push(serde_json::json!({
+                "mediaType": media_type,
+                "digest": name,
+                "size": bytes.len(),
+                "artifactType": document["artifactType"],
+                "annotations": document["annotations"].as_object().cloned().unwrap_or_default(),
+            }));
+        }
+    }
+    all.sort_by_key(|entry| entry["digest"].to_string());
+    let from: usize = field(&head.target, "from").and_then(|from| from.parse().ok()).unwrap_or(0);
+    let page: Vec<_> = all.iter().skip(from).take(2).collect();
+    let index = "application/vnd.oci.image.index.v1+json";
+    let body = serde_json::json!({ "schemaVersion": 2, "mediaType": index, "manifests": page }).to_string();
+    let answer = reply(200).with("Content-Type", index).body(body);
+    let next = format!("</v2/{repository}/referrers/{image}?from={}>; rel=\"next\"", from + 2);
+    if all.len() > from + 2 { answer.with("Link", next) } else { answer }
 }

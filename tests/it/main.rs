@@ -43,6 +43,7 @@ mod readme;
 mod real_registry;
 mod record;
 mod recorder;
+mod referrers;
 mod registry;
 mod remote;
 mod report;

@@ -1,0 +1,80 @@
+//! Sigstore bundles: an envelope with a hint of who signed it. Source: sigstore/protobuf-specs, sigstore_bundle.proto, v0.3; the JSON
+//! is that of Protocol Buffers.
+
+use serde::{Deserialize, Serialize};
+
+use super::dsse::Envelope;
+use super::key::SigningKey;
+
+/// The media type of a bundle, which is also the artifact's.
+pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+
+/// What is read of the forms before.
+const OLDER: &[&str] = &[
+    "application/vnd.dev.sigstore.bundle+json;version=0.1",
+    "application/vnd.dev.sigstore.bundle+json;version=0.2",
+    "application/vnd.dev.sigstore.bundle+json;version=0.3",
+];
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Written<'a> {
+    media_type: &'static str,
+    verification_material: Material,
+    dsse_envelope: &'a Envelope,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Material {
+    public_key: Hint,
+}
+
+#[derive(Serialize)]
+struct Hint {
+    hint: String,
+}
+
+/// The bytes of a bundle.
+#[must_use]
+pub fn write(envelope: &Envelope, key: &SigningKey) -> Vec<u8> {
+    let verification_material = Material { public_key: Hint { hint: key.public().hint() } };
+    serde_json::to_vec(&Written { media_type: MEDIA_TYPE, verification_material, dsse_envelope: envelope }).unwrap_or_default()
+}
+
+/// Whether a layer or an artifact of this type is a bundle.
+#[must_use]
+pub fn is_bundle(media_type: &str) -> bool {
+    media_type == MEDIA_TYPE || OLDER.contains(&media_type)
+}
+
+/// The envelope of a bundle; `None` when it is no bundle, or one without an envelope.
+#[must_use]
+pub fn read(bytes: &[u8]) -> Option<Envelope> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Read {
+        media_type: String,
+        dsse_envelope: Envelope,
+    }
+    let read: Read = serde_json::from_slice(bytes).ok()?;
+    is_bundle(&read.media_type).then_some(read.dsse_envelope)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_holds_its_envelope_and_names_the_key_by_its_digest() {
+        let key = SigningKey::read(include_str!("../../fixtures/keys/rfc6979.pem"), None).unwrap();
+        let envelope = Envelope::sign(b"{}", &key);
+        let bytes = write(&envelope, &key);
+        assert_eq!(read(&bytes), Some(envelope));
+        let text = String::from_utf8(bytes).unwrap();
+        let head = format!(r#"{{"mediaType":"{MEDIA_TYPE}","verificationMaterial":{{"publicKey":{{"hint":"{}"}}}},"#, key.public().hint());
+        assert!(text.starts_with(&head), "{text}");
+        assert_eq!(read(text.replace("bundle.v0.3", "bundle.v9.3").as_bytes()), None);
+        assert_eq!(read(b"{}"), None);
+    }
+}

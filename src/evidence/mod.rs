@@ -1,0 +1,14 @@
+//! Evidence: what goes beside an image, and who vouches for it.
+//! In: digests, documents and a key. Out: signatures, statements, envelopes, bundles and the manifests that carry them, the same
+//! bytes every time. Never: reads a file, asks a registry or a clock, shows a key.
+
+pub mod artifact;
+pub mod bundle;
+pub mod dsse;
+pub mod key;
+mod pem;
+pub mod provenance;
+pub mod public;
+mod sealed;
+pub mod simple;
+pub mod statement;

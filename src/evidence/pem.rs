@@ -1,0 +1,36 @@
+//! PEM: a label and bytes between two lines. Source: RFC 7468, read leniently as Go's `encoding/pem` does.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// The longest text that is read; an RSA key of 16,384 bits has 13 KB.
+const LIMIT: usize = 64 << 10;
+
+/// The first block of a text: its label and what it holds. `None` when there is no whole one.
+pub(super) fn first(text: &str) -> Option<(&str, Vec<u8>)> {
+    let text = text.get(..text.len().min(LIMIT)).unwrap_or(text);
+    let (_, rest) = text.split_once("-----BEGIN ")?;
+    let (label, rest) = rest.split_once("-----")?;
+    let (body, _) = rest.split_once(&format!("-----END {label}-----"))?;
+    let body: String = body.chars().filter(|c| !c.is_whitespace()).collect();
+    Some((label, STANDARD.decode(body).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_whole_or_it_is_none() {
+        for (text, expected) in [
+            ("-----BEGIN A B-----\nAQI=\n-----END A B-----\n", Some(("A B", vec![1, 2]))),
+            ("a word before\n-----BEGIN A-----\r\nAQ\r\nI=\r\n-----END A-----", Some(("A", vec![1, 2]))),
+            ("-----BEGIN A-----\nAQI=\n-----END B-----\n", None),
+            ("-----BEGIN A-----\nAQI=\n", None),
+            ("-----BEGIN A-----\n***\n-----END A-----\n", None),
+            ("", None),
+        ] {
+            assert_eq!(first(text), expected, "{text}");
+        }
+    }
+}
