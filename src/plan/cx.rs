@@ -16,6 +16,7 @@ use crate::base::words;
 use crate::syntax::document::{Node, Value};
 
 use super::Ask;
+use super::cell::Seen;
 use super::facts::{Facts, Recorder};
 use super::secret::SecretDef;
 use super::template::Frames;
@@ -34,6 +35,13 @@ const GIVEN: usize = 19;
 
 /// The identity of a place: its source and its first byte.
 type Place = (usize, usize);
+
+/// What faults of one root cause have in common: their code, and their first place with its length.
+pub(super) type FaultKey = (&'static str, Place, usize);
+
+fn key(fault: &Diagnostic) -> Option<FaultKey> {
+    fault.labels.first().map(|label| (fault.code, place(&label.span), label.span.len))
+}
 
 fn place(span: &Span) -> Place {
     (Arc::as_ptr(&span.source) as usize, span.start)
@@ -84,7 +92,7 @@ pub(super) struct Shared<'a> {
     /// The numbers of errors and of warnings that were found.
     errors: Cell<usize>,
     warnings: Cell<usize>,
-    told: RefCell<HashSet<(&'static str, Place, usize)>>,
+    told: RefCell<HashSet<FaultKey>>,
     broken: RefCell<HashSet<Place>>,
     /// The names of the chosen profiles, for `${profile}`.
     pub(super) chosen: RefCell<Vec<String>>,
@@ -96,6 +104,10 @@ pub(super) struct Shared<'a> {
     pub(super) shape: RefCell<Met>,
     /// Values that rest on stand-ins, and names whose values do.
     tainted: RefCell<HashMap<Place, Met>>,
+    /// Faults found since the innermost [`Cx::in_cell`] began, with their first places.
+    pub(super) recent: RefCell<Option<Vec<(FaultKey, Span)>>>,
+    /// The cells that faults were found in.
+    pub(super) seen: RefCell<HashMap<FaultKey, Seen>>,
 }
 
 impl<'a> Cx<'a> {
@@ -146,16 +158,17 @@ impl<'a> Cx<'a> {
         if !tainted.is_empty() && fault.labels.iter().any(|label| tainted.contains_key(&place(&label.span))) {
             return;
         }
+        let key = key(&fault);
+        if let (Some(key), Some(recent), Some(label)) = (key, self.shared.recent.borrow_mut().as_mut(), fault.labels.first()) {
+            recent.push((key, label.span.clone()));
+        }
         let mut used = fault.labels.first().and_then(|label| self.frames().get(label.span.frame)?.used.as_ref());
         fault.labels.iter_mut().for_each(|label| label.span.frame = 0);
         while let Some(span) = used {
             fault = fault.label(&Span { frame: 0, ..span.clone() }, "used here");
             used = self.frames().get(span.frame).and_then(|frame| frame.used.as_ref());
         }
-        let new = match fault.labels.first() {
-            Some(label) => self.shared.told.borrow_mut().insert((fault.code, place(&label.span), label.span.len)),
-            None => true,
-        };
+        let new = key.is_none_or(|key| self.shared.told.borrow_mut().insert(key));
         let shared = &self.shared;
         let found = if fault.severity == Severity::Error { &shared.errors } else { &shared.warnings };
         if new {
@@ -280,6 +293,12 @@ impl<'a> Cx<'a> {
         let mut all = Diagnostics::default();
         let mut warnings = Vec::new();
         let mut sorted = faults.sorted();
+        let seen = self.shared.seen.take();
+        for fault in &mut sorted {
+            if let Some(seen) = key(fault).and_then(|key| seen.get(&key)) {
+                seen.tell(fault);
+            }
+        }
         let errors = self.shared.errors.get();
         if errors > KEPT {
             sorted.retain(|fault| fault.severity == Severity::Error);

@@ -1,4 +1,6 @@
-//! Repetition: `each` gives several targets, `matrix` several cells of one target. Both are counted before they are built.
+//! Repetition: `each` gives several targets. They are counted before they are built.
+
+use std::rc::Rc;
 
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::id::{BadName, TargetName};
@@ -6,10 +8,12 @@ use crate::base::platform::Platform;
 use crate::base::words;
 use crate::syntax::document::{Node, Scalar, Value};
 
+use super::cell::CellName;
 use super::cx::{CELL_LIMIT, Cx, STEP_LIMIT};
+use super::matrix::{self, MatrixCell};
 use super::names::Sort;
 use super::param::ParamKind;
-use super::read::view::{Text, View, children};
+use super::read::view::{Text, View};
 use super::value::bindings::check_variable;
 use super::value::engine::PLAN_LIMIT;
 use super::value::{Locals, NoPlatform, Variable};
@@ -34,21 +38,31 @@ impl Instance<'_> {
         whole_target(self.node, self.vars.clone())
     }
 
+    /// One of its definitions, for messages: `test[os=linux]@linux/arm64`.
+    pub(super) fn cell_name(&self, cell: &MatrixCell, platform: Option<&Platform>) -> CellName {
+        let each = self.vars.iter().map(|var| var.name.clone()).collect();
+        CellName { target: self.name.clone(), each, cell: cell.name(), platform: platform.cloned() }
+    }
+
     /// The names that hold for one cell of its matrix, with those of its arguments.
-    pub(super) fn cell_locals(&self, cell: &[Variable], platform: Result<Platform, NoPlatform>) -> Locals {
+    pub(super) fn cell_locals(&self, cell: &MatrixCell, args: &[Variable], platform: Result<Platform, NoPlatform>) -> Locals {
         // A matrix that comes from a template is the target's as well.
         let owner = self.node.name.span.frame;
-        let owned = cell.iter().filter(|var| var.span.frame != owner);
+        let own = || cell.vars.iter().chain(args);
+        let owned = own().filter(|var| var.span.frame != owner);
         let owned = owned.map(|var| Variable { span: Span { frame: owner, ..var.span.clone() }, ..var.clone() });
-        let vars = self.vars.iter().chain(cell).cloned().chain(owned).collect();
-        Locals { vars, platform, hidden: Vec::new() }
+        let vars = self.vars.iter().chain(own()).cloned().chain(owned).collect();
+        Locals { vars, platform, hidden: Vec::new(), elsewhere: Rc::clone(&cell.given) }
     }
 }
 
 fn whole_target(node: &Node, vars: Vec<Variable>) -> Locals {
-    let matrix = node.children.iter().flatten().filter(|child| child.name.text == "matrix");
-    let axes = matrix.flat_map(|matrix| matrix.children.iter().flatten()).map(|axis| axis.name.text.clone());
-    Locals { vars, platform: Err(NoPlatform::Whole), hidden: axes.collect() }
+    Locals {
+        vars,
+        platform: Err(NoPlatform::Whole),
+        hidden: matrix::variables(node).map(|(name, _)| name.to_owned()).collect(),
+        elsewhere: Rc::default(),
+    }
 }
 
 /// All targets of a document, in order of declaration, and whether that is all: a name that has no value leaves its target out.
@@ -89,7 +103,8 @@ impl<'a> Found<'a> {
                 _ => continue,
             };
             let instance = if cx.is_good(node) { instance(cx, node, sort, vars) } else { None };
-            self.complete &= instance.is_some();
+            // One whose name rests on a stand-in may have any other.
+            self.complete &= instance.as_ref().is_some_and(|instance| cx.taint_of(&instance.span).is_none());
             self.instances.extend(instance);
         }
     }
@@ -117,9 +132,12 @@ impl<'a> Found<'a> {
         if inside.is_empty() {
             let fault = Diagnostic::plan("plan::empty", "`each` has no targets", &node.name.span, "no block");
             cx.fault(fault.help("write them in its block: `each bin api worker { task \"build-${bin}\" { … } }`"));
+            // Whoever uses the variable was meant to stand in the block.
+            cx.probably_meant("each");
         }
         let named = free_name(&view, name, &variable.span);
-        let values = distinct(&view, &node.args[1..], name)?;
+        let (values, _) = distinct(&view, &node.args[1..], name, &variable.span)?;
+        matrix::one_text(cx, &values);
         named?;
         let targets = (values.len() as u128).saturating_mul(written(inside));
         if (self.instances.len() as u128).saturating_add(targets) > CELL_LIMIT as u128 {
@@ -135,7 +153,8 @@ impl<'a> Found<'a> {
     }
 }
 
-fn count(n: u128, noun: &str) -> String {
+/// A count beyond what the machine's own numbers hold.
+pub(super) fn count(n: u128, noun: &str) -> String {
     usize::try_from(n).map_or_else(|_| format!("{n} {noun}s"), |n| words::count(n, noun))
 }
 
@@ -191,159 +210,24 @@ pub(super) fn free_name(view: &View<'_, '_>, name: &str, span: &Span) -> Option<
     Some(())
 }
 
-/// The values of a variable, none of them twice; `None` when one has no text, which is reported.
-fn distinct(view: &View<'_, '_>, values: &[Value], name: &str) -> Option<Vec<Text>> {
-    let texts = view.all_texts(values)?;
+/// The values of a variable, none of them twice, and whether they rest on stand-ins: then so does the variable, and two of them may be the
+/// same for now. `None` when one has no text, or stands twice, which is reported.
+pub(super) fn distinct(view: &View<'_, '_>, values: &[Value], name: &str, variable: &Span) -> Option<(Vec<Text>, bool)> {
+    let (texts, met) = view.cx.watch(|| view.all_texts(values));
+    let open = !met.is_empty();
+    view.cx.taint(variable, met);
     let mut seen = std::collections::HashSet::new();
-    for (text, span) in &texts {
-        if !seen.insert(text.as_str()) {
-            let message = format!("`{}` has the value `{}` twice", words::visible(name), words::visible(text));
-            view.cx.fault(Diagnostic::plan("plan::repeated", message, span, "again here").help("leave one of them out"));
+    let mut found = Vec::new();
+    for (text, span) in texts? {
+        if seen.insert(text.clone()) {
+            found.push((text, span));
+        } else if !open {
+            let message = format!("`{}` has the value `{}` twice", words::visible(name), words::visible(&text));
+            view.cx.fault(Diagnostic::plan("plan::repeated", message, &span, "again here").help("leave one of them out"));
             return None;
         }
     }
-    Some(texts)
-}
-
-/// One variable of a matrix with its values.
-struct Axis {
-    name: String,
-    span: Span,
-    values: Vec<Text>,
-}
-
-/// The cells of a target's matrix, in order: the last variable changes fastest, then those of `include`. A target without
-/// matrix has one cell without variables. `None` when the matrix cannot be built, which is reported.
-pub(super) fn cells(cx: &Cx<'_>, instance: &Instance<'_>) -> Option<Vec<Vec<Variable>>> {
-    let locals = Locals { hidden: Vec::new(), ..instance.locals() };
-    let view = View { cx, locals: &locals };
-    let Some(matrix) = children(cx, instance.node, "matrix").next() else {
-        return (!super::read::view::was_written(instance.node, "matrix")).then(|| vec![Vec::new()]);
-    };
-    let (mut axes, mut good) = (Vec::new(), true);
-    for axis in matrix.children.iter().flatten().filter(|axis| !matches!(axis.name.text.as_str(), "exclude" | "include")) {
-        let named = free_name(&view, &axis.name.text, &axis.name.span);
-        let values = if cx.is_good(axis) { distinct(&view, &axis.args, &axis.name.text) } else { None };
-        match (named, values) {
-            (Some(()), Some(values)) => axes.push(Axis { name: axis.name.text.clone(), span: axis.name.span.clone(), values }),
-            _ => good = false,
-        }
-    }
-    if !good {
-        return None;
-    }
-    // Properties of `matrix` are reported where they stand.
-    if axes.is_empty() && matrix.props.is_empty() {
-        let fault = Diagnostic::plan("plan::matrix", "`matrix` has no variables", &matrix.name.span, "no variable");
-        cx.fault(fault.help("write one per line in its block: `matrix { bin api worker }`"));
-        return None;
-    }
-    let total = axes.iter().map(|axis| axis.values.len() as u128).fold(1, u128::saturating_mul);
-    if total > CELL_LIMIT as u128 {
-        let message = format!("the matrix has {}; at most {CELL_LIMIT} are built", count(total, "cell"));
-        cx.fault(Diagnostic::plan("plan::matrix-size", message, &matrix.name.span, "counted here").help("give its variables fewer values"));
-        return None;
-    }
-    let excluded = constraints(&view, matrix, "exclude", &axes)?;
-    let mut cells = combinations(&axes);
-    cells.retain(|cell| !excluded.iter().any(|(pairs, _)| pairs.iter().all(|(name, value)| has(cell, name, value))));
-    for (pairs, span) in constraints(&view, matrix, "include", &axes)? {
-        cells.push(included(cx, &axes, &pairs, &span, &cells)?);
-    }
-    if cells.is_empty() {
-        let fault = Diagnostic::plan("plan::matrix", "`exclude` leaves no cell of the matrix", &matrix.name.span, "nothing is left");
-        cx.fault(fault.help("exclude less"));
-        return None;
-    }
-    Some(cells)
-}
-
-fn has(cell: &[Variable], name: &str, value: &str) -> bool {
-    cell.iter().any(|var| var.name == name && var.value == value)
-}
-
-fn combinations(axes: &[Axis]) -> Vec<Vec<Variable>> {
-    let mut cells = vec![Vec::new()];
-    for axis in axes {
-        let longer = cells.iter().flat_map(|cell: &Vec<Variable>| {
-            axis.values.iter().map(move |(value, _)| {
-                let mut cell = cell.clone();
-                cell.push(Variable { name: axis.name.clone(), value: value.clone(), kind: ParamKind::Text, span: axis.span.clone() });
-                cell
-            })
-        });
-        cells = longer.collect();
-    }
-    cells
-}
-
-type Constraint = (Vec<(String, String)>, Span);
-
-/// The `exclude` or `include` nodes of a matrix, their variables checked.
-fn constraints(view: &View<'_, '_>, matrix: &Node, word: &str, axes: &[Axis]) -> Option<Vec<Constraint>> {
-    let (mut found, mut good) = (Vec::new(), true);
-    for node in matrix.children.iter().flatten().filter(|node| node.name.text == word) {
-        if !view.cx.is_good(node) {
-            good = false;
-            continue;
-        }
-        let mut pairs = Vec::new();
-        for prop in &node.props {
-            let name = &prop.name.text;
-            let Some(axis) = axes.iter().find(|axis| axis.name == *name) else {
-                let message = format!("the matrix has no variable `{}`", words::visible(name));
-                let fault = Diagnostic::plan("plan::matrix", message, &prop.name.span, "not a variable of the matrix");
-                let near = words::closest(name, axes.iter().map(|axis| axis.name.as_str()));
-                view.cx.fault(match near {
-                    Some(near) => fault.help(format!("did you mean `{near}`?")),
-                    None => fault.help(format!("it has: {}", axes.iter().map(|axis| axis.name.as_str()).collect::<Vec<_>>().join(", "))),
-                });
-                good = false;
-                continue;
-            };
-            let Some((value, span)) = view.text(&prop.value) else {
-                good = false;
-                continue;
-            };
-            if word == "exclude" && !axis.values.iter().any(|(known, _)| *known == value) {
-                let message = format!("`{name}` never has the value `{}`", words::visible(&value));
-                let fault = Diagnostic::plan("plan::matrix", message, &span, "excludes nothing");
-                let near = words::closest(&value, axis.values.iter().map(|(value, _)| value.as_str()));
-                view.cx.fault(
-                    near.map_or_else(|| fault.clone().help("leave it out"), |near| fault.clone().help(format!("did you mean `{near}`?"))),
-                );
-                good = false;
-                continue;
-            }
-            pairs.push((name.clone(), value));
-        }
-        if node.props.is_empty() {
-            let fault = Diagnostic::plan("plan::matrix", format!("`{word}` names no variable"), &node.name.span, "no variable");
-            view.cx.fault(fault.help(format!("write `{word} {}=…`", axes.first().map_or("variable", |axis| axis.name.as_str()))));
-            good = false;
-        }
-        found.push((pairs, node.name.span.clone()));
-    }
-    good.then_some(found)
-}
-
-/// The cell of an `include`: it gives every variable a value, and is not there yet.
-fn included(cx: &Cx<'_>, axes: &[Axis], pairs: &[(String, String)], span: &Span, cells: &[Vec<Variable>]) -> Option<Vec<Variable>> {
-    let mut cell = Vec::new();
-    for axis in axes {
-        let Some((_, value)) = pairs.iter().find(|(name, _)| *name == axis.name) else {
-            let fault = Diagnostic::plan("plan::matrix", format!("`include` gives `{}` no value", axis.name), span, "an incomplete cell");
-            cx.fault(fault.help(format!("add `{}=…`", axis.name)));
-            return None;
-        };
-        cell.push(Variable { name: axis.name.clone(), value: value.clone(), kind: ParamKind::Text, span: axis.span.clone() });
-    }
-    if cells.iter().any(|known| cell.iter().all(|var| has(known, &var.name, &var.value))) {
-        let fault = Diagnostic::plan("plan::matrix", "`include` adds a cell that is there already", span, "adds nothing");
-        cx.fault(fault.help("leave it out"));
-        return None;
-    }
-    Some(cell)
+    Some((found, open))
 }
 
 impl Cx<'_> {

@@ -19,10 +19,12 @@ pub mod target;
 pub mod tool;
 pub mod undecided;
 
+mod cell;
 mod check;
 mod check_services;
 mod cx;
 mod expand;
+mod matrix;
 mod names;
 mod read;
 mod resolve;

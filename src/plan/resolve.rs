@@ -13,6 +13,7 @@ use super::cx::Cx;
 use super::expand::{Instance, bad_name};
 use super::facts::{Facts, GitFact};
 use super::include::Loaded;
+use super::matrix::MatrixCell;
 use super::names::{Names, Sort};
 use super::read::defaults::{self, Defaults};
 use super::read::view::{View, children};
@@ -73,7 +74,8 @@ fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>], calls: &[Call]) -> (Plan, Undecided)
         let (common, met) = cx.watch(|| defaults::defaults(cx, nodes, env));
         common_rests_on.extend(met);
         for instance in instances {
-            let (target, mut met) = cx.watch(|| target(cx, instance, &names, &common, calls));
+            let whole = || instance.cell_name(&MatrixCell::none(), None);
+            let (target, mut met) = cx.watch(|| cx.in_cell(&instance.locals(), whole, || target(cx, instance, &names, &common, calls)));
             if instance.sort == Sort::Task {
                 met.extend(common_rests_on.iter().cloned());
             }

@@ -429,7 +429,8 @@ fn a_dependency_outside_the_lock_file_fails_the_check_that_looks_for_it() {
         return;
     }
     let project = Project::example("dashtam");
-    project.kiln(&["run", "locked"]).ends(3).says("`env/.env.dev.example` is an example of it");
+    project.kiln(&["run", "locked"]).ends(0);
+    project.kiln(&["plan", "api"]).ends(3).says("`env/.env.dev.example` is an example of it");
     write_env_files(&project);
     project.write("pyproject.toml", project.read("pyproject.toml").replace("\"uvicorn\"", "\"uvicorn\", \"redis\""));
     project.kiln(&["run", "locked"]).ends(1).says("not in uv.lock: redis");

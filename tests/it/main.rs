@@ -31,6 +31,7 @@ mod include;
 mod inputs;
 mod json;
 mod kdl_suite;
+mod language;
 mod lazy;
 mod lock;
 mod parts;

@@ -9,6 +9,7 @@ use crate::base::words;
 use crate::plan::arg::{ArgDef, Arguments, Call, RESERVED, RestDef, is_reserved};
 use crate::plan::cx::{Cx, Met};
 use crate::plan::expand::{Instance, free_name};
+use crate::plan::matrix;
 use crate::plan::names::Sort;
 use crate::plan::param::ParamKind;
 use crate::plan::value::Variable;
@@ -94,9 +95,8 @@ fn declaration<'n>(view: &View<'_, '_>, target: &Node, node: &'n Node, before: &
         duplicate(&first.def.span, "is declared twice in this task");
         return None;
     }
-    let axes = children(cx, target, "matrix").flat_map(|matrix| matrix.children.iter().flatten());
-    if let Some(axis) = axes.into_iter().find(|axis| axis.name.text == *name) {
-        duplicate(&axis.name.span, "is a variable of the matrix already");
+    if let Some((_, axis)) = matrix::variables(target).find(|(variable, _)| variable == name) {
+        duplicate(axis, "is a variable of the matrix already");
         return None;
     }
     let doc = view.prop(node, "doc").and_then(|value| view.text(value)).or_else(|| view.child_text(node, "doc"));

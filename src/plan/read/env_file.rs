@@ -15,13 +15,19 @@ use super::view::View;
 /// The most bytes that an env-file may have.
 const LIMIT: u64 = 256 << 10;
 
-/// The variables of all these nodes; a later one wins. Nothing is read where nothing may be asked.
+/// The variables of all these nodes; a later one wins. A file is read when a target that takes part uses it.
 pub(super) fn variables<'n>(view: &View<'_, '_>, nodes: impl Iterator<Item = &'n Node>) -> Vec<(String, String)> {
     let mut all: Vec<(String, String)> = Vec::new();
     for node in nodes.filter(|node| view.cx.is_good(node)) {
         let Some((text, span)) = view.text(&node.args[0]) else { continue };
         let Some(path) = view.path(&text, &span) else { continue };
-        if !view.cx.facts.may_ask() || view.cx.taint_of(&span).is_some() {
+        if view.cx.taint_of(&span).is_some() {
+            continue;
+        }
+        // No name of a value has a space: what is asked for is the file.
+        let asked = format!("env-file {path}");
+        if !view.cx.facts.may_ask_for(&asked) {
+            view.cx.meet(&asked);
             continue;
         }
         for (name, value) in read(view.cx, &path, &span, view.flag_prop(node, "optional")).iter() {

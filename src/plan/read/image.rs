@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::base::diagnostic::{Diagnostic, Span};
-use crate::base::id::Cell;
 use crate::base::platform::Platform;
 use crate::base::words;
 use crate::oci::reference::Repository;
 use crate::plan::cx::Cx;
-use crate::plan::expand::{Instance, cells};
+use crate::plan::expand::Instance;
 use crate::plan::image::{Add, AddSource, Base, Copy, ImageDef, LayerDef, Recipe, RunLayer};
+use crate::plan::matrix::cells;
 use crate::plan::names::Names;
 use crate::plan::value::NoPlatform;
 use crate::syntax::document::{Node, Scalar, Value};
@@ -35,7 +35,7 @@ pub(in crate::plan) fn image(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names
     check_sources(cx, node);
     let mut found = Vec::new();
     for cell in cx.shaping(|| cells(cx, instance)).unwrap_or_default() {
-        let locals = instance.cell_locals(&cell, Err(NoPlatform::Whole));
+        let locals = instance.cell_locals(&cell, &[], Err(NoPlatform::Whole));
         let view = View { cx, locals: &locals };
         let platforms = cx.shaping(|| view.platforms(node)).unwrap_or_else(|| host_platform(cx).into_iter().collect());
         let mut recipes = Vec::new();
@@ -43,11 +43,14 @@ pub(in crate::plan) fn image(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names
             if !cx.one_more_step(&instance.span) {
                 return Vec::new();
             }
-            let locals = instance.cell_locals(&cell, Ok(platform.clone()));
-            recipes.push(Arc::new(recipe(&View { cx, locals: &locals }, node, names, platform)));
+            let locals = instance.cell_locals(&cell, &[], Ok(platform.clone()));
+            let named = || instance.cell_name(&cell, Some(&platform));
+            let made = cx.in_cell(&locals, named, || recipe(&View { cx, locals: &locals }, node, names, platform.clone()));
+            recipes.push(Arc::new(made));
         }
-        found.push(ImageDef {
-            cell: Cell(cell.iter().map(|var| (var.name.clone(), var.value.clone())).collect()),
+        let named = || instance.cell_name(&cell, None);
+        found.push(cx.in_cell(&locals, named, || ImageDef {
+            cell: cell.name(),
             repository: repository(&view, node, instance),
             platforms: recipes,
             scan: view.child(node, "scan").map(|child| scan(&view, child, names)),
@@ -55,7 +58,7 @@ pub(in crate::plan) fn image(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names
             push: pushes(&view, node, names),
             prune: view.child(node, "prune").and_then(|child| retention(&view, child)),
             span: instance.span.clone(),
-        });
+        }));
     }
     found
 }

@@ -1,18 +1,19 @@
 //! `task` nodes: one definition per matrix cell and platform.
 
 use crate::base::diagnostic::{Diagnostic, Span};
-use crate::base::id::{Cell, TargetName};
+use crate::base::id::TargetName;
 use crate::base::path::RelPath;
 use crate::base::platform::Platform;
 use crate::base::words;
 use crate::plan::cx::Cx;
-use crate::plan::expand::{Instance, cells};
+use crate::plan::expand::Instance;
+use crate::plan::matrix::{MatrixCell, cells};
 use crate::plan::names::{Names, Sort};
 use crate::plan::target::{Command, FileSet, Output, SHELLS, Sandbox, TaskCell};
 use crate::plan::template::exported;
+use crate::plan::value::NoPlatform;
 use crate::plan::value::bindings::ROOTS;
 use crate::plan::value::template::Place;
-use crate::plan::value::{NoPlatform, Variable};
 use crate::syntax::document::{Node, Scalar, Value};
 
 use super::arg::Taken;
@@ -37,8 +38,7 @@ pub(in crate::plan) fn task(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names,
     check_patterns(cx, node);
     let mut found = Vec::new();
     for cell in cx.shaping(|| cells(cx, instance)).unwrap_or_default() {
-        let vars = [cell.as_slice(), &taken.vars].concat();
-        let locals = instance.cell_locals(&vars, Err(NoPlatform::Whole));
+        let locals = instance.cell_locals(&cell, &taken.vars, Err(NoPlatform::Whole));
         let platforms: Vec<Option<Platform>> = match cx.shaping(|| (View { cx, locals: &locals }).platforms(node)) {
             Some(list) => list.into_iter().map(Some).collect(),
             None => vec![None],
@@ -48,13 +48,20 @@ pub(in crate::plan) fn task(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names,
                 return Vec::new();
             }
             let value = platform.clone().ok_or(NoPlatform::Unlisted);
-            let locals = instance.cell_locals(&vars, value);
+            let locals = instance.cell_locals(&cell, &taken.vars, value);
             let view = View { cx, locals: &locals };
-            let mut made = one(&view, node, names, &cell, platform, common);
-            hand_on(&mut made, &taken.rest);
-            if found.is_empty() {
-                warn_of_scripts(&view, node, &made);
-            }
+            let made = cx.in_cell(
+                &locals,
+                || instance.cell_name(&cell, platform.as_ref()),
+                || {
+                    let mut made = one(&view, node, names, &cell, platform.clone(), common);
+                    hand_on(&mut made, &taken.rest);
+                    if found.is_empty() {
+                        warn_of_scripts(&view, node, &made);
+                    }
+                    made
+                },
+            );
             found.push(made);
         }
     }
@@ -70,7 +77,7 @@ fn hand_on(made: &mut TaskCell, rest: &[String]) {
     }
 }
 
-fn one(view: &View<'_, '_>, node: &Node, names: &Names, cell: &[Variable], platform: Option<Platform>, common: &Defaults) -> TaskCell {
+fn one(view: &View<'_, '_>, node: &Node, names: &Names, cell: &MatrixCell, platform: Option<Platform>, common: &Defaults) -> TaskCell {
     let inputs = was_written(node, "inputs").then(|| view.file_set(view.child_texts(node, "inputs")));
     // Whoever makes a file that a target reads takes part, so all of them must be known.
     let outputs = view.cx.shaping(|| outputs(view, node));
@@ -81,7 +88,7 @@ fn one(view: &View<'_, '_>, node: &Node, names: &Names, cell: &[Variable], platf
     locks.sort();
     locks.dedup();
     TaskCell {
-        cell: Cell(cell.iter().map(|var| (var.name.clone(), var.value.clone())).collect()),
+        cell: cell.name(),
         platform,
         inputs,
         outputs,

@@ -65,10 +65,15 @@ pub(super) static MATRIX: NodeSpec = NodeSpec::new("matrix", "variables; the tar
 static AXIS: NodeSpec =
     NodeSpec::new("variable", "a variable and its values").args(&[ArgSpec::some("value", Kind::Scalar, "a value")]).once();
 
-static EXCLUDE_CELL: NodeSpec =
-    NodeSpec::new("exclude", "leaves out the combinations with these values").other_props("the value of the variable of this name");
+static EXCLUDE_CELL: NodeSpec = NodeSpec::new("exclude", "leaves out the combinations with these values, whatever the others are")
+    .other_props("the value of the variable of this name");
 
-static INCLUDE_CELL: NodeSpec = NodeSpec::new("include", "adds one combination").other_props("the value of the variable of this name");
+static INCLUDE_CELL: NodeSpec = NodeSpec::new(
+    "include",
+    "adds the combinations with these values, a variable that is not named having each of its own. With a name that is no variable of the \
+     matrix, the combinations that fit get it as a further variable, of several the last; where none fits they are added",
+)
+.other_props("the value of the variable of this name");
 
 pub(super) static USER: NodeSpec =
     NodeSpec::single("user", "the user it runs as", &[ArgSpec::one("user", Kind::Scalar, "a name or number, with an optional `:group`")]);

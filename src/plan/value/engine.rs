@@ -10,6 +10,8 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, filters
 
 use crate::base::platform::Platform;
 
+use super::compare::{COMPARE, compare};
+
 /// The most bytes that one value may have, all parts of a list or map together.
 pub(in crate::plan) const VALUE_LIMIT: usize = 64 * 1024;
 /// The most bytes that all values of a plan may have together.
@@ -70,7 +72,7 @@ pub(in crate::plan) const FORMS: &[(&str, &str, &str)] = &[
     ("a choice", "'debug' if 1 == 2 else 'release'", "release"),
 ];
 
-/// Makes the engine. It knows [`FILTERS`], [`TESTS`], and no function.
+/// Makes the engine. It knows [`FILTERS`], [`TESTS`], and no function that an expression can name.
 pub(in crate::plan) fn engine() -> Environment<'static> {
     let mut engine = Environment::empty();
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -91,6 +93,7 @@ pub(in crate::plan) fn engine() -> Environment<'static> {
     engine.add_filter("unique", unique);
     engine.add_filter("upper", |text: Cow<'_, str>| text.to_uppercase());
     engine.add_test("defined", minijinja::tests::is_defined);
+    engine.add_function(COMPARE, |left: &str, operator: &str, right: &str| compare(left, operator, right));
     engine
 }
 

@@ -10,12 +10,17 @@ use crate::base::size::ByteSize;
 use crate::base::words;
 use crate::plan::cx::Cx;
 use crate::plan::facts::{Recorder, STAND_IN};
+use crate::plan::param::ParamKind;
 use crate::syntax::document::{Node, Scalar, Value};
 
 use super::bindings::{FACTS, Origin, ROOTS, State};
+use super::compare::by_precedence;
 use super::engine::{PLAN_LIMIT, PlatformValue, VALUE_LIMIT, display, settle};
 use super::template::{Compiled, Dotted, Piece, Template};
 use super::{Locals, NoPlatform, Variable};
+
+/// How many names that stand for others are followed.
+const ALIASES: usize = 16;
 
 /// What a name was found to be.
 enum Found {
@@ -204,7 +209,9 @@ impl Cx<'_> {
                     parts.entry(root).or_default().insert(name.second().unwrap_or_default().to_owned(), value);
                 }
                 Some(Found::Absent) => {
-                    parts.entry(root).or_default();
+                    if name.second().is_some() {
+                        parts.entry(root).or_default();
+                    }
                     absent = absent.or(Some(name));
                 }
             }
@@ -219,7 +226,16 @@ impl Cx<'_> {
             return None;
         }
         whole.extend(parts.into_iter().map(|(root, words)| (root, words.into_iter().collect())));
-        match compiled.expression.eval(whole.iter().map(|(name, value)| (name.as_str(), value.clone())).collect::<Resolved>()) {
+        let is_version = |name: &str| self.is_version(locals, compiled, name, ALIASES);
+        let versions = match compiled.compares.as_ref().map(|text| by_precedence(text, is_version)).transpose() {
+            Ok(rewritten) => rewritten.flatten().and_then(|text| self.engine.compile_expression_owned(text).ok()),
+            Err(why) => {
+                self.fault(Diagnostic::plan("plan::bad-expression", why, &compiled.span, "").help("put the other side into a `let`"));
+                return None;
+            }
+        };
+        let expression = versions.as_ref().unwrap_or(&compiled.expression);
+        match expression.eval(whole.iter().map(|(name, value)| (name.as_str(), value.clone())).collect::<Resolved>()) {
             Ok(value) if !value.is_undefined() => match settle(&value, &mut { VALUE_LIMIT }) {
                 Some(settled) => Some(settled),
                 None => {
@@ -227,12 +243,15 @@ impl Cx<'_> {
                     None
                 }
             },
+            // Wrong whatever the values are.
+            Err(error) if matches!(error.kind(), ErrorKind::MissingArgument | ErrorKind::TooManyArguments) => {
+                self.unreadable(compiled, &error);
+                None
+            }
             // What a stand-in does not fit may fit the true value.
             _ if self.has_met() => Some(Resolved::from(STAND_IN)),
             Err(error) if error.kind() != ErrorKind::UndefinedError => {
-                let detail = error.detail().map_or_else(|| error.to_string(), str::to_owned);
-                let message = format!("`{}` has no value: {}", words::visible(compiled.span.text()), words::visible(&detail));
-                self.fault(Diagnostic::plan("plan::bad-expression", words::shorten(&message, 300), &compiled.span, ""));
+                self.unreadable(compiled, &error);
                 None
             }
             _ => {
@@ -240,6 +259,40 @@ impl Cx<'_> {
                 None
             }
         }
+    }
+
+    /// Whether a name of an expression stands for nothing but a `semver` param.
+    fn is_version(&self, locals: &Locals, compiled: &Compiled<'_>, name: &str, depth: usize) -> bool {
+        let Some(name) = compiled.names.iter().find(|known| known.text == name) else { return false };
+        if let Some(var) = variable(locals, name) {
+            return var.kind == ParamKind::Semver;
+        }
+        let value = match self.frames().arg(name.span.frame, name.root()) {
+            Some(value) => value,
+            None => match self.bindings.get().and_then(|bindings| bindings.0.get(&name.text)).map(|binding| &binding.origin) {
+                Some(Origin::Param(param)) => return param.kind() == ParamKind::Semver,
+                Some(Origin::Let(node)) if node.children.is_none() && node.args.len() == 2 => node.args.get(1),
+                _ => None,
+            },
+        };
+        let Some(value @ Value { scalar: Scalar::String(text), .. }) = value.filter(|_| depth > 0) else { return false };
+        let template = if self.is_good_value(value) { self.template(value, text) } else { None };
+        match template.as_deref().map(|template| template.pieces.as_slice()) {
+            Some([Piece::Expression(inner)]) => self.is_version(locals, inner, inner.span.text().trim(), depth - 1),
+            _ => false,
+        }
+    }
+
+    fn unreadable(&self, compiled: &Compiled<'_>, error: &minijinja::Error) {
+        let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+        let message = format!("`{}` has no value: {}", words::visible(compiled.span.text()), words::visible(&detail));
+        let fault = Diagnostic::plan("plan::bad-expression", words::shorten(&message, 300), &compiled.span, "");
+        self.fault(match error.kind() {
+            ErrorKind::MissingArgument => fault.help("the filter needs more values between its parentheses"),
+            ErrorKind::TooManyArguments => fault.help("the filter takes fewer values between its parentheses"),
+            _ if compiled.span.text().contains('+') => fault.help("texts are put together with `~`"),
+            _ => fault,
+        });
     }
 
     /// Takes a fault about a name in, unless the name's declaration is itself at fault.
@@ -264,6 +317,9 @@ impl Cx<'_> {
             let message = format!("`{root}` differs from cell to cell, and this holds for the whole target");
             let fault = Diagnostic::plan("plan::undefined", message, &name.span, "has no one value here");
             return Some(fault.help("for one target per value, write `each` around it instead of `matrix` in it"));
+        }
+        if locals.elsewhere.iter().any(|known| known == root) {
+            return None;
         }
         if !ROOTS.contains(&root) {
             let own = locals.vars.iter().filter(|var| var.span.frame == frame).map(|var| var.name.as_str());
@@ -331,6 +387,9 @@ impl Cx<'_> {
         if self.bindings.get().is_some_and(|bindings| bindings.0.contains_key(root)) {
             return self.binding(root).map(Found::Whole);
         }
+        if locals.elsewhere.iter().any(|known| known == root) {
+            return Some(Found::Absent);
+        }
         match (root, name.second().unwrap_or_default()) {
             ("platform", _) => {
                 let platform = locals.platform.clone().ok()?;
@@ -380,6 +439,7 @@ fn undefined(compiled: &Compiled<'_>, absent: Option<&Dotted>, values: &BTreeMap
             "git.tag" => "no tag points at the commit",
             "git.branch" => "the head is on no branch",
             "project.version" => "`project` has no `version=`",
+            _ if name.second().is_none() => "`include` gives it to other cells of the matrix only",
             _ if name.root() == "git" => "this is not a repository with a commit",
             _ if name.root() == "ci" => "this is not a run of a known CI system",
             _ => "the variable is not set",

@@ -3,12 +3,16 @@
 //! Never: a fact that is not needed, a script; an undefined name is a fault, not an empty text.
 
 pub(super) mod bindings;
+mod compare;
 pub(super) mod dotenv;
 pub(super) mod engine;
 mod evaluate;
+mod habits;
 pub(super) mod param;
 mod source;
 pub(super) mod template;
+
+use std::rc::Rc;
 
 use crate::base::diagnostic::Span;
 use crate::base::platform::Platform;
@@ -23,6 +27,8 @@ pub(super) struct Locals {
     pub platform: Result<Platform, NoPlatform>,
     /// Variables of the target's matrix, at places that hold for all cells.
     pub hidden: Vec<String>,
+    /// Variables that `include` gives cells of the matrix, not all of them this one.
+    pub elsewhere: Rc<[String]>,
 }
 
 /// Why `${platform}` has no value at some place.
@@ -38,8 +44,8 @@ pub(super) enum NoPlatform {
 
 impl Locals {
     /// The names at the top of the plan: none.
-    pub(super) const fn top() -> Self {
-        Self { vars: Vec::new(), platform: Err(NoPlatform::Top), hidden: Vec::new() }
+    pub(super) fn top() -> Self {
+        Self { vars: Vec::new(), platform: Err(NoPlatform::Top), hidden: Vec::new(), elsewhere: Rc::default() }
     }
 }
 

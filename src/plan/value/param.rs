@@ -41,6 +41,11 @@ impl<'a> Param<'a> {
         if let Given::Written(_, value) = &self.given { Some(value) } else { None }
     }
 
+    /// What its value must be.
+    pub(super) fn kind(&self) -> ParamKind {
+        kind(self.node)
+    }
+
     /// Who gave the value.
     pub(in crate::plan) fn origin(&self) -> ParamOrigin {
         match &self.given {

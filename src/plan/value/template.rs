@@ -9,6 +9,7 @@ use crate::base::words;
 use crate::syntax::document::Value;
 
 use super::engine::{EXPRESSION_LIMIT, FILTERS, TESTS};
+use super::habits;
 
 /// A text, taken apart once and resolved as often as its place is repeated.
 pub(in crate::plan) struct Template<'e> {
@@ -30,6 +31,8 @@ pub(in crate::plan) struct Compiled<'e> {
     pub expression: Expression<'e, 'static>,
     /// The names that it needs, as `git.sha`, in order of place.
     pub names: Vec<Dotted>,
+    /// Its text, where it compares.
+    pub compares: Option<String>,
     /// Between the braces.
     pub span: Span,
 }
@@ -118,9 +121,8 @@ fn compile<'e>(engine: &'e Environment<'static>, place: &Place<'_>, range: Range
     }
     let survey = Survey::new(text);
     let inner = |part: &Range<usize>| place.at(range.start + part.start..range.start + part.end);
-    if let Some(star) = &survey.star {
-        let help = "expressions pick and shape texts: names, `.`, `[…]`, `|filter`, `~`, `+`, `-`, comparisons, `if … else …`";
-        return Err(fault("`*` is not part of an expression".to_owned(), &inner(star), "").help(help).into());
+    if let Some(habit) = habits::of(text) {
+        return Err(fault(habit.message, &inner(&habit.part), "").help(words::shorten(&words::visible(&habit.help), 200)).into());
     }
     for (filter, part) in &survey.filters {
         let names: Vec<&str> = FILTERS.iter().map(|filter| filter.name).collect();
@@ -153,7 +155,8 @@ fn compile<'e>(engine: &'e Environment<'static>, place: &Place<'_>, range: Range
     let mut others: Vec<&String> = needed.iter().filter(|name| !names.iter().any(|known| known.text == **name)).collect();
     others.sort();
     names.extend(others.into_iter().map(|name| Dotted { text: name.clone(), span: span.clone() }));
-    Ok(Compiled { expression, names, span })
+    let compares = text.contains(['<', '>', '=']).then(|| text.to_owned());
+    Ok(Compiled { expression, names, compares, span })
 }
 
 fn offer(word: &str, names: &[&str], noun: &str) -> String {
@@ -197,13 +200,12 @@ struct Survey {
     filters: Vec<(String, Range<usize>)>,
     /// What follows `is` or `is not`.
     tests: Vec<(String, Range<usize>)>,
-    star: Option<Range<usize>>,
 }
 
 impl Survey {
     fn new(text: &str) -> Self {
         let bytes = text.as_bytes();
-        let mut survey = Self { names: Vec::new(), filters: Vec::new(), tests: Vec::new(), star: None };
+        let mut survey = Self { names: Vec::new(), filters: Vec::new(), tests: Vec::new() };
         let mut after_is = false;
         let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         let (mut at, mut before) = (0, b' ');
@@ -211,7 +213,6 @@ impl Survey {
             let start = at;
             match bytes[at] {
                 quote @ (b'\'' | b'"') => at = after_quote(bytes, at, quote).unwrap_or(bytes.len()),
-                b'*' if survey.star.is_none() => survey.star = Some(at..at + 1),
                 byte if word(byte) => {
                     let filter = before == b'|';
                     while at < bytes.len() && (word(bytes[at]) || (!filter && bytes[at] == b'.')) {
