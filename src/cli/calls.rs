@@ -162,11 +162,13 @@ pub fn complete(plan: &Plan, graph: &ActionGraph, steps: &[StepId]) -> Result<()
         if !matches!(graph.action(*id).kind, ActionKind::Run(_)) || !seen.insert(&name.target) {
             continue;
         }
-        let needs = |from: &&StepId| {
-            graph.action(**from).name.target != name.target && graph.needs(**from).iter().any(|(need, why)| need == id && why.requires())
-        };
-        let by = steps.iter().find(needs).map(|from| &graph.action(*from).name.target);
         for arg in target.args.list.iter().filter(|arg| arg.default.is_none() && arg.value.is_none()) {
+            // Looked for only now: in a large plan this is a long way for each step.
+            let needs = |from: &&StepId| {
+                graph.action(**from).name.target != name.target
+                    && graph.needs(**from).iter().any(|(need, why)| need == id && why.requires())
+            };
+            let by = steps.iter().find(needs).map(|from| &graph.action(*from).name.target);
             faults.push(missing(target.name.as_str(), arg, by.map(|name| name.as_str())));
         }
     }
