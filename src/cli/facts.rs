@@ -10,7 +10,8 @@ use crate::engine::ask::{self, Question};
 use crate::engine::process::bare_environment;
 use crate::plan::facts::{CiFact, CommandError, FactError, Facts, GitFact, git_version};
 use crate::sys::cancel::Cancel;
-use crate::sys::{clock, env, file, git, process};
+use crate::sys::shims::Shims;
+use crate::sys::{clock, env, file, git};
 
 /// What a command says that is not run: good as a name, a host or a path.
 const STAND_IN: &[u8] = b"stand-in";
@@ -137,7 +138,7 @@ pub fn answer(root: &AbsPath, script: &str, limit: u64) -> Result<Vec<u8>, Comma
     let runtime = super::run::runtime().map_err(|fault| failed(format!("could not be run: {}", fault.message)))?;
     let env: Vec<_> = bare_environment(&env::var_os).into_iter().collect();
     // Ctrl-C ends kiln itself here, and with it the helper ends what the command started.
-    let question = Question { script, root, env: &env, limit, timeout: ask::TIMEOUT, cancel: &Cancel::new(), shim: process::own_program() };
+    let question = Question { script, root, env: &env, limit, timeout: ask::TIMEOUT, cancel: &Cancel::new(), shims: &Shims::own() };
     runtime.block_on(ask::ask(&question)).map_err(|no| CommandError { reason: no.reason, tail: no.tail })
 }
 

@@ -21,6 +21,7 @@ use crate::store::stat_cache::StatCache;
 use crate::sys::cancel::Cancel;
 use crate::sys::clock;
 use crate::sys::file::FileError;
+use crate::sys::shims::Shims;
 use crate::sys::tree::Tree;
 
 use super::open::Opened;
@@ -66,6 +67,7 @@ pub fn machine(
         run,
         registries,
         tools: Arc::clone(&opened.versions),
+        shims: Shims::own(),
         screen,
     })
 }

@@ -4,7 +4,6 @@
 
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
 use std::time::Duration;
 
 use crate::base::path::AbsPath;
@@ -13,6 +12,7 @@ use crate::base::time::Span;
 use crate::sys::cancel::{Cancel, Urgency};
 use crate::sys::exit::{How, Stopped};
 use crate::sys::process::{self, Io, Limits, Pipe, Spec};
+use crate::sys::shims::Shims;
 
 /// How long such a command may take.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
@@ -36,8 +36,8 @@ pub struct Question<'a> {
     pub timeout: Duration,
     /// The wish to stop.
     pub cancel: &'a Cancel,
-    /// A kiln to be the helper: [`process::own_program`].
-    pub shim: &'a Path,
+    /// Where its helper comes from.
+    pub shims: &'a Shims,
 }
 
 /// Why there is no answer.
@@ -56,12 +56,13 @@ pub struct NoAnswer {
 pub async fn ask(question: &Question<'_>) -> Result<Vec<u8>, NoAnswer> {
     let args = ["-c".into(), question.script.into()];
     let spec = Spec {
-        shim: question.shim,
+        shims: question.shims,
         program: OsStr::new("sh"),
         args: &args,
         env: question.env,
         dir: question.root.as_path(),
         io: Io::Captured,
+        hold: None,
     };
     let child =
         process::spawn(&spec).await.map_err(|error| NoAnswer { reason: format!("could not be run: {error}"), tail: String::new() })?;

@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::base::id::StepName;
 use crate::base::size::ByteSize;
@@ -31,11 +31,20 @@ impl Default for LogLimits {
     }
 }
 
-/// A finished log. The file goes when this is dropped.
+/// The bytes of a log.
+#[derive(Debug)]
+pub enum Kept {
+    /// Here: there are few of them.
+    Held(Vec<u8>),
+    /// In a file, which goes when this is dropped.
+    File(File, tempfile::TempPath),
+}
+
+/// A finished log.
 #[derive(Debug)]
 pub struct Log {
     /// The bytes that were kept.
-    pub file: tempfile::TempPath,
+    pub kept: Kept,
     /// Their number.
     pub size: u64,
     /// The bytes that were cut from the middle.
@@ -61,22 +70,12 @@ struct Lines {
 }
 
 impl<'a> LogSink<'a> {
-    /// An empty log in `folder`.
-    ///
-    /// # Errors
-    /// [`FileError`] when the folder cannot be written to.
-    pub fn new(
-        folder: &Path,
-        step: &'a StepName,
-        listener: &'a dyn Listener,
-        needles: &Needles,
-        limits: LogLimits,
-    ) -> Result<Self, FileError> {
+    /// An empty log. What does not fit in memory goes to a file in `folder`.
+    #[must_use]
+    pub fn new(folder: &Path, step: &'a StepName, listener: &'a dyn Listener, needles: &Needles, limits: LogLimits) -> Self {
         let lines = |stream| Lines { stream, redactor: Redactor::new(needles), part: Vec::new() };
-        let file = file::at("create", folder, tempfile::Builder::new().prefix("log-").tempfile_in(folder))?;
-        let (file, path) = file.into_parts();
-        let disk = Disk { file, path, half: (limits.disk / 2).max(1), total: 0, fault: None };
-        Ok(Self { step, listener, limits, disk, streams: [lines(Stream::Out), lines(Stream::Err)], shown: 0 })
+        let disk = Disk { folder: folder.to_owned(), kept: Kept::Held(Vec::new()), half: (limits.disk / 2).max(1), total: 0, fault: None };
+        Self { step, listener, limits, disk, streams: [lines(Stream::Out), lines(Stream::Err)], shown: 0 }
     }
 
     /// Takes bytes of a stream in. A fault of the disk shows in [`LogSink::finish`], so that the step itself goes on.
@@ -150,10 +149,13 @@ impl Lines {
     }
 }
 
-/// The file: its first half is written once, its second half round and round.
+/// Logs up to this size, in bytes, need no file.
+const HELD: u64 = 64 << 10;
+
+/// What is kept: in memory, or in a file whose first half is written once, its second half round and round.
 struct Disk {
-    file: File,
-    path: tempfile::TempPath,
+    folder: PathBuf,
+    kept: Kept,
     half: u64,
     /// All bytes that came.
     total: u64,
@@ -162,43 +164,67 @@ struct Disk {
 }
 
 impl Disk {
-    fn write(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() && self.fault.is_none() {
+    fn write(&mut self, bytes: &[u8]) {
+        if self.fault.is_some() {
+            return;
+        }
+        if let Kept::Held(held) = &mut self.kept {
+            if self.total + bytes.len() as u64 <= HELD.min(2 * self.half) {
+                held.extend_from_slice(bytes);
+                self.total += bytes.len() as u64;
+                return;
+            }
+            let held = std::mem::take(held);
+            match tempfile::Builder::new().prefix("log-").tempfile_in(&self.folder) {
+                Ok(file) => {
+                    let (file, path) = file.into_parts();
+                    (self.kept, self.total) = (Kept::File(file, path), 0);
+                    self.write(&held);
+                }
+                Err(fault) => self.fault = Some(fault),
+            }
+        }
+        let written = self.write_round(bytes);
+        self.fault = self.fault.take().or(written.err());
+    }
+
+    fn write_round(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let Kept::File(file, _) = &self.kept else { return Ok(()) };
+        while !bytes.is_empty() {
             let place = if self.total < self.half { self.total } else { self.half + (self.total - self.half) % self.half };
             let room = if place < self.half { self.half - place } else { 2 * self.half - place };
             let count = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-            self.fault = self.file.write_all_at(&bytes[..count], place).err();
+            file.write_all_at(&bytes[..count], place)?;
             self.total += count as u64;
             bytes = &bytes[count..];
         }
+        Ok(())
     }
 
     fn finish(mut self) -> Result<Log, FileError> {
         let limit = self.half * 2;
-        let straighten = match self.fault.take() {
-            Some(fault) => Err(fault),
-            None if self.total <= limit => Ok(self.total),
-            None => self.straighten(),
-        };
-        let size = file::at("write", &self.path, straighten)?;
-        Ok(Log { file: self.path, size, cut: self.total.saturating_sub(limit) })
+        let cut = self.total.saturating_sub(limit);
+        let fault = self.fault.take().map_or(Ok(()), Err);
+        let done = fault.and_then(|()| match self.kept {
+            Kept::File(file, _) if self.total > limit => straighten(&file, &self.folder, self.half, self.total),
+            kept => Ok((kept, self.total)),
+        });
+        let (kept, size) = file::at("write", &self.folder, done)?;
+        Ok(Log { kept, size, cut })
     }
+}
 
-    /// Writes a log that went round in its right order to a new file, with a line that tells how much is missing.
-    fn straighten(&mut self) -> io::Result<u64> {
-        let cut = self.total - self.half * 2;
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let mut straight = tempfile::Builder::new().prefix("log-").tempfile_in(folder)?;
-        copy_range(&self.file, 0, self.half, straight.as_file_mut())?;
-        write!(straight, "\n[kiln: {} of output were cut here]\n", ByteSize(cut))?;
-        let oldest = (self.total - self.half) % self.half;
-        copy_range(&self.file, self.half + oldest, self.half - oldest, straight.as_file_mut())?;
-        copy_range(&self.file, self.half, oldest, straight.as_file_mut())?;
-        let size = straight.as_file_mut().seek(SeekFrom::End(0))?;
-        let (file, path) = straight.into_parts();
-        (self.file, self.path) = (file, path);
-        Ok(size)
-    }
+/// Writes a log that went round in its right order to a new file, with a line that tells how much is missing.
+fn straighten(from: &File, folder: &Path, half: u64, total: u64) -> io::Result<(Kept, u64)> {
+    let mut straight = tempfile::Builder::new().prefix("log-").tempfile_in(folder)?;
+    copy_range(from, 0, half, straight.as_file_mut())?;
+    write!(straight, "\n[kiln: {} of output were cut here]\n", ByteSize(total - half * 2))?;
+    let oldest = (total - half) % half;
+    copy_range(from, half + oldest, half - oldest, straight.as_file_mut())?;
+    copy_range(from, half, oldest, straight.as_file_mut())?;
+    let size = straight.as_file_mut().seek(SeekFrom::End(0))?;
+    let (file, path) = straight.into_parts();
+    Ok((Kept::File(file, path), size))
 }
 
 fn copy_range(from: &File, mut place: u64, mut count: u64, to: &mut File) -> io::Result<()> {
@@ -247,12 +273,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (ear, step) = (Ear::default(), StepName::new("t".parse().unwrap(), StepKind::Run));
         let needles = Needles::new(secrets.iter().copied());
-        let mut sink = LogSink::new(folder.path(), &step, &ear, &needles, limits).unwrap();
+        let mut sink = LogSink::new(folder.path(), &step, &ear, &needles, limits);
         for (stream, bytes) in chunks {
             sink.write(*stream, bytes);
         }
         let log = sink.finish().unwrap();
-        let bytes = file::read(&log.file, u64::MAX - 1).unwrap();
+        let bytes = match &log.kept {
+            Kept::Held(bytes) => bytes.clone(),
+            Kept::File(_, path) => file::read(path, u64::MAX - 1).unwrap(),
+        };
         assert_eq!(bytes.len() as u64, log.size);
         let cut = log.cut;
         drop(log);

@@ -26,12 +26,14 @@ use crate::graph::action::{Action, ActionKind};
 use crate::graph::ingredients::Ingredients;
 use crate::registry::session::Session;
 use crate::store::blob::StoreError;
+use crate::store::claim::Claim;
 use crate::store::lately::Lately;
 use crate::store::local::Store;
 use crate::store::result::ImageResult;
 use crate::store::stat_cache::StatCache;
 use crate::sys::cancel::Cancel;
 use crate::sys::file::FileError;
+use crate::sys::shims::Shims;
 
 use self::tools::Tools;
 
@@ -55,6 +57,8 @@ pub struct Machine {
     pub registries: Session,
     /// Versions of the tools that the plan declares.
     pub tools: Arc<Tools>,
+    /// The helpers behind which commands run.
+    pub shims: Shims,
     /// Leaves the screen to a program (`true`), or takes it back.
     pub screen: Box<dyn Fn(bool) + Send + Sync>,
 }
@@ -76,6 +80,8 @@ pub struct Job<'a> {
     pub action: &'a Action,
     /// With what.
     pub taken: &'a Ingredients,
+    /// The right to do it, where it can be claimed.
+    pub claim: Option<&'a Claim>,
 }
 
 impl Job<'_> {

@@ -16,6 +16,7 @@ use crate::base::time::Span;
 use crate::base::words::{count, visible};
 use crate::event::{Event, FailureClass, Listener, Stream};
 use crate::plan::target::{Command, TaskCell};
+use crate::store::claim::Claim;
 use crate::sys::cancel::{Cancel, Urgency};
 use crate::sys::clock::Stopwatch;
 use crate::sys::exit::{Exit, How, Stopped};
@@ -23,6 +24,7 @@ use crate::sys::file::{self, FileError};
 use crate::sys::modes::SavedModes;
 use crate::sys::process::{self, Io, Limits, Pipe, Spec};
 use crate::sys::program::{DEFAULT_PATH, SpawnError};
+use crate::sys::shims::Shims;
 
 use super::log::{Log, LogLimits, LogSink};
 use super::redact::Needles;
@@ -51,7 +53,7 @@ pub struct TaskJob<'a> {
     pub extra_env: &'a [(String, OsString)],
     /// What the log must not hold.
     pub needles: &'a Needles,
-    /// Where the log is written, on the file system of the store.
+    /// Where a long log is written, on the file system of the store.
     pub log_folder: &'a Path,
     /// How much of the output is kept and shown.
     pub log_limits: LogLimits,
@@ -61,8 +63,10 @@ pub struct TaskJob<'a> {
     pub cancel: &'a Cancel,
     /// The time between `SIGTERM` and `SIGKILL`.
     pub grace: Duration,
-    /// A kiln to be the helper: [`process::own_program`].
-    pub shim: &'a Path,
+    /// Where the helpers of its commands come from.
+    pub shims: &'a Shims,
+    /// The claim on the step, which stays locked until nothing of a command is left.
+    pub claim: Option<&'a Claim>,
 }
 
 /// What a task used and left.
@@ -72,7 +76,7 @@ pub struct Ran {
     pub took: Duration,
     /// How often it was tried.
     pub attempts: u32,
-    /// What it wrote; `None` for an interactive task, or when no file could be written.
+    /// What it wrote; `None` for an interactive task, or when it could not be kept.
     pub log: Option<Log>,
 }
 
@@ -116,17 +120,9 @@ struct Failure {
 pub async fn run_task(job: &TaskJob<'_>) -> TaskOutcome {
     let clock = Stopwatch::start();
     let mut attempts = 0;
-    let mut log = None;
-    let mut end = Ok(());
-    if !job.cell.interactive {
-        match LogSink::new(job.log_folder, job.step, job.listener, job.needles, job.log_limits) {
-            Ok(sink) => log = Some(sink),
-            Err(fault) => end = Err(Break::Failed(Failure::of_disk(&fault))),
-        }
-    }
-    if end.is_ok() {
-        end = run_attempts(job, &mut log, &mut attempts).await;
-    }
+    let sink = || LogSink::new(job.log_folder, job.step, job.listener, job.needles, job.log_limits);
+    let mut log = (!job.cell.interactive).then(sink);
+    let mut end = run_attempts(job, &mut log, &mut attempts).await;
     let log = match log.map(LogSink::finish).transpose() {
         Ok(log) => log,
         Err(fault) => {
@@ -243,7 +239,8 @@ async fn run_command(
     let dir = job.root.at(&job.cell.dir);
     let io = if job.cell.interactive { Io::Terminal } else { Io::Captured };
     let _modes = job.cell.interactive.then(SavedModes::of_stdin);
-    let spec = Spec { shim: job.shim, program: OsStr::new(program), args, env, dir: dir.as_path(), io };
+    let spec =
+        Spec { shims: job.shims, program: OsStr::new(program), args, env, dir: dir.as_path(), io, hold: job.claim.and_then(Claim::lock) };
     let child = process::spawn(&spec).await.map_err(|error| Failure::spawn(&error))?;
     let limits = Limits { cancel: job.cancel.clone(), timeout, silence: job.cell.silence, grace: job.grace };
     let mut output = |pipe, bytes: &[u8]| {

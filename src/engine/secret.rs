@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::event::FailureClass;
 use crate::plan::secret::{SecretSource, SecretUse};
-use crate::sys::{env, file, process};
+use crate::sys::{env, file};
 
 use super::ask::{self, Question};
 use super::redact::{Needles, SHORTEST};
@@ -77,7 +77,7 @@ async fn value(machine: &Machine, secret: &SecretUse) -> Result<Vec<u8>, Failure
                 limit: LIMIT,
                 timeout: TIMEOUT,
                 cancel: &machine.cancel,
-                shim: process::own_program(),
+                shims: &machine.shims,
             };
             // What the command wrote is not repeated: it may hold the value.
             ask::ask(&question).await.map_err(|no| {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::base::digest::{Blake3, ContentDigest};
 use crate::plan::target::TaskCell;
-use crate::sys::{file, process};
+use crate::sys::file;
 
-use super::log::{Log, LogLimits};
+use super::log::{Kept, Log, LogLimits};
 use super::process::{self as commands, Ran, TaskJob, TaskOutcome};
 use super::{Failure, Job, Machine, Made, Outcome, secret};
 
@@ -35,7 +35,8 @@ pub async fn run(machine: &Arc<Machine>, job: &Job<'_>, cell: &TaskCell) -> Outc
         listener: machine.listener.as_ref(),
         cancel: &machine.cancel,
         grace: GRACE,
-        shim: process::own_program(),
+        shims: &machine.shims,
+        claim: job.claim,
     };
     if cell.interactive {
         (machine.screen)(true);
@@ -60,7 +61,11 @@ pub async fn run(machine: &Arc<Machine>, job: &Job<'_>, cell: &TaskCell) -> Outc
 /// Moves a log into the store; an empty one is none.
 pub(super) fn keep(machine: &Machine, log: Option<Log>) -> Result<Option<ContentDigest>, Failure> {
     let Some(log) = log.filter(|log| log.size > 0) else { return Ok(None) };
-    let mut reader = file::open(&log.file).map_err(Failure::disk)?;
+    let path = match &log.kept {
+        Kept::Held(bytes) => return machine.store.put(bytes).map(|digest| Some(ContentDigest(digest))).map_err(Failure::disk),
+        Kept::File(_, path) => path,
+    };
+    let mut reader = file::open(path).map_err(Failure::disk)?;
     let mut writer = machine.store.writer::<Blake3>().map_err(Failure::disk)?;
     std::io::copy(&mut reader, &mut writer).map_err(Failure::disk)?;
     let (digest, _) = writer.commit().map_err(Failure::disk)?;

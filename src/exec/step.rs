@@ -124,44 +124,61 @@ impl From<Failure> for Stop {
 
 async fn attempt(shared: &Arc<Shared>, id: StepId) -> Result<StepEnd, Stop> {
     let force = shared.forced.contains(&id);
-    let mut look = glance(shared, id, force).await?;
+    let (mut look, claimed) = aside(shared, move |shared| begin(shared, id, force)).await??;
     // Only one kiln works on an action at a time; whoever waited looks again and finds the result.
-    let mut claim = None;
-    if matches!(look.verdict, Verdict::Runs { .. }) && look.cacheable {
-        let (taken, waited) = claim_of(shared, id, look.key).await?;
-        claim = Some(taken);
-        if waited && !force {
-            look = glance(shared, id, false).await?;
+    let claim = match claimed {
+        Claimed::Unneeded => None,
+        Claimed::Taken(claim) => Some(claim),
+        Claimed::Held => {
+            let claim = wait_for_claim(shared, id, look.key).await?;
+            if !force {
+                look = aside(shared, move |shared| glance(shared, id, false)).await??;
+            }
+            Some(claim)
         }
-    }
-    let end = follow(shared, id, look).await;
+    };
+    let end = follow(shared, id, look, claim.as_ref()).await;
     drop(claim);
     Ok(end?)
 }
 
-/// The claim, and whether somebody else had it first: another kiln, or a step of this run with the same key. A wish to stop ends the wait.
-async fn claim_of(shared: &Arc<Shared>, id: StepId, key: ActionKey) -> Result<(Claim, bool), Stop> {
-    if let Some(claim) = aside(shared, move |shared| shared.machine.store.try_claim(key)).await? {
-        return Ok((claim, false));
+/// Whether this kiln may do the work of a step.
+enum Claimed {
+    /// There is none to do, or every kiln may do it.
+    Unneeded,
+    /// It may, and no other may meanwhile.
+    Taken(Claim),
+    /// Another kiln does it, or a step of this run with the same key.
+    Held,
+}
+
+fn begin(shared: &Shared, id: StepId, force: bool) -> Result<(Look, Claimed), Failure> {
+    let look = glance(shared, id, force)?;
+    if !matches!(look.verdict, Verdict::Runs { .. }) || !look.cacheable {
+        return Ok((look, Claimed::Unneeded));
     }
+    let claimed = shared.machine.store.try_claim(look.key).map_or(Claimed::Held, Claimed::Taken);
+    Ok((look, claimed))
+}
+
+/// Waits for the claim that another one holds. A wish to stop ends the wait.
+async fn wait_for_claim(shared: &Arc<Shared>, id: StepId, key: ActionKey) -> Result<Claim, Stop> {
     let machine = &shared.machine;
     let text = "the same work is already being done; its result will be taken".to_owned();
     machine.listener.event(Event::Notice { step: Some(shared.action(id).name.clone()), text });
     tokio::select! {
-        claim = aside(shared, move |shared| shared.machine.store.claim(key)) => Ok((claim?, true)),
+        claim = aside(shared, move |shared| shared.machine.store.claim(key)) => Ok(claim?),
         () = machine.cancel.requested(Urgency::Gentle) => Err(Stop::Cancelled),
     }
 }
 
-async fn glance(shared: &Arc<Shared>, id: StepId, force: bool) -> Result<Look, Failure> {
-    let look = move |shared: &Shared| {
-        let tree = Tree::open(&shared.machine.root).map_err(GatherError::new)?;
-        look::look(shared.ground(&tree), &shared.history, id, force, |need| shared.product(need))
-    };
-    aside(shared, look).await?.map_err(|error| Failure::new(FailureClass::Step, &error, error.help.clone()))
+fn glance(shared: &Shared, id: StepId, force: bool) -> Result<Look, Failure> {
+    let tree = Tree::open(&shared.machine.root).map_err(GatherError::new);
+    let look = tree.and_then(|tree| look::look(shared.ground(&tree), &shared.history, id, force, |need| shared.product(need)));
+    look.map_err(|error| Failure::new(FailureClass::Step, &error, error.help.clone()))
 }
 
-async fn follow(shared: &Arc<Shared>, id: StepId, look: Look) -> Result<StepEnd, Failure> {
+async fn follow(shared: &Arc<Shared>, id: StepId, look: Look, claim: Option<&Claim>) -> Result<StepEnd, Failure> {
     let why = match look.verdict {
         Verdict::Known { result, origin: Origin::InPlace } => return known(shared, id, look.key, &look.taken, *result, Origin::InPlace),
         Verdict::Known { ref result, origin: Origin::Restored } => {
@@ -178,7 +195,7 @@ async fn follow(shared: &Arc<Shared>, id: StepId, look: Look) -> Result<StepEnd,
         }
         Verdict::Runs { ref why } => why.clone(),
     };
-    carry_out(shared, id, look, why).await
+    carry_out(shared, id, look, why, claim).await
 }
 
 /// The manifest of the key goes to the store, so that the next run can tell what changed.
@@ -226,23 +243,26 @@ fn leave(shared: &Shared, id: StepId, taken: &Ingredients, result: ActionResult)
     let _ = shared.products[id.index()].set(Product { result, digest });
 }
 
-async fn carry_out(shared: &Arc<Shared>, id: StepId, look: Look, why: String) -> Result<StepEnd, Failure> {
+async fn carry_out(shared: &Arc<Shared>, id: StepId, look: Look, why: String, claim: Option<&Claim>) -> Result<StepEnd, Failure> {
     let Look { taken, key, cacheable, .. } = look;
     let taken = Arc::new(taken);
     let action = shared.action(id);
     let machine = &shared.machine;
-    let manifest = manifest(shared, id, &taken)?;
+    let seen = Arc::clone(&taken);
+    let (manifest, witness) = aside(shared, move |shared| {
+        // Only commands can have a file changed under them: images read what was hashed, and check it.
+        let watched = cacheable && matches!(shared.action(id).kind, ActionKind::Run(_));
+        let manifest = manifest(shared, id, &seen)?;
+        Ok((manifest, if watched { Witness::call(&shared.machine.root, &seen) } else { Witness::default() }))
+    })
+    .await??;
     machine.listener.event(Event::StepStarted { step: action.name.clone(), at_ms: shared.clock.millis(), why });
     for pattern in gather::idle_patterns(action, &taken) {
         let text = format!("no file matches its input `{pattern}`");
         machine.listener.event(Event::Notice { step: Some(action.name.clone()), text });
     }
-    // Only commands can have a file changed under them: images read what was hashed, and check it.
-    let watched = cacheable && matches!(action.kind, ActionKind::Run(_));
-    let seen = Arc::clone(&taken);
-    let witness = if watched { aside(shared, move |shared| Witness::call(&shared.machine.root, &seen)).await? } else { Witness::default() };
     let watch = Stopwatch::start();
-    let outcome = engine::carry_out(machine, Job { action, taken: &taken }).await;
+    let outcome = engine::carry_out(machine, Job { action, taken: &taken, claim }).await;
     let took_ms = watch.millis();
     let made = match outcome {
         Outcome::Done(made) => made,
@@ -252,16 +272,20 @@ async fn carry_out(shared: &Arc<Shared>, id: StepId, look: Look, why: String) ->
         Outcome::Cancelled { log } => return Ok(StepEnd { ended: Ended::Cancelled, took_ms, key: Some(key), manifest, log, detail: None }),
     };
     let Made { image, documents, log, detail, unchanged } = made;
-    // What a step leaves undone is its own failure, and its log tells more about it.
-    let outputs = match aside(shared, move |shared| capture(shared, id)).await? {
-        Ok(outputs) => outputs,
+    let result = ActionResult { run: machine.run.clone(), took_ms, outputs: Vec::new(), image, documents, log, detail: detail.clone() };
+    let before = Arc::clone(&taken);
+    let kept = aside(shared, move |shared| {
+        let result = ActionResult { outputs: capture(shared, id)?, ..result };
+        if cacheable {
+            record(shared, id, key, &result, &before, &witness)?;
+        }
+        Ok(result)
+    });
+    let result = match kept.await? {
+        Ok(result) => result,
+        // What a step leaves undone is its own failure, and its log tells more about it.
         Err(failure) => return Ok(StepEnd { key: Some(key), manifest, ..StepEnd::failed(Failure { log, ..failure }, action, took_ms) }),
     };
-    let result = ActionResult { run: machine.run.clone(), took_ms, outputs, image, documents, log, detail: detail.clone() };
-    if cacheable {
-        let (recorded, before) = (result.clone(), Arc::clone(&taken));
-        aside(shared, move |shared| record(shared, id, key, &recorded, &before, &witness)).await??;
-    }
     leave(shared, id, &taken, result);
     let ended = if unchanged { Ended::Cached { from: Origin::InPlace } } else { Ended::Done };
     Ok(StepEnd { ended, took_ms, key: Some(key), manifest, log, detail })

@@ -2,6 +2,8 @@
 //! In: an action key. Out: the right to do the work. Never: a claim that outlives its process, or a failure: where the disk
 //! gives no locks, two may do the same work, which is slower and as right.
 
+use std::os::fd::{AsFd as _, BorrowedFd};
+
 use crate::base::digest::ActionKey;
 use crate::sys::lock::Lock;
 
@@ -12,7 +14,16 @@ use super::local::Store;
 /// The right to carry out one action; given back when dropped.
 #[derive(Debug)]
 pub struct Claim {
-    _lock: Option<Lock>,
+    lock: Option<Lock>,
+}
+
+impl Claim {
+    /// The locked file. The claim stands as long as any process has it open: one that is handed it keeps others from the same work
+    /// when this one is killed.
+    #[must_use]
+    pub fn lock(&self) -> Option<BorrowedFd<'_>> {
+        self.lock.as_ref().map(Lock::as_fd)
+    }
 }
 
 impl Store {
@@ -20,7 +31,7 @@ impl Store {
     /// Claims exclude each other between processes and between the threads of one.
     #[must_use]
     pub fn claim(&self, key: ActionKey) -> Claim {
-        Claim { _lock: Lock::wait(self.layout().lock(key)).ok() }
+        Claim { lock: Lock::wait(self.layout().lock(key)).ok() }
     }
 
     /// As [`Store::claim`], without waiting; `None` while somebody else holds the claim.
@@ -28,8 +39,8 @@ impl Store {
     pub fn try_claim(&self, key: ActionKey) -> Option<Claim> {
         match Lock::try_take(self.layout().lock(key)) {
             Ok(None) => None,
-            Ok(lock) => Some(Claim { _lock: lock }),
-            Err(_) => Some(Claim { _lock: None }),
+            Ok(lock) => Some(Claim { lock }),
+            Err(_) => Some(Claim { lock: None }),
         }
     }
 
@@ -39,6 +50,6 @@ impl Store {
     pub fn take_abandoned(&self, key: ActionKey) -> Option<Claim> {
         let path = self.layout().lock(key);
         file::status(&path).ok()?;
-        Some(Claim { _lock: Some(Lock::try_take(path).ok()??) })
+        Some(Claim { lock: Some(Lock::try_take(path).ok()??) })
     }
 }

@@ -85,14 +85,13 @@ impl Layout {
         self.0.join("tmp")
     }
 
-    /// A new file that nobody sees yet, for the owner alone.
+    /// A new file that nobody sees yet. It is written once, so nobody else may open it to write.
     pub(super) fn temporary(&self) -> Result<tempfile::NamedTempFile, FileError> {
-        file::temporary(self.scratch(), "t-")
+        file::temporary(self.scratch(), "t-", 0o444)
     }
 
-    /// Gives a finished temporary file its place, read-only. What stands there is replaced: it is the same, or damaged.
+    /// Gives a finished temporary file its place. What stands there is replaced: it is the same, or damaged.
     pub(super) fn settle(&self, temporary: tempfile::NamedTempFile, place: &AbsPath) -> Result<(), FileError> {
-        file::set_mode(temporary.path(), 0o444)?;
         let again = match temporary.persist(place) {
             Ok(_) => return Ok(()),
             Err(error) if error.error.kind() == std::io::ErrorKind::NotFound => error.file,

@@ -1,9 +1,8 @@
 //! The store on this machine's disk.
 //! In: bytes. Out: the same bytes, verified while they are read. Never: a blob that is seen before it is whole.
 
-use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use crate::base::digest::{Algorithm, Digest, Hasher};
 use crate::base::path::AbsPath;
@@ -19,8 +18,6 @@ use super::lease::Lease;
 pub struct Store {
     root: AbsPath,
     layout: Layout,
-    /// The blobs that this process has brought to the disk, or found there when it did.
-    durable: Arc<Mutex<HashSet<AbsPath>>>,
     /// Says to who collects that this process runs.
     pub(super) lease: Arc<OnceLock<Lease>>,
 }
@@ -33,7 +30,7 @@ impl Store {
     /// [`StoreError::Unsafe`] when the directory is a link or another user's; [`StoreError::File`].
     pub fn open(root: AbsPath) -> Result<Self, StoreError> {
         let (root, layout) = Layout::open(&root)?;
-        Ok(Self { root, layout, durable: Arc::default(), lease: Arc::default() })
+        Ok(Self { root, layout, lease: Arc::default() })
     }
 
     /// The directory.
@@ -118,13 +115,5 @@ impl Store {
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Err(StoreError::Missing(digest.to_string())),
             Err(cause) => Err(FileError { act: "read", path: self.blob_path(digest).as_path().to_owned(), cause }.into()),
         }
-    }
-
-    pub(super) fn is_durable(&self, place: &AbsPath) -> bool {
-        self.durable.lock().unwrap_or_else(PoisonError::into_inner).contains(place)
-    }
-
-    pub(super) fn mark_durable(&self, places: impl Iterator<Item = AbsPath>) {
-        self.durable.lock().unwrap_or_else(PoisonError::into_inner).extend(places);
     }
 }

@@ -1,6 +1,9 @@
 //! Records: the results of actions on disk.
 //! In: a result whose blobs are in the store. Out: the same result, or none. Never: a part of a record, a record of another
-//! action, or a record that reaches the disk before the blobs that it names.
+//! action.
+//!
+//! Nothing waits for the disk. After a power cut a record or a blob may be missing, empty, cut or filled with zeros; each is checked
+//! when it is read, so that costs a rebuild and nothing else.
 //!
 //! A record is a line with the format's version, a line with a checksum over the action key and the rest, and the rest as
 //! JSON.
@@ -44,17 +47,18 @@ impl Store {
         Ok(result.filter(|_| self.hold(&place, &before)))
     }
 
-    /// Records the result of an action, in place of an earlier one. The blobs that it names are on the disk before it is.
+    /// Records the result of an action, in place of an earlier one.
     ///
     /// # Errors
     /// [`StoreError::Missing`] when a blob that it names is not in the store; [`StoreError::File`].
     pub fn record(&self, key: ActionKey, result: &ActionResult) -> Result<(), StoreError> {
         let place = self.layout().record(key);
         let bytes = at("write", &place, encode(key, result).map_err(std::io::Error::other))?;
-        self.make_durable(&self.blobs_of(result))?;
+        if let Some(missing) = self.blobs_of(result).iter().find(|blob| !is_there(blob)) {
+            return Err(StoreError::Missing(missing.digest.clone()));
+        }
         let mut temporary = self.layout().temporary()?;
         at("write", &place, temporary.as_file_mut().write_all(&bytes))?;
-        at("write", &place, temporary.as_file().sync_data())?;
         Ok(self.layout().settle(temporary, &place)?)
     }
 
@@ -70,16 +74,6 @@ impl Store {
     #[must_use]
     pub fn holds(&self, result: &ActionResult) -> bool {
         self.blobs_of(result).iter().all(is_there)
-    }
-
-    fn make_durable(&self, blobs: &[Named]) -> Result<(), StoreError> {
-        let new: Vec<&Named> = blobs.iter().filter(|blob| !self.is_durable(&blob.place)).collect();
-        if let Some(missing) = new.iter().find(|blob| !is_there(blob)) {
-            return Err(StoreError::Missing(missing.digest.clone()));
-        }
-        file::sync(&new.iter().map(|blob| blob.place.as_path()).collect::<Vec<_>>())?;
-        self.mark_durable(new.into_iter().map(|blob| blob.place.clone()));
-        Ok(())
     }
 
     fn blobs_of(&self, result: &ActionResult) -> Vec<Named> {

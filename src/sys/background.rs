@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 /// When the system has no room for one more process.
 #[allow(clippy::disallowed_methods, reason = "this is the door")]
 pub fn start(args: &[&std::ffi::OsStr]) -> io::Result<()> {
-    let mut command = Command::new(super::process::own_program());
+    let mut command = Command::new(super::shims::own_program());
     command.args(args).current_dir("/").process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().map(drop)

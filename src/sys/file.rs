@@ -7,7 +7,6 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A file operation that failed.
 #[derive(Debug, thiserror::Error)]
@@ -158,30 +157,6 @@ pub fn share(from: &File, to: &File) -> bool {
     return false;
 }
 
-/// Brings the bytes of files to the disk.
-///
-/// Many calls wait together for one write of the file system's journal: 1,000 small files on ext4 took 1.65 s one after the
-/// other and 0.14 s from 16 threads (medians of 5 on a busy machine). One call for the whole file system took 0.05 s, but
-/// 0.32 s when an unrelated program had just written 512 MiB: its time depends on what others do, so it is not used.
-/// # Errors
-/// [`FileError`], the first one.
-pub fn sync(paths: &[&Path]) -> Result<(), FileError> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-            at("write", path, open(path)?.sync_data())?;
-        }
-        Ok(())
-    };
-    if paths.len() < 4 {
-        return work();
-    }
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..paths.len().min(16)).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-    })
-}
-
 /// What stands at `path`, without following a link.
 ///
 /// # Errors
@@ -285,14 +260,15 @@ pub fn canonical(path: impl AsRef<Path>) -> Result<PathBuf, FileError> {
 /// The first bytes of the names of files that are written and then renamed. What a killed process left bears them, too.
 pub const TEMPORARY: &str = ".kiln-";
 
-/// Creates a file with a new name in `folder`, for the owner alone; it is removed when it is dropped before it has a place.
+/// Creates a file with a new name in `folder`, open to read and write whatever its `mode` says; it is removed when it is dropped before
+/// it has a place.
 ///
 /// # Errors
 /// [`FileError`].
-pub fn temporary(folder: impl AsRef<Path>, prefix: &str) -> Result<tempfile::NamedTempFile, FileError> {
+pub fn temporary(folder: impl AsRef<Path>, prefix: &str, mode: u32) -> Result<tempfile::NamedTempFile, FileError> {
     let folder = folder.as_ref();
     // Made by our own call: the package's own puts the path into the error once more.
-    let create = |path: &Path| OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
+    let create = |path: &Path| OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path);
     let made = tempfile::Builder::new().prefix(prefix).make_in(folder, create);
     at("create a file in", folder, made)
 }
@@ -306,7 +282,7 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8], durable: bool) -> Resu
     let path = path.as_ref();
     let folder = path.parent().unwrap_or(Path::new("."));
     create_dirs(folder)?;
-    let mut temporary = temporary(folder, TEMPORARY)?;
+    let mut temporary = temporary(folder, TEMPORARY, 0o600)?;
     at("write", path, temporary.as_file_mut().write_all(bytes))?;
     if durable {
         at("write", path, temporary.as_file().sync_data())?;

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -14,8 +15,8 @@ use super::file::{FileError, at};
 /// A lock that this process holds. Its file is removed when the lock is given back.
 #[derive(Debug)]
 pub struct Lock {
-    /// Locked while open.
-    _file: File,
+    /// Locked while open, here or in a process that it was handed to.
+    file: File,
     path: PathBuf,
 }
 
@@ -34,7 +35,7 @@ impl Lock {
                 Err(error) => return at("lock", path, Err(error)),
             }
             if is_current(&file, path) {
-                return Ok(Self { _file: file, path: path.to_owned() });
+                return Ok(Self { file, path: path.to_owned() });
             }
         }
     }
@@ -54,9 +55,15 @@ impl Lock {
                 Err(TryLockError::Error(error)) => return at("lock", path, Err(error)),
             }
             if is_current(&file, path) {
-                return Ok(Some(Self { _file: file, path: path.to_owned() }));
+                return Ok(Some(Self { file, path: path.to_owned() }));
             }
         }
+    }
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

@@ -18,6 +18,7 @@ pub mod process;
 pub mod program;
 pub mod random;
 pub mod shim;
+pub mod shims;
 pub mod signal;
 pub mod stat;
 pub mod terminal;

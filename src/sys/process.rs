@@ -3,27 +3,23 @@
 //! Never: waits for a pipe that a daemon keeps open; leaves a process behind, however kiln ends.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::net::UnixStream as StdStream;
-use std::os::unix::process::ExitStatusExt as _;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, Signal};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
-use tokio::process::{ChildStderr, ChildStdout, Command};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe::Receiver;
 use tokio::time::Instant;
 
 use super::cancel::{Cancel, Urgency};
 use super::exit::{Exit, How, Stopped};
 use super::program::{self, Attempt, SpawnError};
-use super::shim;
+use super::shims::{Order, Shim, Shims, Told};
 
 /// How long the pipes are still read after everything has ended: only a daemon of another parent can hold them then.
 const DRAIN: Duration = Duration::from_millis(200);
@@ -51,8 +47,8 @@ pub enum Io {
 /// A program to start.
 #[derive(Debug, Clone, Copy)]
 pub struct Spec<'a> {
-    /// A kiln that can be the helper; [`own_program`] outside tests.
-    pub shim: &'a Path,
+    /// Where its helper comes from.
+    pub shims: &'a Shims,
     /// A name to search in the `PATH` of `env`, or a path relative to `dir`.
     pub program: &'a OsStr,
     /// What follows it.
@@ -63,12 +59,8 @@ pub struct Spec<'a> {
     pub dir: &'a Path,
     /// Where it reads and writes.
     pub io: Io,
-}
-
-/// The path under which the kernel always finds the running program, also when its file was replaced meanwhile.
-#[must_use]
-pub fn own_program() -> &'static Path {
-    Path::new("/proc/self/exe")
+    /// A file that stays open, and so locked, until nothing of the program is left, also when kiln is killed.
+    pub hold: Option<BorrowedFd<'a>>,
 }
 
 /// When a program is to be stopped.
@@ -96,10 +88,10 @@ pub enum Pipe {
 /// A program that runs. Dropping it stops the program and everything below it, within a second.
 #[derive(Debug)]
 pub struct Child {
-    helper: tokio::process::Child,
-    control: Control,
-    out: Option<ChildStdout>,
-    err: Option<ChildStderr>,
+    shims: Shims,
+    shim: Shim,
+    out: Option<Receiver>,
+    err: Option<Receiver>,
     pid: Pid,
     /// Whether the command leads a process group of its own.
     leads: bool,
@@ -127,7 +119,7 @@ pub async fn spawn(spec: &Spec<'_>) -> Result<Child, SpawnError> {
             continue;
         }
         return Err(match fault {
-            Fault::Helper(cause) if is_of_helper(&cause) => {
+            Fault::Helper(cause) if !is_busy(&cause) => {
                 SpawnError::Helper { program: crate::base::words::visible(&spec.program.to_string_lossy()), cause }
             }
             Fault::Helper(cause) | Fault::Command(cause) => attempt.explain(cause),
@@ -135,13 +127,8 @@ pub async fn spawn(spec: &Spec<'_>) -> Result<Child, SpawnError> {
     }
 }
 
-/// Whether the helper itself is at fault. It carries the same arguments and environment as the command and needs as much
-/// room, so that a list that is too long, a NUL byte or a full machine shows here already.
-fn is_of_helper(cause: &io::Error) -> bool {
-    match Errno::from_io_error(cause) {
-        Some(errno) => errno != Errno::TOOBIG && !program::is_busy(errno),
-        None => cause.kind() != io::ErrorKind::InvalidInput,
-    }
+fn is_busy(cause: &io::Error) -> bool {
+    Errno::from_io_error(cause).is_some_and(program::is_busy)
 }
 
 fn check_directory(dir: &Path) -> Result<(), SpawnError> {
@@ -167,12 +154,13 @@ enum Fault {
 impl Fault {
     /// Whether another try may end otherwise, `pause` after this one.
     fn may_pass(&self, pause: Duration) -> bool {
-        let (Self::Helper(cause) | Self::Command(cause)) = self;
-        match Errno::from_io_error(cause) {
-            Some(errno) => program::is_busy(errno) && pause <= LAST_PAUSE,
-            // A helper that died without a word: most likely Ctrl-C reached it before it had left kiln's process group. It
-            // gets one more try, in which the wish to stop is then seen in the usual place.
-            None => cause.kind() == io::ErrorKind::BrokenPipe && pause == FIRST_PAUSE,
+        match self {
+            // A helper that died without a word: most likely Ctrl-C reached it before it had left kiln's process group, or somebody
+            // killed it while it had nothing to do. It gets one more try, in which a wish to stop is then seen in the usual place.
+            Self::Helper(cause) if matches!(cause.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+                pause == FIRST_PAUSE
+            }
+            Self::Helper(cause) | Self::Command(cause) => is_busy(cause) && pause <= LAST_PAUSE,
         }
     }
 }
@@ -183,108 +171,60 @@ impl From<io::Error> for Fault {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "this is the door")]
 async fn try_spawn(spec: &Spec<'_>, found: &Path) -> Result<Child, Fault> {
-    let (ours, theirs) = StdStream::pair()?;
-    let group = match spec.io {
-        Io::Captured => 0,
-        Io::Terminal => rustix::process::getpgrp().as_raw_nonzero().get(),
+    let mut shim = spec.shims.take(spec.io == Io::Terminal)?;
+    let order = |group, input, output, errors| Order {
+        group,
+        dir: spec.dir,
+        path: found,
+        zeroth: spec.program,
+        args: spec.args,
+        env: spec.env,
+        input,
+        output,
+        errors,
+        hold: spec.hold,
     };
-    let mut command = Command::new(spec.shim);
-    // The helper enters the folder itself: with a folder to enter, the C library of a static program can only fork, and that
-    // copies the page tables of a large process for each step.
-    command.arg0("kiln").arg(shim::WORD).arg(group.to_string()).arg(spec.dir).arg(found).arg(spec.program).args(spec.args);
-    command.env_clear().envs(spec.env.iter().map(|(name, value)| (name, value)));
-    command.stdin(OwnedFd::from(theirs));
-    match spec.io {
+    let started = Instant::now();
+    let (sent, out, err) = match spec.io {
         Io::Captured => {
-            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            let ((out, output), (err, errors)) = (pipe()?, pipe()?);
+            // The ends that the program writes to are closed here before it is heard of: else their end would never come.
+            (shim.send(&order(0, None, output.as_fd(), errors.as_fd())).await, Some(out), Some(err))
         }
         Io::Terminal => {
-            // Out of reach of the terminal's signals; the command itself joins kiln's group again.
-            command.process_group(0);
-            send_stdin(&ours)?;
+            let (input, output, errors) = (io::stdin(), io::stdout(), io::stderr());
+            let group = rustix::process::getpgrp().as_raw_nonzero().get();
+            (shim.send(&order(group, Some(input.as_fd()), output.as_fd(), errors.as_fd())).await, None, None)
         }
+    };
+    match sent {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            spec.shims.give_back(shim);
+            return Err(Fault::Command(error));
+        }
+        Err(error) => return Err(Fault::Helper(error)),
     }
-    let started = Instant::now();
-    let mut helper = command.spawn()?;
-    // `command` holds the helper's end of the socket; while it is open here, a dead helper would go unnoticed.
-    drop(command);
-    ours.set_nonblocking(true)?;
-    let mut control = Control { socket: UnixStream::from_std(ours)?, heard: Vec::new() };
-    match control.hear().await {
-        Some(Told::Pid(pid)) => {
-            let (out, err) = (helper.stdout.take(), helper.stderr.take());
-            Ok(Child { helper, control, out, err, pid, leads: spec.io == Io::Captured, started })
-        }
+    match shim.hear().await {
+        Some(Told::Pid(pid)) => Ok(Child { shims: spec.shims.clone(), shim, out, err, pid, leads: spec.io == Io::Captured, started }),
         Some(Told::Errno(errno)) => {
-            // Already ending; collected here so that no zombie stays until the next child.
-            let _ = helper.wait().await;
+            spec.shims.give_back(shim);
             Err(Fault::Command(if errno == 0 { io::ErrorKind::InvalidInput.into() } else { io::Error::from_raw_os_error(errno) }))
         }
         _ => {
-            let _ = helper.kill().await;
+            shim.kill();
+            shim.collect().await;
             Err(Fault::Helper(io::ErrorKind::BrokenPipe.into()))
         }
     }
 }
 
-/// Sends kiln's standard input through the socket; the helper's own is the socket itself.
-fn send_stdin(control: &StdStream) -> io::Result<()> {
-    let stdin = io::stdin();
-    let fds = [stdin.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
-        return Err(io::ErrorKind::OutOfMemory.into());
-    }
-    rustix::net::sendmsg(control, &[IoSlice::new(b"+")], &mut ancillary, SendFlags::empty())?;
-    Ok(())
-}
-
-/// kiln's end of the helper's socket.
-#[derive(Debug)]
-struct Control {
-    socket: UnixStream,
-    /// What came and is no whole line yet.
-    heard: Vec<u8>,
-}
-
-/// What the helper says.
-enum Told {
-    Pid(Pid),
-    Errno(i32),
-    Status(ExitStatus),
-    Left(usize),
-}
-
-impl Control {
-    /// The next line; `None` when the helper is gone. May be dropped and called again at any time.
-    async fn hear(&mut self) -> Option<Told> {
-        loop {
-            if let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.heard.drain(..=end).collect();
-                return Told::parse(&line);
-            }
-            match self.socket.read_buf(&mut self.heard).await {
-                Ok(1..) => {}
-                Ok(0) | Err(_) => return None,
-            }
-        }
-    }
-}
-
-impl Told {
-    fn parse(line: &[u8]) -> Option<Self> {
-        let (word, number) = std::str::from_utf8(line).ok()?.trim_end().split_once(' ')?;
-        Some(match word {
-            "pid" => Self::Pid(Pid::from_raw(number.parse().ok()?)?),
-            "errno" => Self::Errno(number.parse().ok()?),
-            "status" => Self::Status(ExitStatus::from_raw(number.parse().ok()?)),
-            "left" => Self::Left(number.parse().ok()?),
-            _ => return None,
-        })
-    }
+/// A pipe: kiln's end, and the one for a program, which waits when it writes more than is read.
+fn pipe() -> io::Result<(Receiver, OwnedFd)> {
+    let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    rustix::fs::fcntl_setfl(&ours, OFlags::NONBLOCK)?;
+    Ok((Receiver::from_owned_fd_unchecked(ours)?, theirs))
 }
 
 /// What is known while a program runs.
@@ -299,7 +239,7 @@ struct Watch {
     asked: Option<Urgency>,
     /// When kiln no longer trusts the helper.
     backstop: Option<Instant>,
-    /// Set when the helper is gone: since when.
+    /// Set when the helper is gone or has nothing left to watch: since when.
     gone: Option<Instant>,
 }
 
@@ -324,11 +264,21 @@ impl Child {
     pub async fn wait(mut self, limits: &Limits, output: &mut (dyn FnMut(Pipe, &[u8]) + Send)) -> Exit {
         let mut buffers = [vec![0; CHUNK], vec![0; CHUNK]];
         let mut watch = Watch::default();
+        let mut useful = false;
         while watch.gone.is_none() || self.out.is_some() || self.err.is_some() {
             match self.next(&watch, limits, &mut buffers).await {
                 Next::Stop(why, urgency) => self.stop(&mut watch, why, urgency, limits.grace).await,
                 Next::Told(Some(Told::Status(status))) => watch.how = Some(How::of(status)),
-                Next::Told(Some(Told::Left(count))) => watch.left_behind = count,
+                Next::Told(Some(Told::Left(count))) => {
+                    watch.left_behind = count;
+                    watch.gone = Some(Instant::now());
+                    // One that was asked to stop may not have read that yet.
+                    useful = watch.asked.is_none();
+                }
+                Next::Told(Some(Told::Stuck(count))) => {
+                    watch.left_behind = count;
+                    watch.gone = Some(Instant::now());
+                }
                 Next::Told(Some(Told::Pid(_) | Told::Errno(_))) => {}
                 Next::Told(None) => watch.gone = Some(Instant::now()),
                 Next::Wrote(Pipe::Out, 0) => self.out = None,
@@ -341,7 +291,7 @@ impl Child {
                     // The helper hangs or was stopped by a signal. Its end closes the socket, which ends this loop.
                     watch.backstop = None;
                     self.kill_group();
-                    let _ = self.helper.start_kill();
+                    self.shim.kill();
                 }
                 Next::Drained => break,
             }
@@ -349,7 +299,9 @@ impl Child {
                 self.kill_group();
             }
         }
-        let _ = self.helper.wait().await;
+        if useful {
+            self.shims.give_back(self.shim);
+        }
         Exit { how: watch.how.unwrap_or(How::Lost), stopped: watch.stopped, left_behind: watch.left_behind }
     }
 
@@ -370,7 +322,7 @@ impl Child {
             }
             () = until(deadline), if running && watch.asked.is_none() => Next::Stop(Stopped::TimedOut, Urgency::Gentle),
             () = until(watch.backstop), if running => Next::Overdue,
-            told = self.control.hear(), if running => Next::Told(told),
+            told = self.shim.hear(), if running => Next::Told(told),
             () = until(watch.gone.map(|gone| gone + DRAIN_FLOOD)) => Next::Drained,
             count = read(&mut self.out, out_buffer) => Next::Wrote(Pipe::Out, count),
             count = read(&mut self.err, err_buffer) => Next::Wrote(Pipe::Err, count),
@@ -387,8 +339,7 @@ impl Child {
         if watch.how.is_none() {
             watch.stopped = watch.stopped.or(Some(why));
         }
-        // A helper that cannot be told is gone already; the loop sees that next.
-        let _ = self.control.socket.write_all(format!("stop {}\n", grace.as_millis()).as_bytes()).await;
+        self.shim.stop(grace.as_millis()).await;
     }
 
     /// Kills what can be reached without the helper.
@@ -400,7 +351,7 @@ impl Child {
 }
 
 /// Reads what is there; 0 at the end. A pipe that is closed already never answers.
-async fn read(pipe: &mut Option<impl AsyncRead + Unpin>, buffer: &mut [u8]) -> usize {
+async fn read(pipe: &mut Option<Receiver>, buffer: &mut [u8]) -> usize {
     match pipe {
         Some(pipe) => pipe.read(buffer).await.unwrap_or(0),
         None => std::future::pending().await,

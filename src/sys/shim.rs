@@ -1,20 +1,23 @@
-//! The helper between kiln and a step's command: `kiln __child …`, one per running command, with a single thread.
-//! In: a socket to kiln as standard input, the command and its directory as arguments, its environment as its own.
-//! Out: the command's end, told over the socket. Never: outlives kiln, ends while a descendant of the command runs.
+//! The helper between kiln and the commands of its steps: `kiln __child`, a process with a single thread, one for each command
+//! that runs at the same time.
+//! In: a socket to kiln as standard input; over it, one order after the other ([`super::shims`]). Out: each command's end, told over
+//! the socket. Never: outlives kiln, ends or takes the next order while a descendant of its command runs.
 //!
 //! Why a process of its own: to be there when kiln is killed with signal 9, and to be the parent that the kernel gives
 //! orphaned grandchildren to (`PR_SET_CHILD_SUBREAPER`), also those that made a session of their own. `PDEATHSIG` would
-//! reach the direct child alone, and would fire when the thread of kiln that started it ends.
+//! reach the direct child alone, and would fire when the thread of kiln that started it ends. Why one command at a time: whatever is
+//! below the helper belongs to that command.
 //!
-//! The socket carries lines. From the helper: `pid N`, or `errno N` when the command did not start; then `status N`
-//! (as `waitpid` has it) and, when nothing runs any more, `left N`. To the helper: `stop MILLIS`, `kill`; its end means
-//! that kiln is gone.
+//! From the helper come lines: `pid N`, or `errno N` when the command did not start; then `status N` (as `waitpid` has it) and, when
+//! nothing runs any more, `left N`: it waits for the next order. `stuck N` in its place means that something could not be stopped; it
+//! ends. To the helper, while a command runs: `stop MILLIS`; the socket's end means that kiln is gone.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::{self, IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode, Stdio};
@@ -28,6 +31,8 @@ use super::clock::Stopwatch;
 
 /// The first argument that makes the program this helper.
 pub const WORD: &str = "__child";
+/// The second one of a helper whose command uses kiln's terminal, and so stays in kiln's session.
+pub const TERMINAL: &str = "terminal";
 
 /// How long programs have to end after `SIGTERM` when kiln is gone, in milliseconds.
 const ORPHAN_GRACE: u64 = 1_000;
@@ -40,18 +45,98 @@ const PRESS_EVERY: u64 = 5;
 /// How often it collects orphans that ended by themselves.
 const COLLECT_EVERY: u64 = 1_000;
 
-/// Runs the helper. `args` are those after [`WORD`]: the process group to join (0: a session and a group of its own),
-/// the directory, the program's path, then its arguments beginning with the zeroth.
+/// Runs the helper. `args` are those after [`WORD`].
 #[must_use]
 pub fn shim_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match start(args) {
-        Ok(shim) => {
-            shim.supervise();
-            ExitCode::SUCCESS
+    let terminal = args.into_iter().next().is_some_and(|word| word == TERMINAL);
+    // kiln sees the socket close without a word and says that its helper failed.
+    let Ok(mut control) = prepare(terminal) else { return ExitCode::from(70) };
+    while let Ok(order) = Order::receive(&control) {
+        let left = match Shim::start(order, control) {
+            Ok(shim) => shim.supervise(),
+            Err(control) => Some(control),
+        };
+        match left {
+            Some(next) => control = next,
+            None => break,
         }
-        // kiln sees the socket close without a status and says that its helper failed.
-        Err(_) => ExitCode::from(70),
     }
+    ExitCode::SUCCESS
+}
+
+fn prepare(terminal: bool) -> io::Result<UnixStream> {
+    let control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    if !terminal {
+        // A session without a terminal: Ctrl-C does not reach the commands behind kiln's back, and a program that asks
+        // for a password on `/dev/tty` fails at once instead of being stopped for ever.
+        rustix::process::setsid()?;
+    }
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    Ok(control)
+}
+
+/// What to start.
+struct Order {
+    group: i32,
+    dir: OsString,
+    path: OsString,
+    zeroth: OsString,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    input: Option<OwnedFd>,
+    output: OwnedFd,
+    errors: OwnedFd,
+    hold: Option<OwnedFd>,
+}
+
+impl Order {
+    /// Waits for the next one. Files come with its first bytes.
+    fn receive(control: &UnixStream) -> io::Result<Self> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut message = vec![0; 4 << 10];
+        let first = rustix::net::recvmsg(control, &mut [IoSliceMut::new(&mut message)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+        let mut fds = Vec::new();
+        for part in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(given) = part {
+                fds.extend(given);
+            }
+        }
+        let length = message.get(..first.bytes.min(4)).and_then(|head| head.try_into().ok()).map(u32::from_le_bytes).ok_or_else(bad)?;
+        message.resize(4 + usize::try_from(length).map_err(|_| bad())?, 0);
+        let mut control = control;
+        control.read_exact(message.get_mut(first.bytes..).ok_or_else(bad)?)?;
+        Self::decode(message.get(4..).ok_or_else(bad)?, fds).ok_or_else(bad)
+    }
+
+    fn decode(message: &[u8], fds: Vec<OwnedFd>) -> Option<Self> {
+        let mut words = message.strip_suffix(&[0])?.split(|byte| *byte == 0);
+        let mut next = || Some(OsString::from_vec(words.next()?.to_vec()));
+        let streams = next()?;
+        let group = next()?.to_str()?.parse().ok()?;
+        let (dir, path, zeroth) = (next()?, next()?, next()?);
+        let count: usize = next()?.to_str()?.parse().ok()?;
+        let args = (0..count).map(|_| next()).collect::<Option<_>>()?;
+        let mut env = Vec::new();
+        while let Some(name) = next() {
+            env.push((name, next()?));
+        }
+        let (mut input, mut output, mut errors, mut hold) = (None, None, None, None);
+        for (stream, fd) in streams.to_str()?.bytes().zip(fds) {
+            match stream {
+                b'i' => input = Some(fd),
+                b'o' => output = Some(fd),
+                b'e' => errors = Some(fd),
+                _ => hold = Some(fd),
+            }
+        }
+        Some(Self { group, dir, path, zeroth, args, env, input, output: output?, errors: errors?, hold })
+    }
+}
+
+fn bad() -> io::Error {
+    io::ErrorKind::InvalidInput.into()
 }
 
 /// What is there to watch.
@@ -72,71 +157,52 @@ struct Shim {
     told: HashSet<Pid>,
     /// Processes that still ran when the command had ended by itself.
     left: usize,
+    /// A file of kiln, most likely locked, that stays open until nothing of the command is left.
+    hold: Option<OwnedFd>,
+    /// Lines that are not told yet: what is known at the same time goes in one piece.
+    words: String,
 }
 
-/// Starts the command.
+/// Starts the command; gives its process id.
 #[allow(clippy::disallowed_methods, reason = "this is the door")]
-fn start(args: impl IntoIterator<Item = OsString>) -> io::Result<Shim> {
-    let mut args = args.into_iter();
-    let bad = || io::Error::from(io::ErrorKind::InvalidInput);
-    let group: i32 = args.next().and_then(|text| text.to_str()?.parse().ok()).ok_or_else(bad)?;
-    let dir = args.next().ok_or_else(bad)?;
-    let (program, zeroth) = (args.next().ok_or_else(bad)?, args.next().ok_or_else(bad)?);
-    let mut control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let stdin = if group == 0 {
-        // A session without a terminal: Ctrl-C does not reach the command behind kiln's back, and a program that asks
-        // for a password on `/dev/tty` fails at once instead of being stopped for ever.
-        rustix::process::setsid()?;
-        Stdio::null()
-    } else {
-        receive_stdin(&control)?
-    };
-    rustix::process::chdir(dir.as_os_str())?;
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    let spawned = Command::new(program).arg0(zeroth).args(args).stdin(stdin).process_group(group).spawn();
-    let child = match spawned {
-        Ok(child) => child,
-        Err(error) => {
-            writeln!(control, "errno {}", error.raw_os_error().unwrap_or_default())?;
-            return Err(error);
-        }
-    };
-    let command = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(bad)?;
-    let shim = Shim {
-        pidfd: rustix::process::pidfd_open(command, PidfdFlags::empty()).ok(),
-        control: Some(control),
-        command,
-        leads: group == 0,
-        status: None,
-        clock: Stopwatch::start(),
-        kill_at: None,
-        told: HashSet::new(),
-        left: 0,
-    };
-    shim.tell(&format!("pid {}", child.id()));
-    Ok(shim)
-}
-
-/// Takes over the standard input that kiln sends for a step that uses the terminal.
-fn receive_stdin(control: &UnixStream) -> io::Result<Stdio> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut byte = [0];
-    rustix::net::recvmsg(control, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
-    for message in ancillary.drain() {
-        if let RecvAncillaryMessage::ScmRights(mut fds) = message
-            && let Some(fd) = fds.next()
-        {
-            return Ok(Stdio::from(fd));
-        }
-    }
-    Ok(Stdio::null())
+fn spawn(order: Order) -> io::Result<(Pid, Option<OwnedFd>)> {
+    rustix::process::chdir(&order.dir)?;
+    let mut command = Command::new(order.path);
+    command.arg0(order.zeroth).args(order.args).env_clear().envs(order.env).process_group(order.group);
+    command.stdin(order.input.map_or_else(Stdio::null, Stdio::from)).stdout(order.output).stderr(order.errors);
+    let child = command.spawn()?;
+    Ok((i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(bad)?, order.hold))
 }
 
 impl Shim {
-    /// Watches until nothing runs any more.
-    fn supervise(mut self) {
+    /// Starts the command; gives the socket back when it did not start.
+    fn start(order: Order, mut control: UnixStream) -> Result<Self, UnixStream> {
+        let leads = order.group == 0;
+        match spawn(order) {
+            Ok((command, hold)) => Ok(Self {
+                pidfd: rustix::process::pidfd_open(command, PidfdFlags::empty()).ok(),
+                control: Some(control),
+                command,
+                leads,
+                status: None,
+                clock: Stopwatch::start(),
+                kill_at: None,
+                told: HashSet::new(),
+                left: 0,
+                hold,
+                words: format!("pid {}\n", command.as_raw_nonzero()),
+            }),
+            Err(error) => {
+                // When kiln is gone there is nobody to tell; the next look at the socket finds out.
+                let _ = writeln!(control, "errno {}", error.raw_os_error().unwrap_or_default());
+                Err(control)
+            }
+        }
+    }
+
+    /// Watches until nothing runs any more; gives the socket back when there may be a next order.
+    fn supervise(mut self) -> Option<UnixStream> {
+        let mut stuck = false;
         while self.collect() {
             if self.status.is_some() && self.kill_at.is_none() {
                 self.left = children().len();
@@ -144,11 +210,18 @@ impl Shim {
             }
             self.press();
             if self.kill_at.is_some_and(|at| self.clock.millis() > at + GIVE_UP) {
+                stuck = true;
                 break;
             }
+            self.tell();
             self.listen();
         }
-        self.tell(&format!("left {}", self.left));
+        // Whoever waits for the lock may have it before kiln hears of the end.
+        self.hold = None;
+        let word = if stuck { "stuck" } else { "left" };
+        self.words.push_str(&format!("{word} {}\n", self.left));
+        self.tell();
+        self.control.filter(|_| !stuck)
     }
 
     /// Collects all that ended; says whether anything still runs.
@@ -159,7 +232,7 @@ impl Shim {
                     self.told.remove(&pid);
                     if pid == self.command {
                         self.status = Some(status.as_raw());
-                        self.tell(&format!("status {}", status.as_raw()));
+                        self.words.push_str(&format!("status {}\n", status.as_raw()));
                     }
                 }
                 Ok(None) => return true,
@@ -233,11 +306,12 @@ impl Shim {
         }
     }
 
-    fn tell(&self, line: &str) {
-        if let Some(mut control) = self.control.as_ref() {
+    fn tell(&mut self) {
+        if let Some(control) = self.control.as_mut().filter(|_| !self.words.is_empty()) {
             // When kiln is gone there is nobody to tell; `hear` finds out.
-            let _ = writeln!(control, "{line}");
+            let _ = control.write_all(self.words.as_bytes());
         }
+        self.words.clear();
     }
 }
 

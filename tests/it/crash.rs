@@ -155,6 +155,33 @@ fn who_waits_for_a_killed_kiln_does_the_work() {
 }
 
 #[test]
+fn the_work_of_a_killed_kiln_is_taken_over_only_when_its_step_is_gone() {
+    // The first step does not listen to SIGTERM, so it lives on until the helper kills it, a second after kiln.
+    let project = Project::new(
+        r##"
+kiln 1
+task "t" {
+    inputs "in"
+    outputs "out"
+    run #"""
+        if test -e pid && kill -0 "$(cat pid)"; then echo both >> ../ran; fi
+        if test ! -e pid; then trap '' TERM; echo $$ > pid.new; mv pid.new pid; while :; do sleep 0.01; done; fi
+        cp in out
+        """#
+}
+"##,
+    );
+    project.write("in", "x");
+    let mut first = project.start(&["run", "t"]);
+    project.wait_for("pid");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    project.kiln(&["run", "t"]).ends(0);
+    assert_eq!(project.ran(), [""; 0]);
+    assert_eq!(project.read("out"), "x");
+}
+
+#[test]
 fn who_waits_for_another_kiln_can_be_interrupted() {
     let project = Project::new(HELD);
     project.write("in", "x");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use kiln::sys::cancel::{Cancel, Urgency};
 use kiln::sys::exit::{Exit, How, Stopped};
 use kiln::sys::process::{self, Io, Limits, Pipe, Spec};
 use kiln::sys::program::SpawnError;
+use kiln::sys::shims::Shims;
 
 const KILN: &str = env!("CARGO_BIN_EXE_kiln");
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -30,8 +32,12 @@ struct Ran {
 }
 
 async fn run_with(argv: &[&str], env: &[(OsString, OsString)], limits: &Limits) -> Ran {
+    run_behind(&Shims::new(KILN), argv, env, limits, None).await
+}
+
+async fn run_behind(shims: &Shims, argv: &[&str], env: &[(OsString, OsString)], limits: &Limits, hold: Option<BorrowedFd<'_>>) -> Ran {
     let args: Vec<OsString> = argv[1..].iter().map(OsString::from).collect();
-    let spec = Spec { shim: Path::new(KILN), program: OsStr::new(argv[0]), args: &args, env, dir: Path::new("/"), io: Io::Captured };
+    let spec = Spec { shims, program: OsStr::new(argv[0]), args: &args, env, dir: Path::new("/"), io: Io::Captured, hold };
     let start = Instant::now();
     let child = process::spawn(&spec).await.unwrap();
     let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -230,10 +236,10 @@ async fn a_helper_that_is_killed_takes_its_command_with_it() {
     let killer = tokio::task::spawn_blocking({
         let token = token.clone();
         move || {
-            wait_for_marked(&token, Duration::from_secs(30), |n| n == 3);
-            let helper = marked(&token)
-                .into_iter()
-                .find(|pid| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default().windows(7).any(|part| part == b"__child"));
+            wait_for_marked(&token, Duration::from_secs(30), |n| n == 2);
+            let helper = marked(&token).into_iter().map(parent).find(|parent| {
+                std::fs::read(format!("/proc/{parent}/cmdline")).unwrap_or_default().windows(7).any(|part| part == b"__child")
+            });
             rustix::process::kill_process(pid(helper.unwrap()), rustix::process::Signal::KILL).unwrap();
         }
     });
@@ -243,8 +249,86 @@ async fn a_helper_that_is_killed_takes_its_command_with_it() {
     wait_for_marked(&token, Duration::from_secs(2), |n| n == 0);
 }
 
+fn parent(pid: u32) -> u32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
 fn pid(number: u32) -> rustix::process::Pid {
     rustix::process::Pid::from_raw(number.try_into().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn one_helper_takes_one_command_after_the_other_and_none_after_a_stop() {
+    let shims = Shims::new(KILN);
+    let ask = async |script: &str, limits: Limits| {
+        let ran = run_behind(&shims, &["sh", "-c", script], &env(&[]), &limits, None).await;
+        (String::from_utf8(ran.out).unwrap(), ran.exit.how)
+    };
+    let (first, _) = ask("echo $PPID", limits()).await;
+    assert_eq!(ask("echo $PPID; exit 3", limits()).await, (first.clone(), How::Code(3)));
+    // A command that cannot start, and one that leaves something behind, cost no helper.
+    let gone = Spec {
+        shims: &shims,
+        program: OsStr::new("/dev/null/none"),
+        args: &[],
+        env: &[],
+        dir: Path::new("/"),
+        io: Io::Captured,
+        hold: None,
+    };
+    assert!(process::spawn(&gone).await.is_err());
+    assert_eq!(ask("sleep 1000 & echo $PPID", limits()).await, (first.clone(), How::Code(0)));
+    let soon = Limits { timeout: Some(Duration::from_millis(100)), ..limits() };
+    assert_eq!(ask("echo $PPID; sleep 1000", soon).await.0, first);
+    let (other, _) = ask("echo $PPID", limits()).await;
+    assert_ne!(other, first);
+    // One that was killed while it had nothing to do is replaced.
+    rustix::process::kill_process(pid(other.trim().parse().unwrap()), rustix::process::Signal::KILL).unwrap();
+    assert_eq!(ask("true", limits()).await.1, How::Code(0));
+}
+
+#[tokio::test]
+async fn orders_of_any_size_arrive_whole() {
+    let shims = Shims::new(KILN);
+    let long = "x".repeat(100 << 10);
+    for length in [1, 4_000, 4_096, 5_000, 100 << 10] {
+        let env = env(&[("LONG", &long[..length]), ("EMPTY", "")]);
+        let script = r#"printf '%s %s %s%s' ${#LONG} ${#1} "$2" "$3""#;
+        let ran = run_behind(&shims, &["sh", "-c", script, "sh", &long[..length], "", "last"], &env, &limits(), None).await;
+        assert_eq!(String::from_utf8(ran.out).unwrap(), format!("{length} {length} last"));
+    }
+}
+
+#[tokio::test]
+async fn a_lock_that_is_handed_over_is_held_until_nothing_of_the_command_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let (lock, mark) = (folder.path().join("lock"), folder.path().join("mark"));
+    let held = kiln::sys::lock::Lock::try_take(&lock).unwrap().unwrap();
+    let shims = Shims::new(KILN);
+    let script = format!("trap '' TERM; echo > {0}; while [ -e {0} ]; do sleep 0.01; done", mark.display());
+    let args = ["-c".into(), script.into()];
+    let spec = Spec {
+        shims: &shims,
+        program: OsStr::new("sh"),
+        args: &args,
+        env: &env(&[]),
+        dir: Path::new("/"),
+        io: Io::Captured,
+        hold: Some(held.as_fd()),
+    };
+    let child = process::spawn(&spec).await.unwrap();
+    while !mark.exists() {
+        tokio::task::yield_now().await;
+    }
+    // What a killed kiln does: its files are closed, the names stay.
+    let name = folder.path().join("kept");
+    std::fs::hard_link(&lock, &name).unwrap();
+    drop(held);
+    assert!(kiln::sys::lock::is_held(&name), "the command runs");
+    std::fs::remove_file(&mark).unwrap();
+    assert_eq!(child.wait(&limits(), &mut |_, _| {}).await.how, How::Code(0));
+    assert!(!kiln::sys::lock::is_held(&name), "the command has ended");
 }
 
 /// Stands in for kiln in the next test: does nothing unless that test starts it.
@@ -340,15 +424,25 @@ async fn each_way_of_not_starting_has_its_own_words() {
         ("true".into(), "", &gone, format!("cannot run in `{}`: there is no such folder", shown(&gone)), 126),
         ("true".into(), "", &plain, format!("cannot run in `{}`: it is not a folder", shown(&plain)), 126),
     ];
+    let shims = Shims::new(KILN);
     for (program, argument, dir, message, code) in table {
         let (args, env) = ([OsString::from(argument)], env(&[]));
-        let spec = Spec { shim: Path::new(KILN), program: program.as_os_str(), args: &args, env: &env, dir, io: Io::Captured };
+        let spec = Spec { shims: &shims, program: program.as_os_str(), args: &args, env: &env, dir, io: Io::Captured, hold: None };
         let error = process::spawn(&spec).await.expect_err(&message);
         assert_eq!((error.to_string(), error.shell_code()), (message, code));
     }
     // A helper that is not there, and one that is no kiln.
     for shim in [&gone, Path::new("/bin/true")] {
-        let spec = Spec { shim, program: OsStr::new("true"), args: &[], env: &env(&[]), dir: folder.path(), io: Io::Captured };
+        let shims = Shims::new(shim);
+        let spec = Spec {
+            shims: &shims,
+            program: OsStr::new("true"),
+            args: &[],
+            env: &env(&[]),
+            dir: folder.path(),
+            io: Io::Captured,
+            hold: None,
+        };
         assert!(matches!(process::spawn(&spec).await, Err(SpawnError::Helper { .. })), "{shim:?}");
     }
 }
@@ -374,8 +468,9 @@ async fn a_program_that_is_still_being_written_is_tried_again() {
 async fn a_flood_is_handed_on_piece_by_piece() {
     let spec_env = env(&[]);
     let args = ["-c", "head -c 300000000 /dev/zero"].map(OsString::from);
+    let shims = Shims::new(KILN);
     let spec =
-        Spec { shim: Path::new(KILN), program: OsStr::new("sh"), args: &args, env: &spec_env, dir: Path::new("/"), io: Io::Captured };
+        Spec { shims: &shims, program: OsStr::new("sh"), args: &args, env: &spec_env, dir: Path::new("/"), io: Io::Captured, hold: None };
     let (mut total, mut largest) = (0_usize, 0);
     let child = process::spawn(&spec).await.unwrap();
     let exit = child
@@ -393,7 +488,9 @@ async fn a_flood_does_not_hide_a_wish_to_stop() {
     let limits = Limits { timeout: Some(Duration::from_millis(300)), ..limits() };
     let env = env(&[]);
     let args = [OsString::from("y")];
-    let spec = Spec { shim: Path::new(KILN), program: OsStr::new("yes"), args: &args, env: &env, dir: Path::new("/"), io: Io::Captured };
+    let shims = Shims::new(KILN);
+    let spec =
+        Spec { shims: &shims, program: OsStr::new("yes"), args: &args, env: &env, dir: Path::new("/"), io: Io::Captured, hold: None };
     let start = Instant::now();
     let exit = process::spawn(&spec).await.unwrap().wait(&limits, &mut |_, _| {}).await;
     assert_eq!(exit.stopped, Some(Stopped::TimedOut));

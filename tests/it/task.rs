@@ -1,7 +1,6 @@
 //! Tasks as child processes: environment, order, retries, limits, and a log that does not grow without bound.
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -9,13 +8,14 @@ use kiln::base::diagnostic::{Source, Span};
 use kiln::base::id::{Cell, StepKind, StepName};
 use kiln::base::path::{AbsPath, RelPath};
 use kiln::base::pattern::Pattern;
-use kiln::engine::log::LogLimits;
+use kiln::engine::log::{Kept, LogLimits};
 use kiln::engine::process::{TaskJob, TaskOutcome, environment, run_task};
 use kiln::engine::redact::Needles;
 use kiln::event::{Event, FailureClass, Listener};
 use kiln::plan::target::{Command, Output, TaskCell};
 use kiln::sys::cancel::{Cancel, Urgency};
 use kiln::sys::file;
+use kiln::sys::shims::Shims;
 
 #[derive(Default)]
 struct Ear(Mutex<Vec<String>>, Mutex<usize>);
@@ -104,14 +104,19 @@ impl Bench {
             listener: &self.ear,
             cancel: &self.cancel,
             grace: Duration::from_secs(2),
-            shim: Path::new(env!("CARGO_BIN_EXE_kiln")),
+            shims: &Shims::new(env!("CARGO_BIN_EXE_kiln")),
+            claim: None,
         };
         let (text, class, help, ran) = match run_task(&job).await {
             TaskOutcome::Done(ran) => ("done".to_owned(), None, None, ran),
             TaskOutcome::Cancelled(ran) => ("cancelled".to_owned(), None, None, ran),
             TaskOutcome::Failed { class, reason, help, ran } => (reason, Some(class), help, ran),
         };
-        let log = ran.log.as_ref().map(|log| file::read(&log.file, 1 << 30).unwrap()).unwrap_or_default();
+        let log = ran.log.as_ref().map(|log| match &log.kept {
+            Kept::Held(bytes) => bytes.clone(),
+            Kept::File(_, path) => file::read(path, 1 << 30).unwrap(),
+        });
+        let log = log.unwrap_or_default();
         Outcome { text, class, help, log, attempts: ran.attempts, took: ran.took }
     }
 

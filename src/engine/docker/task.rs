@@ -33,10 +33,7 @@ pub async fn run(machine: &Arc<Machine>, job: &Job<'_>, cell: &TaskCell) -> Outc
     };
     let scratch = machine.store.scratch();
     let needles = Needles::new([]);
-    let mut sink = match LogSink::new(scratch.as_path(), &job.action.name, machine.listener.as_ref(), &needles, LogLimits::default()) {
-        Ok(sink) => sink,
-        Err(error) => return Outcome::Failed(Failure::disk(error)),
-    };
+    let mut sink = LogSink::new(scratch.as_path(), &job.action.name, machine.listener.as_ref(), &needles, LogLimits::default());
     let ended = attempt(machine, job, cell, container, &mut sink).await;
     let kept = sink.finish().map_err(Failure::disk).and_then(|log| task::keep(machine, Some(log)));
     let log = kept.as_ref().ok().copied().flatten();
