@@ -101,7 +101,10 @@ pub fn carry_out(
     let runtime = runtime()?;
     let (shared, heard) = (Arc::clone(&machine), Arc::clone(&wishes));
     let ended = runtime.block_on(async move {
-        tokio::spawn(listen(cancel, Arc::clone(&heard)));
+        // Before the first step can start: a signal that came earlier than its handler would end kiln and nothing else.
+        if let Ok(interrupts) = Interrupts::listen() {
+            tokio::spawn(listen(interrupts, cancel, Arc::clone(&heard)));
+        }
         run::run(shared, request, |end| {
             then(end);
             code(end, &heard)
@@ -183,8 +186,7 @@ pub fn screen(output: &Output, options: Options) -> Box<dyn Renderer> {
 
 /// The first signal asks running steps to end; the second one ends them. Ctrl-C while a step has the terminal is for that
 /// step, which gets it too.
-async fn listen(cancel: Cancel, wishes: Arc<Wishes>) {
-    let Ok(mut interrupts) = Interrupts::listen() else { return };
+async fn listen(mut interrupts: Interrupts, cancel: Cancel, wishes: Arc<Wishes>) {
     for urgency in [Urgency::Gentle, Urgency::Now] {
         let mut signal = interrupts.next().await;
         while signal == Interrupt::Keyboard && wishes.lent.load(Ordering::Relaxed) {
