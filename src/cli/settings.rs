@@ -101,10 +101,10 @@ fn find(start: &AbsPath) -> Result<AbsPath, Diagnostic> {
         .help("write one (the first line is `kiln 1`), or name a plan with `-f FILE`"))
 }
 
-fn lock_name(plan: &str) -> String {
-    let (folder, name) = plan.rfind('/').map_or(("", plan), |slash| plan.split_at(slash + 1));
-    let stem = name.strip_suffix(".kdl").unwrap_or(name);
-    if name == PLAN { format!("{folder}{}", plan::lock::FILE) } else { format!("{folder}{stem}.lock") }
+/// The lock of a plan's file.
+fn lock_name(file: &str) -> String {
+    let stem = file.strip_suffix(".kdl").unwrap_or(file);
+    if file == PLAN { plan::lock::FILE.to_owned() } else { format!("{stem}.lock") }
 }
 
 fn cache(global: &Global, here: &AbsPath) -> Result<AbsPath, Diagnostic> {
@@ -148,15 +148,21 @@ impl Settings {
     /// The lock of the plan: `kiln.lock` beside `build.kdl`, `NAME.lock` beside any other `NAME.kdl`.
     #[must_use]
     pub fn lock(&self) -> AbsPath {
-        let name = lock_name(&self.plan_name);
         let folder = self.plan.parent().unwrap_or_else(|| self.root.clone());
-        folder.join(name.rsplit('/').next().unwrap_or(&name))
+        folder.join(lock_name(&self.plan_file()))
+    }
+
+    /// The name of the plan's file, without folders.
+    fn plan_file(&self) -> String {
+        self.plan.as_path().file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// The lock's name on screens.
     #[must_use]
     pub fn lock_name(&self) -> String {
-        lock_name(&self.plan_name)
+        let file = self.plan_file();
+        // What is shown before the file: a folder, a commit.
+        format!("{}{}", self.plan_name.strip_suffix(&file).unwrap_or_default(), lock_name(&file))
     }
 
     /// The store that all projects of the user share.

@@ -241,3 +241,32 @@ fn a_comparison_runs_no_command_of_either_plan() {
     project.kiln(&["affected", "--since", "HEAD"]).ends(0).says("f: content changed");
     assert!(!project.has("ran"));
 }
+
+#[test]
+fn the_lock_of_a_commit_belongs_to_its_plan_also_in_a_folder_of_the_repository() {
+    let project = Project::new("not used\n");
+    let lock = |digit: &str| {
+        let digest = digit.repeat(64);
+        let pin = "image \"registry.invalid/base:1\"";
+        format!("lock 1\n{pin} digest=\"sha256:{digest}\"\n{pin} platform=\"linux/amd64\" digest=\"sha256:{digest}\"\n")
+    };
+    let plan = "kiln 1\nimage \"web\" { platforms amd64; from \"registry.invalid/base:1\"; copy \"f\" \"/f\" }\ntask \"t\" { inputs \"f\"; run \"true\" }\n";
+    project.write("build.kdl", plan).write("f", "x").write("kiln.lock", lock("a"));
+    project.write("deep/build.kdl", plan).write("deep/f", "x").write("deep/kiln.lock", lock("a"));
+    project.write("deep/other.kdl", plan).write("deep/other.lock", lock("a")).commit();
+    for place in [&["-C", "."][..], &["-C", "deep"], &["-f", "deep/other.kdl"]] {
+        let ask = |words: &[&str]| project.kiln(&[place, words].concat()).ends(0);
+        ask(&["affected", "--since", "HEAD"]).says("nothing is affected since HEAD");
+        ask(&["diff"]).says("the plan is the same as in HEAD");
+        let file = match place {
+            ["-C", "deep"] => "deep/kiln.lock",
+            ["-f", _] => "deep/other.lock",
+            _ => "kiln.lock",
+        };
+        project.write(file, lock("b"));
+        let names = ask(&["affected", "--since", "HEAD", "--names"]).out;
+        assert_eq!(names, "web\n", "{place:?}");
+        ask(&["diff"]).says("sha256:aaaa").says("sha256:bbbb");
+        project.git(&["checkout", "-q", "--", "."]);
+    }
+}
