@@ -12,6 +12,7 @@ each bin api worker {
     task "compile-${bin}" { doc "Compiles ${bin}"; platforms amd64 arm64; outputs "dist/${platform}/${bin}"; run "true" }
 }
 task "test" { doc "All tests"; run "true" }
+task "deploy" { arg "env" doc="where to" { choices dev prod }; arg "wet" default=#true; flag "dry_run" short="d"; rest; run "true" }
 image "web" { platforms amd64; copy "f" "/f"; scan }
 "##;
 
@@ -53,6 +54,14 @@ fn every_word_has_its_candidates() {
         ("kiln --file ", "files"),
         ("kiln 'te", "words test"),
         ("kiln run -- te", "words test"),
+        ("kiln deploy e", "words env= env=dev env=prod"),
+        ("kiln run deploy env=", "words env= env=dev env=prod"),
+        ("kiln run deploy env=dev w", "words wet= wet=true wet=false web"),
+        ("kiln deploy env=dev --dr", "words --dry-run"),
+        ("kiln plan deploy --dr", "words --dry-run"),
+        ("kiln why deploy env=p", "words env=prod"),
+        ("kiln run deploy -- e", "words"),
+        ("kiln run test e", "words"),
         ("kiln nothing-like-it", "words"),
         ("kiln --colo", "words --color"),
         ("kiln -j", "words"),
@@ -106,7 +115,7 @@ fn bash_completes_names_with_its_own_separators_in_them() {
         ("kiln --set level=", "kiln --set level =", "=|=debug|=info|=warn"),
         ("kiln explain query::m", "kiln explain query : : m", "mixed"),
         ("kiln explain query:", "kiln explain query :", ""),
-        ("kiln test ", "kiln test ''", "compile-api|compile-worker|test|web"),
+        ("kiln test ", "kiln test ''", "compile-api|compile-worker|test|deploy|web"),
     ] {
         let script = format!(
             "source <(kiln completion bash); COMP_LINE={line:?}; COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}}-1)); _kiln; IFS='|'; echo \"${{COMPREPLY[*]}}\""

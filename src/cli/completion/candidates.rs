@@ -4,6 +4,9 @@ use std::cell::OnceCell;
 
 use crate::base::words::{is_hidden, shorten};
 use crate::graph::query::FUNCTIONS;
+use crate::graph::select;
+use crate::plan::arg::ArgDef;
+use crate::plan::param::ParamKind;
 
 use super::super::args::Global;
 use super::super::open::{self, Opened};
@@ -91,6 +94,31 @@ impl World {
         found.sort_by(|a, b| a.word.cmp(&b.word));
         found.dedup_by(|a, b| a.word == b.word);
         found
+    }
+
+    /// What a task declares to be typed behind it.
+    fn declared_behind(&self, target: &str) -> &[ArgDef] {
+        let opened = self.opened();
+        let found = opened.and_then(|opened| opened.plan.targets.values().find(|known| known.name.as_str() == select::target(target)));
+        found.map_or(&[], |target| &target.args.list)
+    }
+
+    /// `name=` for every argument of a task, and `name=value` for every value that it may have.
+    pub fn arguments(&self, target: &str) -> Vec<Candidate> {
+        let mut found = Vec::new();
+        for arg in self.declared_behind(target).iter().filter(|arg| !arg.flag) {
+            found.push(Candidate::new(format!("{}=", arg.name), arg.doc.as_deref().unwrap_or_default()));
+            let truth: &[&str] = if arg.kind == ParamKind::Bool { &["true", "false"] } else { &[] };
+            let choices = arg.choices.iter().map(String::as_str).chain(truth.iter().copied());
+            found.extend(choices.map(|choice| Candidate::new(format!("{}={choice}", arg.name), "")));
+        }
+        found
+    }
+
+    /// The flags of a task.
+    pub fn flags(&self, target: &str) -> Vec<Candidate> {
+        let flags = self.declared_behind(target).iter().filter(|arg| arg.flag);
+        flags.map(|arg| Candidate::new(format!("--{}", arg.name.replace('_', "-")), arg.doc.as_deref().unwrap_or_default())).collect()
     }
 
     /// `name=` for every parameter, and `name=value` for every value that it may have.

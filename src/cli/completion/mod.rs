@@ -65,6 +65,15 @@ struct Place<'a> {
     plain: bool,
 }
 
+impl Place<'_> {
+    /// The target whose own words may follow.
+    fn target(&self) -> Option<&str> {
+        let takes = matches!(self.command.get_name(), "run" | "plan" | "why") && !self.plain;
+        // `name=value` is one of those words already.
+        self.before.iter().rev().find(|word| !word.contains('=')).copied().filter(|_| takes)
+    }
+}
+
 /// The candidates that begin with the last word; `None` where files are meant.
 fn answer(words: &[String]) -> Option<Vec<Candidate>> {
     let root = Cli::command();
@@ -83,7 +92,8 @@ fn answer(words: &[String]) -> Option<Vec<Candidate>> {
             let found = values(&world, option, &format!("{name}="))?;
             return Some(found.into_iter().filter(begins).collect());
         }
-        let mut found: Vec<Candidate> = options(&root, place.command).filter_map(long).collect();
+        let mut found: Vec<Candidate> = place.target().map(|target| world.flags(target)).unwrap_or_default();
+        found.extend(options(&root, place.command).filter_map(long));
         found.push(Candidate::new("--help", "Prints help"));
         return Some(found.into_iter().filter(begins).collect());
     }
@@ -176,6 +186,9 @@ fn positional(root: &Command, place: &Place<'_>, world: &World, last: &str) -> O
         return Some(found);
     }
     let mut found = if place.before.is_empty() && !place.plain { inner(place.command) } else { Vec::new() };
+    if let Some(target) = place.target() {
+        found.extend(world.arguments(target));
+    }
     match place.command.get_name() {
         "run" | "plan" | "graph" => found.extend(world.targets(last)),
         "why" | "log" if place.before.is_empty() => found.extend(world.steps()),
