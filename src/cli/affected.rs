@@ -9,9 +9,10 @@ use crate::key::explain::Sort;
 use crate::report::affected::{self, AffectedStep, AffectedTarget, AffectedView, Cause};
 use crate::report::told::Told;
 
+use super::causes::Between;
 use super::diff::unreadable;
 use super::machine;
-use super::open::{self, World};
+use super::open::{Asking, Reopen, World};
 use super::other;
 use super::output::Output;
 use super::settings::Settings;
@@ -36,13 +37,14 @@ pub struct Affected {
 /// # Errors
 /// The faults of both plans; a name that is no commit; sources that cannot be read.
 pub fn affected(settings: &Settings, output: &Output, asked: &Affected) -> Result<u8, Diagnostics> {
-    let opened = open::open(settings, World::Compared)?;
+    let (reopen, opened) = Reopen::open(settings, World::Compared, Asking::Everything)?;
     let since = asked.since.strip_prefix("git:").unwrap_or(&asked.since);
     let other = other::open(settings, &format!("git:{since}"))?;
     let machine = machine::still(settings, &opened)?;
     let tree = machine::glance(&machine)?;
     let here = Side { machine: &machine, graph: &opened.graph, tree: &tree, past: None };
     let found = compare::compare(other.side(), here).map_err(unreadable)?;
+    let causes = Between::new(reopen, here, &other.opened.graph);
     let kind = |name: &str| opened.plan.targets.values().find(|target| target.name.as_str() == name).map(|target| target.kind.word());
     let wanted = |name: &str| asked.kind.is_empty() || kind(name).is_some_and(|kind| asked.kind.iter().any(|wanted| wanted == kind));
     let mut targets: IndexMap<String, AffectedTarget> = IndexMap::new();
@@ -50,7 +52,7 @@ pub fn affected(settings: &Settings, output: &Output, asked: &Affected) -> Resul
         let because = match &became {
             Became::Removed => continue,
             Became::Added => vec![Cause::New],
-            Became::Changed(differences) => differences.iter().map(|one| Told::new(one, None)).map(cause).collect(),
+            Became::Changed(differences) => causes.of(&name, differences).into_iter().map(cause).collect(),
             Became::Follows(on) => on.iter().map(|step| Cause::After { step: step.to_string(), target: step.target.to_string() }).collect(),
         };
         let target = name.target.to_string();

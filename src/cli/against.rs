@@ -11,6 +11,7 @@ use crate::base::time::Moment;
 use crate::base::words;
 use crate::engine::Machine;
 use crate::event::{Ended, Event};
+use crate::exec::past::Past;
 use crate::key::KeyManifest;
 use crate::record::history::StepHistory;
 use crate::record::journal::Journal;
@@ -29,6 +30,8 @@ pub enum Against {
     Run { run: RunId, at: Moment, ends: BTreeMap<String, (Ended, Option<ContentDigest>)> },
     /// Manifests by step, from a file.
     File { name: String, steps: BTreeMap<String, KeyManifest> },
+    /// Another plan: a file, a folder or a commit, as it was named.
+    Plan(String),
 }
 
 /// What is recorded of one step.
@@ -50,13 +53,18 @@ pub fn find(settings: &Settings, text: Option<&str>) -> Result<Against, Diagnost
     let Some(text) = text else { return Ok(Against::Last) };
     let unknown = |message: String, help: &str| Diagnostic::new(Class::Usage, "why::against", message).help(help.to_owned());
     let shown = words::shorten(&words::visible(text), 80);
-    let path = env::current_dir().map(|here| here.join(text)).ok().filter(|path| file::status(path).is_ok_and(|status| status.is_file()));
-    if let Some(path) = path {
+    let is_commit = text.starts_with("git:");
+    let path = env::current_dir().map(|here| here.join(text)).ok().filter(|_| !is_commit);
+    let status = path.as_ref().and_then(|path| file::status(path).ok());
+    if is_commit || status.as_ref().is_some_and(|status| status.is_dir()) || text.ends_with(".kdl") {
+        return Ok(Against::Plan(text.to_owned()));
+    }
+    if let Some(path) = path.filter(|_| status.is_some_and(|status| status.is_file())) {
         let bytes = file::read(&path, LARGEST).map_err(|error| unknown(error.to_string(), "name a file that can be read"))?;
         let steps = read(&bytes).ok_or_else(|| {
             unknown(
                 format!("`{shown}` holds no record of keys"),
-                "`kiln why STEP --export` and `kiln plan --json --keys` print one, here or on another machine",
+                "`kiln why STEP --export` and `kiln plan --json --keys` print one, here or on another machine; a plan ends in `.kdl`",
             )
         })?;
         return Ok(Against::File { name: shown, steps });
@@ -69,6 +77,7 @@ pub fn find(settings: &Settings, text: Option<&str>) -> Result<Against, Diagnost
             let events = journal.read(run).map_err(|error| unknown(error.to_string(), "name another run"))?;
             Ok(of_run(run, events))
         }
+        (_, []) if Past::is_commit(&settings.root, text) => Ok(Against::Plan(format!("git:{text}"))),
         (_, []) => {
             let known: Vec<&str> = runs.iter().take(5).map(|run| run.0.as_str()).collect();
             let help = if known.is_empty() {
@@ -76,7 +85,7 @@ pub fn find(settings: &Settings, text: Option<&str>) -> Result<Against, Diagnost
             } else {
                 format!("the last runs are {}; a FILE.json comes from `kiln why STEP --export`", words::list(&known, "and"))
             };
-            Err(unknown(format!("`{shown}` is neither a run on record nor a file"), &help))
+            Err(unknown(format!("`{shown}` is neither a run on record, a file, nor a commit"), &help))
         }
         (_, several) => Err(unknown(format!("`{shown}` is how {} begin", words::count(several.len(), "run")), "write more of its name")),
     }
@@ -134,6 +143,8 @@ pub fn record(against: &Against, machine: &Machine, history: &StepHistory, step:
             .help("a key is recorded when a step runs or is found cached")
     };
     match against {
+        // A plan is compared by what it says.
+        Against::Plan(_) => Ok(Record::default()),
         Against::Last => Ok(history.get(step).map_or_else(Record::default, |last| Record {
             name: Some(format!("the run of {} ({})", last.at, last.run)),
             failed: failed(&last.ended),

@@ -211,7 +211,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("tool::version", "This machine has a version of a tool that the plan does not take. Install another, or change `version=`."),
     (
         "why::against",
-        "`--against` takes a run of this project on this machine (its name, or how the name begins) or a file that `kiln why STEP --export` or `kiln plan --json --keys` printed, also on another machine.",
+        "`--against` takes a run of this project on this machine (its name, or how the name begins), a file that `kiln why STEP --export` or `kiln plan --json --keys` printed, also on another machine, a commit, a plan file, or a folder with a plan. `git:NAME` is always a commit.",
     ),
     ("why::inputs", "What the step takes in cannot be read, so it cannot be compared."),
     (

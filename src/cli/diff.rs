@@ -10,10 +10,10 @@ use crate::graph::action::ActionKind;
 use crate::plan::RegistryPlace;
 use crate::plan::image::Base;
 use crate::report::plan_diff::{self, BaseChange, DiffStep, DiffView, MovedTags, StepChange};
-use crate::report::told::Told;
 
+use super::causes::Between;
 use super::machine;
-use super::open::{self, World};
+use super::open::{Asking, Reopen, World};
 use super::other;
 use super::output::Output;
 use super::settings::Settings;
@@ -36,18 +36,19 @@ pub struct Diff {
 /// # Errors
 /// The faults of both plans; a name that is no commit, file or folder; sources that cannot be read.
 pub fn diff(settings: &Settings, output: &Output, asked: &Diff) -> Result<u8, Diagnostics> {
-    let opened = open::open(settings, World::Compared)?;
+    let (reopen, opened) = Reopen::open(settings, World::Compared, Asking::Everything)?;
     let other = other::open(settings, asked.other.as_deref().unwrap_or("HEAD"))?;
     let machine = machine::still(settings, &opened)?;
     let tree = machine::glance(&machine)?;
     let here = Side { machine: &machine, graph: &opened.graph, tree: &tree, past: None };
     let found = compare::compare(other.side(), here).map_err(unreadable)?;
+    let causes = Between::new(reopen, here, &other.opened.graph);
     let mut steps = Vec::new();
     for (name, became) in &found {
         let (change, differences, after) = match became {
             Became::Added => (StepChange::Added, Vec::new(), Vec::new()),
             Became::Removed => (StepChange::Removed, Vec::new(), Vec::new()),
-            Became::Changed(differences) => (StepChange::Changed, differences.iter().map(|one| Told::new(one, None)).collect(), Vec::new()),
+            Became::Changed(differences) => (StepChange::Changed, causes.of(name, differences), Vec::new()),
             Became::Follows(on) => (StepChange::Follows, Vec::new(), on.iter().map(ToString::to_string).collect()),
         };
         steps.push(DiffStep { step: name.to_string(), target: name.target.to_string(), change, differences, after });

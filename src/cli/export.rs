@@ -45,7 +45,7 @@ pub fn steps(ground: Ground<'_>, history: &StepHistory, ids: &[StepId]) -> Resul
             Insight::Known(look) => export.steps.push(ExportedStep {
                 step: action.name.to_string(),
                 key: look.key.to_string(),
-                manifest: key::manifest(action, &look.taken).0,
+                manifest: key::record(action, &look.taken, &graph.basis(*id)).0,
             }),
             Insight::Waits { roots, .. } => {
                 let names: Vec<String> = roots.iter().map(|(root, _)| graph.action(*root).name.to_string()).collect();

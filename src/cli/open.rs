@@ -1,6 +1,7 @@
 //! From the plan's file to the graph: one way for all commands.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Source};
@@ -10,6 +11,7 @@ use crate::exec::{offline, preflight};
 use crate::graph::links::Links;
 use crate::graph::select::{self, Selection};
 use crate::graph::{ActionGraph, lower};
+use crate::plan::basis::Values;
 use crate::plan::include::Loaded;
 use crate::plan::undecided::Undecided;
 use crate::plan::{self, Ask, Overrides, Plan, Resolved, include};
@@ -84,39 +86,77 @@ pub fn open_for(settings: &Settings, targets: &[String]) -> Result<Opened, Diagn
 }
 
 fn open_asking(settings: &Settings, world: World, asking: Asking<'_>) -> Result<Opened, Diagnostics> {
-    let asked = Asked::read(settings, world)?;
-    let compiled = Compiled::of(settings, &asked.overrides, asking);
-    let kept = compiled.as_ref().and_then(|compiled| compiled.load(&asked.main, &asked.files(), &asked.here));
-    let (origin, resolved, links, found, draft) = match kept {
-        Some((origin, resolved, links)) => (Some(origin), resolved, Some(links), Found::default(), None),
-        None => {
-            let reach = if world == World::Asked { Reach::Network } else { Reach::Store };
-            let (loaded, resolved, found) = asked.resolve(reach, asking)?;
-            // Commands that execute nothing write nothing either.
-            let draft = compiled.filter(|_| world == World::Asked).and_then(|compiled| compiled.draft(&loaded, &resolved));
-            (None, resolved, None, found, draft)
-        }
-    };
-    let Resolved { mut plan, mut warnings, undecided, .. } = resolved;
-    warnings.extend(found.warnings);
-    let locked = world != World::Unasked && pins::apply(settings, &mut plan, &undecided, &mut warnings)?;
-    let graph = match links.and_then(|links| links.graph(&plan)) {
-        Some(graph) => graph,
-        None => lower::lower(&plan)?,
-    };
-    if let Some(draft) = draft {
-        // A memory that cannot be written costs the next command some time.
-        let _ = draft.keep(&Links::of(&graph));
-    }
-    let versions = Arc::new(tools::tools(settings, &plan));
-    Ok(Opened { plan, graph: Arc::new(graph), locked, undecided, warnings, versions, origin })
+    Asked::read(settings, world)?.open(asking)
 }
 
 /// Whether everything that decided a plan which was opened for these targets is the same now. An error is a difference.
 pub fn still_holds(settings: &Settings, targets: &[String], origin: &Origin) -> bool {
     let Ok(asked) = Asked::read(settings, World::Asked) else { return false };
     let compiled = Compiled::of(settings, &asked.overrides, Asking::For(targets));
-    compiled.is_some_and(|compiled| compiled.still_holds(origin, &asked.main, &asked.files(), &asked.here))
+    compiled.is_some_and(|compiled| compiled.still_holds(origin, &asked.main, &asked.files(), &*asked.here))
+}
+
+/// A plan that can be opened once more with former values, without asking the world what it has answered already.
+pub struct Reopen<'s> {
+    asked: Asked<'s>,
+    asking: Asking<'s>,
+}
+
+impl<'s> Reopen<'s> {
+    /// Opens the plan as it is.
+    ///
+    /// # Errors
+    /// Every fault of the first stage that has one.
+    pub fn open(settings: &'s Settings, world: World, asking: Asking<'s>) -> Result<(Self, Opened), Diagnostics> {
+        let asked = Asked::read(settings, world)?;
+        let opened = asked.open(asking)?;
+        Ok((Self { asked, asking }, opened))
+    }
+
+    /// Opens it as it would be with these values; `None` when it could not be, because it has changed since they were in force.
+    pub fn with(&self, former: &Values) -> Option<Opened> {
+        let profiles = former.get("profile").and_then(|json| serde_json::from_str::<String>(json).ok());
+        let profiles = profiles.map(|text| text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect());
+        let known = &self.asked.overrides;
+        let overrides = Overrides { former: former.clone(), profiles: profiles.unwrap_or_else(|| known.profiles.clone()), ..known.clone() };
+        self.asked.with_overrides(overrides).open(self.asking).ok()
+    }
+}
+
+impl<'s> Asked<'s> {
+    fn open(&self, asking: Asking<'_>) -> Result<Opened, Diagnostics> {
+        let Self { settings, world, .. } = *self;
+        // What a plan was with former values, nobody asks for again.
+        let compiled = if self.overrides.former.is_empty() { Compiled::of(settings, &self.overrides, asking) } else { None };
+        let kept = compiled.as_ref().and_then(|compiled| compiled.load(&self.main, &self.files(), &*self.here));
+        let (origin, resolved, links, found, draft) = match kept {
+            Some((origin, resolved, links)) => (Some(origin), resolved, Some(links), Found::default(), None),
+            None => {
+                let reach = if world == World::Asked { Reach::Network } else { Reach::Store };
+                let (loaded, resolved, found) = self.resolve(reach, asking)?;
+                // Commands that execute nothing write nothing either.
+                let draft = compiled.filter(|_| world == World::Asked).and_then(|compiled| compiled.draft(&loaded, &resolved));
+                (None, resolved, None, found, draft)
+            }
+        };
+        let Resolved { mut plan, mut warnings, undecided, .. } = resolved;
+        warnings.extend(found.warnings);
+        let locked = world != World::Unasked && pins::apply(settings, &mut plan, &undecided, &mut warnings)?;
+        let graph = match links.and_then(|links| links.graph(&plan)) {
+            Some(graph) => graph,
+            None => lower::lower(&plan)?,
+        };
+        if let Some(draft) = draft {
+            // A memory that cannot be written costs the next command some time.
+            let _ = draft.keep(&Links::of(&graph));
+        }
+        let versions = Arc::new(tools::tools(settings, &plan));
+        Ok(Opened { plan, graph: Arc::new(graph), locked, undecided, warnings, versions, origin })
+    }
+
+    fn with_overrides(&self, overrides: Overrides) -> Self {
+        Self { settings: self.settings, world: self.world, main: Arc::clone(&self.main), here: Rc::clone(&self.here), overrides }
+    }
 }
 
 /// A plan as every profile makes it.
@@ -152,7 +192,7 @@ pub fn views(settings: &Settings, reach: Reach<'_>) -> Result<Views, Diagnostics
         let profiles: Vec<String> = profile.iter().cloned().collect();
         let overrides = Overrides { profiles, ..read.overrides.clone() };
         let is_other = overrides.profiles != read.overrides.profiles;
-        is_other.then(|| View { resolved: plan::resolve(&loaded, &read.here, &overrides), profile })
+        is_other.then(|| View { resolved: plan::resolve(&loaded, &*read.here, &overrides), profile })
     });
     Ok(Views { others: others.collect(), asked, found })
 }
@@ -160,8 +200,9 @@ pub fn views(settings: &Settings, reach: Reach<'_>) -> Result<Views, Diagnostics
 /// What a plan is made of.
 struct Asked<'s> {
     settings: &'s Settings,
+    world: World,
     main: Arc<Source>,
-    here: Here,
+    here: Rc<Here>,
     overrides: Overrides,
 }
 
@@ -173,13 +214,15 @@ impl<'s> Asked<'s> {
         })?;
         Ok(Self {
             settings,
+            world,
             main: syntax::check_file_bytes(&settings.plan_name, &bytes)?,
-            here: Here::new(settings.root.clone(), settings.repository.clone(), world == World::Asked),
+            here: Rc::new(Here::new(settings.root.clone(), settings.repository.clone(), world == World::Asked)),
             overrides: Overrides {
                 set: settings.set.clone(),
                 profiles: settings.profiles.clone(),
                 calls: settings.calls.clone(),
                 ask: Ask::Everything,
+                former: Values::new(),
             },
         })
     }
@@ -202,7 +245,7 @@ impl<'s> Asked<'s> {
     }
 
     fn with(&self, loaded: &Loaded, ask: Ask) -> Result<Resolved, Diagnostics> {
-        plan::resolve(loaded, &self.here, &Overrides { ask, ..self.overrides.clone() })
+        plan::resolve(loaded, &*self.here, &Overrides { ask, ..self.overrides.clone() })
     }
 
     /// Asks for more until nothing that the targets need rests on a stand-in. What is asked may show that they need more.

@@ -5,6 +5,7 @@ use crate::base::id::StepId;
 use crate::base::path::RelPath;
 use crate::engine::Machine;
 use crate::event::{Ended, Origin};
+use crate::exec::compare::Side;
 use crate::exec::foresee::{self, Insight};
 use crate::exec::gather::Ground;
 use crate::exec::look::{self, Look, Verdict};
@@ -18,9 +19,11 @@ use crate::report::why::{self, Answer, Cause, WhyView};
 use crate::sys::tree::Tree;
 
 use super::against::{self, Against, Record};
+use super::causes::{Caused, Causes, told};
+use super::compared::compared;
 use super::export;
 use super::machine;
-use super::open::{self, Opened};
+use super::open::{Asking, Opened, Reopen, World};
 use super::output::Output;
 use super::settings::Settings;
 
@@ -29,8 +32,9 @@ use super::settings::Settings;
 pub struct Why {
     /// The step, as `plan` prints it
     pub step: String,
-    /// Compares with another record: a run (or how its name begins), or a FILE.json from `why --export` or `plan --json --keys`
-    #[arg(long, value_name = "RUN|FILE.json", conflicts_with = "export")]
+    /// Compares with something else: a run (or how its name begins), a FILE.json from `why --export` or `plan --json --keys`, a commit
+    /// (`main`, `v1.2`; `main...` is where this branch left it; `git:NAME` is always one), a plan file, or a folder with a plan
+    #[arg(long, value_name = "RUN|FILE.json|GITREF|FILE.kdl|DIR", conflicts_with = "export")]
     pub against: Option<String>,
     /// Prints all that goes into the key, as JSON for `--against` elsewhere
     #[arg(long)]
@@ -38,18 +42,23 @@ pub struct Why {
 }
 
 /// What all answers of one command are made from.
-struct Asking<'a> {
+struct Compare<'a> {
     machine: &'a Machine,
     opened: &'a Opened,
     tree: &'a Tree,
     history: &'a StepHistory,
     against: Against,
+    causes: Causes<'a>,
 }
 
 /// # Errors
 /// The faults of the plan; an unknown step; files that cannot be read; a record that is not there.
 pub fn why(settings: &Settings, output: &Output, asked: &Why) -> Result<u8, Diagnostics> {
-    let opened = open::open_for(settings, std::slice::from_ref(&asked.step))?;
+    let against = against::find(settings, asked.against.as_deref())?;
+    if let Against::Plan(other) = &against {
+        return compared(settings, output, &asked.step, other);
+    }
+    let (reopen, opened) = Reopen::open(settings, World::Asked, Asking::For(std::slice::from_ref(&asked.step)))?;
     let selection = select::select(&opened.graph, std::slice::from_ref(&asked.step))?;
     opened.arguments(&selection.steps)?;
     let machine = machine::still(settings, &opened)?;
@@ -63,8 +72,8 @@ pub fn why(settings: &Settings, output: &Output, asked: &Why) -> Result<u8, Diag
         )?);
         return Ok(0);
     }
-    let against = against::find(settings, asked.against.as_deref())?;
-    let asking = Asking { machine: &machine, opened: &opened, tree: &tree, history: &history, against };
+    let causes = Causes::new(reopen, Side { machine: &machine, graph: &opened.graph, tree: &tree, past: None });
+    let asking = Compare { machine: &machine, opened: &opened, tree: &tree, history: &history, against, causes };
     for id in selection.asked {
         let view = asking.view(id)?;
         output.answer(&if output.json { why::json(&view) } else { why::screen(&view, output.out) });
@@ -72,7 +81,7 @@ pub fn why(settings: &Settings, output: &Output, asked: &Why) -> Result<u8, Diag
     Ok(0)
 }
 
-impl Asking<'_> {
+impl Compare<'_> {
     fn ground(&self) -> Ground<'_> {
         Ground { machine: self.machine, graph: self.graph(), tree: self.tree, past: None }
     }
@@ -116,14 +125,10 @@ impl Asking<'_> {
             Sort::File => makers(difference).iter().any(|maker| open.contains(maker)),
             _ => false,
         };
-        explain::differences(old, &key::manifest(graph.action(id), taken))
-            .iter()
-            .filter(|difference| !unknown(difference))
-            .map(|difference| {
-                let maker = makers(difference).first().map(|maker| graph.action(*maker).name.to_string());
-                Told::new(difference, maker)
-            })
-            .collect()
+        let mut found = explain::differences(old, &key::manifest(graph.action(id), taken));
+        found.retain(|difference| !unknown(difference));
+        let maker = |caused: &Caused| makers(&caused.difference).first().map(|maker| graph.action(*maker).name.to_string());
+        self.causes.of(id, &old.basis(), found).iter().map(|caused| told(caused, maker(caused))).collect()
     }
 
     fn answer(&self, id: StepId, look: Look, record: &Record) -> Answer {

@@ -138,7 +138,7 @@ pub fn keys(ground: Ground<'_>, history: &StepHistory, steps: &[StepId]) -> Hash
             continue;
         }
         let Ok(look) = look::look(ground, history, *id, false, |need| products[need.index()].get()) else { continue };
-        keys.insert(*id, (look.key, key::manifest(graph.action(*id), &look.taken)));
+        keys.insert(*id, (look.key, key::record(graph.action(*id), &look.taken, &graph.basis(*id))));
         if let Verdict::Known { result, .. } = look.verdict {
             keep(&products, graph, *id, &look.taken, *result);
         }

@@ -10,6 +10,7 @@ use crate::graph::action::{Action, ActionKind};
 use crate::graph::ingredients::Ingredients;
 use crate::key::explain;
 use crate::key::{self, KeyManifest};
+use crate::plan::basis::Values;
 use crate::record::history::StepHistory;
 use crate::store::outputs::{self, State};
 use crate::store::result::{ActionResult, OutputEntry};
@@ -63,7 +64,7 @@ pub fn look<'p>(
     let key = key::key(action, &taken);
     let verdict = match failed_need {
         Some(need) => Verdict::Runs { why: format!("`{}`, which may fail, failed", graph.action(need).name) },
-        None => judge(ground, history, action, &taken, key, force),
+        None => judge(ground, history, id, &taken, key, force),
     };
     Ok(Look { taken, key, cacheable: is_cacheable(action) && failed_need.is_none(), verdict })
 }
@@ -82,8 +83,9 @@ pub fn is_cacheable(action: &Action) -> bool {
     }
 }
 
-fn judge(ground: Ground<'_>, history: &StepHistory, action: &Action, taken: &Ingredients, key: ActionKey, force: bool) -> Verdict {
+fn judge(ground: Ground<'_>, history: &StepHistory, id: StepId, taken: &Ingredients, key: ActionKey, force: bool) -> Verdict {
     let Ground { machine, tree, .. } = ground;
+    let action = ground.graph.action(id);
     let runs = |why: &str| Verdict::Runs { why: why.to_owned() };
     if force {
         return runs("asked with --force");
@@ -117,7 +119,9 @@ fn judge(ground: Ground<'_>, history: &StepHistory, action: &Action, taken: &Ing
     {
         return Verdict::Known { result: Box::new(result), origin: Origin::InPlace };
     }
-    let Ok(Some(result)) = machine.store.result(key) else { return runs(&reason(machine, history, action, taken)) };
+    let Ok(Some(result)) = machine.store.result(key) else {
+        return runs(&reason(machine, history, action, taken, &ground.graph.basis(id)));
+    };
     if let Some(image) = &result.image
         && let Some(gone) = image.blobs.iter().find(|blob| machine.store.size_of(blob.0).is_none())
     {
@@ -160,10 +164,11 @@ fn is_kept(machine: &Machine, entry: &OutputEntry) -> bool {
 }
 
 /// Why there is no result for this key: what changed since the step last ran well here.
-fn reason(machine: &Machine, history: &StepHistory, action: &Action, taken: &Ingredients) -> String {
+fn reason(machine: &Machine, history: &StepHistory, action: &Action, taken: &Ingredients, basis: &Values) -> String {
     match last_manifest(machine, history, action) {
         Some(old) => {
             let changes = explain::differences(&old, &key::manifest(action, taken));
+            let changes = explain::roots(changes, explain::values(&old.basis(), basis));
             match history.get(&action.name).map(|last| &last.ended) {
                 _ if !changes.is_empty() => explain::reason(&changes),
                 Some(Ended::Failed { .. }) => "it failed last time".to_owned(),

@@ -70,6 +70,12 @@ impl Past {
         Ok(Self { commit, others })
     }
 
+    /// Whether a name stands for a commit, as [`Past::read`] reads it.
+    #[must_use]
+    pub fn is_commit(root: &AbsPath, name: &str) -> bool {
+        resolve(root, name).is_ok()
+    }
+
     /// Whether the two trees differ at this path.
     #[must_use]
     pub fn is_other(&self, path: &RelPath) -> bool {

@@ -203,7 +203,7 @@ fn manifest(shared: &Shared, id: StepId, taken: &Ingredients) -> Result<Option<C
     if matches!(shared.action(id).kind, ActionKind::Group) {
         return Ok(None);
     }
-    let bytes = serde_json::to_vec(&key::manifest(shared.action(id), taken)).unwrap_or_default();
+    let bytes = serde_json::to_vec(&key::record(shared.action(id), taken, &shared.graph.basis(id))).unwrap_or_default();
     shared.machine.store.put(&bytes).map(|digest| Some(ContentDigest(digest))).map_err(|error| Failure::store(&error))
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::id::StepId;
 use crate::plan::Plan;
 
+use super::basis::Basis;
 use super::{ActionGraph, Edge, lower, node};
 
 /// The edges of a graph and the order of its steps.
@@ -40,6 +41,6 @@ impl Links {
             dag.add_edge(node(StepId(*first)), node(StepId(*then)), *edge);
         }
         let order = self.order.iter().copied().map(StepId).collect();
-        Some(ActionGraph { dag, order, producers, left_out: lower::left_out(plan) })
+        Some(ActionGraph { dag, order, producers, left_out: lower::left_out(plan), basis: Basis::new(plan) })
     }
 }

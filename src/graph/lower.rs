@@ -19,6 +19,7 @@ use crate::plan::target::{ContainerImage, FileSet, Target, TargetKind, TaskCell}
 use crate::plan::{Plan, RegistryDef};
 
 use super::action::{Action, ActionKind, BuildAction, PublishAction, ScanAction, UpAction};
+use super::basis::Basis;
 use super::infer::Producers;
 use super::{ActionGraph, Edge, circle, node, step};
 
@@ -356,7 +357,7 @@ impl<'a> Lowering<'a> {
             return Err(self.faults);
         }
         let order = declared_order(&self.dag);
-        Ok(ActionGraph { dag: self.dag, order, producers: self.producers, left_out: left_out(self.plan) })
+        Ok(ActionGraph { dag: self.dag, order, producers: self.producers, left_out: left_out(self.plan), basis: Basis::new(self.plan) })
     }
 }
 

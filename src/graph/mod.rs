@@ -2,6 +2,7 @@
 //! In: a plan. Out: a graph, or every circle as a chain. Never: reads a file, asks a clock, decides what is up to date.
 
 pub mod action;
+mod basis;
 mod circle;
 mod infer;
 pub mod ingredients;
@@ -19,6 +20,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::id::StepId;
 use crate::base::path::RelPath;
 use crate::base::pattern::Pattern;
+
+use crate::plan::basis::Values;
 
 use self::action::Action;
 
@@ -69,6 +72,8 @@ pub struct ActionGraph {
     producers: infer::Producers,
     /// Targets without steps, with the condition that does not hold.
     left_out: BTreeMap<String, String>,
+    /// What the definitions of targets rest on.
+    basis: basis::Basis,
 }
 
 fn node(id: StepId) -> NodeIndex {
@@ -99,6 +104,11 @@ impl ActionGraph {
     #[must_use]
     pub fn action(&self, id: StepId) -> &Action {
         &self.dag[node(id)]
+    }
+    /// The values of the plan that the definition of a step rests on, by name.
+    #[must_use]
+    pub fn basis(&self, id: StepId) -> Values {
+        self.basis.of(&self.action(id).name.target)
     }
     /// Every step, each after all that it waits for; otherwise as the plan declares them.
     #[must_use]

@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::base::words::{shorten, visible};
+use crate::plan::basis::Values;
 
-use super::KeyManifest;
+use super::{BASIS, KeyManifest};
 
 /// What [`crate::base::canon::LineSink`] puts between the parts of a name.
 const BETWEEN: &str = " › ";
@@ -47,6 +48,16 @@ pub enum Sort {
     Tags,
     /// Any other line of its definition, by its name.
     Setting,
+    /// The profiles that were chosen.
+    Profile,
+    /// A `param` of the plan.
+    Param,
+    /// An argument of the task.
+    Arg,
+    /// A `let` of the plan, or the name or version of its project.
+    Let,
+    /// A fact of the repository, the CI system or the host.
+    Fact,
 }
 
 /// One thing that goes into a key.
@@ -68,7 +79,12 @@ impl Thing {
     pub fn words(&self) -> String {
         let name = &self.name;
         match self.sort {
-            Sort::File | Sort::Setting => name.clone(),
+            Sort::File | Sort::Setting | Sort::Fact => name.clone(),
+            Sort::Profile => "the profile".to_owned(),
+            Sort::Param => format!("param {name}"),
+            Sort::Arg => format!("arg {name}"),
+            Sort::Let if name.contains('.') => name.clone(),
+            Sort::Let => format!("let {name}"),
             Sort::Env => format!("env {name}"),
             Sort::PassEnv => format!("variable {name}"),
             Sort::Tool => format!("tool {name}"),
@@ -133,9 +149,67 @@ pub fn differences(old: &KeyManifest, new: &KeyManifest) -> Vec<Difference> {
     renamed(found)
 }
 
+/// Every value of the plan that both definitions rest on and that is another one now; those that can decide others come first.
+#[must_use]
+pub fn values(old: &Values, new: &Values) -> Vec<(String, Difference)> {
+    let text = |json: &String| match serde_json::from_str(json) {
+        Ok(serde_json::Value::Null) => None,
+        Ok(serde_json::Value::String(text)) => Some(text),
+        _ => Some(json.clone()),
+    };
+    let both = old.iter().filter_map(|(name, before)| Some((name, before, new.get(name)?)));
+    let differ = both.filter(|(_, before, now)| before != now);
+    let mut found: Vec<(String, Difference)> = differ
+        .map(|(name, before, now)| {
+            let change = match (text(before), text(now)) {
+                (Some(before), Some(now)) => Change::Value(before, now),
+                (None, now) => Change::Added(now),
+                (before, None) => Change::Removed(before),
+            };
+            (name.clone(), Difference { thing: value(name), change })
+        })
+        .collect();
+    found.sort_by_key(|(_, difference)| RANK.iter().position(|sort| *sort == difference.thing.sort));
+    found
+}
+
+/// Sorts of values: an earlier one can decide a later one.
+const RANK: &[Sort] = &[Sort::Profile, Sort::Arg, Sort::Param, Sort::PassEnv, Sort::Fact, Sort::Let];
+
+/// The value that goes by this name.
+fn value(name: &str) -> Thing {
+    match name.split_once(' ') {
+        Some(("param", name)) => Thing::new(Sort::Param, name),
+        Some(("let", name)) => Thing::new(Sort::Let, name),
+        // Behind the name of the task.
+        Some((_, own)) => Thing::new(Sort::Arg, own.rsplit(' ').next().unwrap_or(own)),
+        None if name == "profile" => Thing::new(Sort::Profile, ""),
+        None => match name.split_once('.') {
+            Some(("env", variable)) => Thing::new(Sort::PassEnv, variable),
+            Some(("git" | "ci" | "host", _)) => Thing::new(Sort::Fact, name),
+            _ => Thing::new(Sort::Let, name),
+        },
+    }
+}
+
+/// What to name in one clause: where a value of the plan changed, it, and not the lines of the definition that it can have changed.
+#[must_use]
+pub fn roots(differences: Vec<Difference>, values: Vec<(String, Difference)>) -> Vec<Difference> {
+    let is_definition = |sort: Sort| {
+        use Sort::{Base, Command, Env, Inputs, Outputs, Platform, Setting, Shell, Tags};
+        matches!(sort, Base | Command | Env | Inputs | Outputs | Platform | Setting | Shell | Tags)
+    };
+    let Some(sort) = values.first().map(|(_, first)| first.thing.sort) else { return differences };
+    if !differences.iter().any(|one| is_definition(one.thing.sort)) {
+        return differences;
+    }
+    let values = values.into_iter().map(|(_, one)| one).filter(|one| one.thing.sort == sort);
+    values.chain(differences.into_iter().filter(|one| !is_definition(one.thing.sort))).collect()
+}
+
 fn things(manifest: &KeyManifest) -> IndexMap<Thing, Attributes> {
     let mut things: IndexMap<Thing, Attributes> = IndexMap::new();
-    for (name, value) in &manifest.0 {
+    for (name, value) in manifest.0.iter().filter(|(name, _)| !name.starts_with(BASIS)) {
         let (thing, attribute) = thing(name);
         let values = things.entry(thing.clone()).or_default().entry(attribute).or_default();
         // All that a step runs is one text, as a person wrote it.

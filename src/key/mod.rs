@@ -12,7 +12,11 @@ use crate::base::canon::{HashSink, LineSink, Sink as _};
 use crate::base::digest::{ActionKey, Blake3, Digest, PlanDigest};
 use crate::graph::action::Action;
 use crate::graph::ingredients::Ingredients;
+use crate::plan::basis::Values;
 use crate::store::result::ActionResult;
+
+/// What stands before the name of a value of the plan.
+const BASIS: &str = "basis › ";
 
 /// What went into a key, line by line: a name and a value, in canonical order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +37,23 @@ pub fn manifest(action: &Action, ingredients: &Ingredients) -> KeyManifest {
     let mut sink = LineSink::default();
     walk::action(action, ingredients, &mut sink);
     KeyManifest(sink.finish())
+}
+
+/// What goes on record for an action: the manifest of its key, and the values of the plan that its definition rests on, which are no
+/// part of the key.
+#[must_use]
+pub fn record(action: &Action, ingredients: &Ingredients, basis: &Values) -> KeyManifest {
+    let mut record = manifest(action, ingredients);
+    record.0.extend(basis.iter().map(|(name, value)| (format!("{BASIS}{name}"), value.clone())));
+    record
+}
+
+impl KeyManifest {
+    /// The values of the plan that the definition rested on.
+    #[must_use]
+    pub fn basis(&self) -> Values {
+        self.0.iter().filter_map(|(name, value)| Some((name.strip_prefix(BASIS)?.to_owned(), value.clone()))).collect()
+    }
 }
 
 /// The digest of what a step made: what the steps after it are keyed by. The time it took and its log do not count.

@@ -15,7 +15,7 @@ use crate::base::path::RelPath;
 use crate::base::words;
 use crate::syntax::document::{Node, Value};
 
-use super::Ask;
+use super::Overrides;
 use super::cell::Seen;
 use super::facts::{Facts, Recorder};
 use super::secret::SecretDef;
@@ -112,9 +112,9 @@ pub(super) struct Shared<'a> {
 
 impl<'a> Cx<'a> {
     /// For a plan as a whole.
-    pub(super) fn new(facts: &'a dyn Facts, ask: &'a Ask, engine: &'a Environment<'static>, frames: Frames) -> Self {
+    pub(super) fn new(facts: &'a dyn Facts, overrides: &'a Overrides, engine: &'a Environment<'static>, frames: Frames) -> Self {
         Self {
-            facts: Rc::new(Recorder::new(facts, ask)),
+            facts: Rc::new(Recorder::new(facts, overrides)),
             engine,
             shared: Rc::new(Shared { frames, ..Shared::default() }),
             bindings: OnceCell::new(),

@@ -10,7 +10,8 @@ use crate::base::digest::{Blake3, Digest};
 use crate::base::path::RelPath;
 use crate::base::time::Day;
 
-use super::Ask;
+use super::basis::{self, Basis};
+use super::{Ask, Overrides};
 
 /// What stands for a text that is not asked for. It can be a version, a name, a tag, a path and a host, so that nearly
 /// everything can be made of it.
@@ -141,14 +142,17 @@ pub(super) struct Recorder<'a> {
     read: RefCell<IndexMap<String, Answer>>,
     /// Whether it mattered what may be asked for a `let` or a `param`.
     mattered: Cell<bool>,
+    /// What was looked up, and by whom.
+    pub(super) basis: Basis<'a>,
 }
 
 /// What was answered; `None` where there is no such thing here.
 pub(super) type Answer = Result<Option<String>, FactError>;
 
 impl<'a> Recorder<'a> {
-    pub(super) fn new(facts: &'a dyn Facts, ask: &'a Ask) -> Self {
-        Self { facts, ask, read: RefCell::default(), mattered: Cell::new(false) }
+    pub(super) fn new(facts: &'a dyn Facts, overrides: &'a Overrides) -> Self {
+        let basis = Basis::new(&overrides.former);
+        Self { facts, ask: &overrides.ask, read: RefCell::default(), mattered: Cell::new(false), basis }
     }
 
     /// Whether the repository may be asked, and files that the whole plan rests on.
@@ -180,12 +184,21 @@ impl<'a> Recorder<'a> {
         answer
     }
 
+    /// A fact that a definition can rest on.
+    fn fact(&self, name: String, ask: impl FnOnce() -> Answer) -> Answer {
+        let former = self.basis.former(&name).map(|value| Ok(value.as_str().map(str::to_owned)));
+        let answer = former.unwrap_or_else(|| self.once(name.clone(), ask));
+        let text = |answer: &Option<String>| answer.as_deref().map_or_else(|| "null".to_owned(), basis::text);
+        self.basis.note(&name, || answer.as_ref().ok().map(text));
+        answer
+    }
+
     pub(super) fn git(&self, what: GitFact) -> Answer {
         let word = GitFact::ALL.iter().find(|(fact, _, _)| *fact == what).map_or("", |(_, word, _)| word);
         if !self.may_ask() {
             return Ok(Some(stand_in(what).to_owned()));
         }
-        self.once(format!("git.{word}"), || self.facts.git(what))
+        self.fact(format!("git.{word}"), || self.facts.git(what))
     }
 
     /// The content of a file. Its digest is remembered as what was read.
@@ -211,11 +224,11 @@ impl<'a> Recorder<'a> {
     }
 
     pub(super) fn env(&self, name: &str) -> Option<String> {
-        self.once(format!("env.{name}"), || Ok(self.facts.env(name))).unwrap_or_default()
+        self.fact(format!("env.{name}"), || Ok(self.facts.env(name))).unwrap_or_default()
     }
 
     pub(super) fn host_arch(&self) -> String {
-        self.once("host.arch".to_owned(), || Ok(Some(self.facts.host_arch()))).ok().flatten().unwrap_or_default()
+        self.fact("host.arch".to_owned(), || Ok(Some(self.facts.host_arch()))).ok().flatten().unwrap_or_default()
     }
 
     /// Answers `root.word`; `None` when there is no fact of this name at all.
@@ -224,10 +237,10 @@ impl<'a> Recorder<'a> {
             "git" => GitFact::ALL.iter().find(|(_, name, _)| *name == word).map(|(fact, _, _)| self.git(*fact)),
             "ci" => {
                 let (fact, ..) = CiFact::ALL.iter().find(|(_, name, _)| *name == word)?;
-                Some(self.once(format!("ci.{word}"), || Ok(self.facts.ci(*fact))))
+                Some(self.fact(format!("ci.{word}"), || Ok(self.facts.ci(*fact))))
             }
             "host" if word == "arch" => Some(Ok(Some(self.host_arch()))),
-            "host" if word == "os" => Some(self.once("host.os".to_owned(), || Ok(Some(self.facts.host_os())))),
+            "host" if word == "os" => Some(self.fact("host.os".to_owned(), || Ok(Some(self.facts.host_os())))),
             "env" => Some(Ok(self.env(word))),
             "clock" if word == "day" => Some(Ok(Some(self.today().to_string()))),
             _ => None,
@@ -260,7 +273,8 @@ const HELD: u64 = 16 << 20;
 /// lets the recorder read something new is safe before this function knows it.
 #[must_use]
 pub fn still_hold(facts: &dyn Facts, read: &[(String, String)]) -> bool {
-    let recorder = Recorder::new(facts, &Ask::Everything);
+    let overrides = Overrides::default();
+    let recorder = Recorder::new(facts, &overrides);
     let digest = |content: Vec<u8>| Digest::<Blake3>::of(&content).hex();
     let now = |name: &str| -> Option<String> {
         if let Some(path) = name.strip_prefix("file:") {
@@ -372,7 +386,8 @@ mod tests {
     #[test]
     fn a_fact_is_asked_once_and_its_absence_is_recorded() {
         let facts = Counting(Cell::new(0));
-        let recorder = Recorder::new(&facts, &Ask::Everything);
+        let overrides = Overrides::default();
+        let recorder = Recorder::new(&facts, &overrides);
         assert_eq!(recorder.named("git", "tag"), Some(Ok(None)));
         assert_eq!(recorder.named("git", "tag"), Some(Ok(None)));
         assert_eq!(recorder.named("git", "tagg"), None);
@@ -383,7 +398,8 @@ mod tests {
     #[test]
     fn where_nothing_may_be_asked_facts_of_the_repository_have_stand_ins() {
         let facts = Counting(Cell::new(0));
-        let recorder = Recorder::new(&facts, &Ask::Nothing);
+        let overrides = Overrides { ask: Ask::Nothing, ..Overrides::default() };
+        let recorder = Recorder::new(&facts, &overrides);
         for (fact, _, _) in GitFact::ALL {
             assert!(recorder.git(*fact).is_ok_and(|answer| answer.is_some()), "{fact:?}");
         }
@@ -403,7 +419,8 @@ mod tests {
     #[test]
     fn every_word_that_a_message_offers_has_an_answer() {
         let facts = Counting(Cell::new(0));
-        let recorder = Recorder::new(&facts, &Ask::Everything);
+        let overrides = Overrides::default();
+        let recorder = Recorder::new(&facts, &overrides);
         for root in ["git", "ci", "host"] {
             for word in Recorder::words(root) {
                 assert!(recorder.named(root, word).is_some(), "{root}.{word}");

@@ -3,6 +3,7 @@
 //! Never: runs anything, reads an input file, opens a connection.
 
 pub mod arg;
+pub mod basis;
 pub mod dockerfile;
 pub mod explain;
 pub mod facts;
@@ -51,6 +52,8 @@ pub struct Overrides {
     pub calls: Vec<arg::Call>,
     /// What may be asked while the plan is resolved.
     pub ask: Ask,
+    /// Values that names have in place of those that they would have: for a plan as it would be with them.
+    pub former: basis::Values,
 }
 
 /// What of the world a plan may ask while it is resolved. Everything else has a *stand-in*: a value of a harmless form. What
@@ -108,6 +111,8 @@ pub struct Plan {
     pub tools: Vec<tool::ToolDef>,
     /// Tasks, images, services and groups by name, in order of declaration.
     pub targets: IndexMap<TargetName, target::Target>,
+    /// Every value that a definition rests on, by name, as JSON; [`target::Target::basis`] points here.
+    pub basis: IndexMap<String, String>,
     /// Seconds since 1970 that images carry as `created`: `SOURCE_DATE_EPOCH`, else the last commit's time, else 0.
     pub epoch: i64,
 }

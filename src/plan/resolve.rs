@@ -9,6 +9,7 @@ use crate::base::id::TargetName;
 use crate::syntax::document::Node;
 
 use super::arg::Call;
+use super::basis::{self, Used};
 use super::cx::Cx;
 use super::expand::{Instance, bad_name};
 use super::facts::{Facts, GitFact};
@@ -34,7 +35,7 @@ use super::{Overrides, Plan, Project, Resolved, check, check_services};
 pub fn resolve(documents: &Loaded, facts: &dyn Facts, overrides: &Overrides) -> Result<Resolved, Diagnostics> {
     let engine = engine::engine();
     let Written { documents: nodes, used, frames, faults } = write_out(documents);
-    let cx = Cx::new(facts, &overrides.ask, &engine, frames);
+    let cx = Cx::new(facts, overrides, &engine, frames);
     faults.into_iter().chain(documents.faults.clone()).for_each(|fault| cx.fault(fault));
     let scopes = scopes(&cx, documents, &nodes, &used, overrides);
     let plan = (!scopes.is_empty()).then(|| whole(&cx, &scopes, &overrides.calls));
@@ -62,6 +63,7 @@ fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>], calls: &[Call]) -> (Plan, Undecided)
         volumes: IndexMap::new(),
         tools: Vec::new(),
         targets: IndexMap::new(),
+        basis: IndexMap::new(),
         epoch: 0,
     };
     let mut undecided = Undecided::default();
@@ -70,9 +72,10 @@ fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>], calls: &[Call]) -> (Plan, Undecided)
         let secrets = cx.secrets.get_or_init(|| cx.shaping(|| secret::declared(cx, nodes)));
         plan.secrets.extend(secrets.values().flatten().map(|def| (cx.full(&def.name), def.clone())));
         let profiles = profile::declared(cx, nodes);
-        let (env, mut common_rests_on) = profile::environment(cx, nodes, &profiles);
-        let (common, met) = cx.watch(|| defaults::defaults(cx, nodes, env));
+        let ((env, mut common_rests_on), mut common_basis) = cx.facts.basis.during(|| profile::environment(cx, nodes, &profiles));
+        let ((common, met), basis) = cx.facts.basis.during(|| cx.watch(|| defaults::defaults(cx, nodes, env)));
         common_rests_on.extend(met);
+        common_basis.extend(basis);
         for instance in instances {
             let whole = || instance.cell_name(&MatrixCell::none(), None);
             let (target, mut met) = cx.watch(|| cx.in_cell(&instance.locals(), whole, || target(cx, instance, &names, &common, calls)));
@@ -82,7 +85,12 @@ fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>], calls: &[Call]) -> (Plan, Undecided)
             if !met.is_empty() {
                 undecided.targets.insert(instance.name.clone(), met);
             }
-            plan.targets.extend(target.map(|target| (instance.name.clone(), target)));
+            plan.targets.extend(target.map(|mut target| {
+                if instance.sort == Sort::Task {
+                    target.basis = common_basis.iter().chain(&target.basis).copied().collect::<Used>().into_iter().collect();
+                }
+                (instance.name.clone(), target)
+            }));
         }
         if cx.prefix.is_empty() {
             plan.project = project::project(cx, nodes, &names);
@@ -114,6 +122,7 @@ fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>], calls: &[Call]) -> (Plan, Undecided)
     check::check(cx, &plan);
     check_services::check(cx, &plan);
     undecided.whole.extend(cx.shared.shape.take());
+    plan.basis = cx.facts.basis.values();
     (plan, undecided)
 }
 
@@ -136,7 +145,7 @@ fn named<'a>(cx: &Cx<'_>, nodes: &'a [Node], word: &str) -> Vec<(String, &'a Nod
 }
 
 fn target(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &Defaults, calls: &[Call]) -> Option<Target> {
-    let taken = arg::arguments(cx, instance, calls);
+    let (taken, mut basis) = cx.facts.basis.during(|| arg::arguments(cx, instance, calls));
     let mut locals = instance.locals();
     locals.vars.extend(taken.vars.iter().cloned());
     let view = View { cx, locals: &locals };
@@ -145,17 +154,27 @@ fn target(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &Defaults
         let texts = children(cx, node, word).flat_map(|child| view.texts(&child.args)).collect();
         project::targets(cx, names, texts)
     };
-    Some(Target {
-        name: instance.name.clone(),
-        doc: children(cx, node, "doc").next().and_then(|child| cx.text(&locals, child.args.first()?)),
-        needs: listed("needs"),
-        after: listed("after"),
-        kind: match instance.sort {
+    let kind = || {
+        cx.facts.basis.note("profile", || Some(basis::text(&cx.shared.chosen.borrow().join(","))));
+        Some(match instance.sort {
             Sort::Task => TargetKind::Task(task::task(cx, instance, names, common, &taken).into_iter().map(Arc::new).collect()),
             Sort::Image => TargetKind::Image(image::image(cx, instance, names).into_iter().map(Arc::new).collect()),
             Sort::Service => TargetKind::Service(Box::new(service::service(cx, instance, names)?)),
             Sort::Group => TargetKind::Group(project::targets(cx, names, view.texts(&node.args[1..]))),
-        },
+        })
+    };
+    let doc = children(cx, node, "doc").next().and_then(|child| cx.text(&locals, child.args.first()?));
+    let (needs, after) = (listed("needs"), listed("after"));
+    // A condition decides whether there are steps, not what they are.
+    let (kind, used) = cx.facts.basis.during(kind);
+    basis.extend(used);
+    Some(Target {
+        name: instance.name.clone(),
+        doc,
+        needs,
+        after,
+        kind: kind?,
+        basis: basis.into_iter().collect(),
         left_out: when::left_out(&view, node, &instance.span),
         args: taken.declared,
         span: instance.span.clone(),

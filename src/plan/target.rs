@@ -30,6 +30,8 @@ pub struct Target {
     pub after: Vec<(TargetName, Span)>,
     /// What may be typed behind it; nothing but for a task.
     pub args: Arguments,
+    /// The values that its definition rests on: places in [`super::Plan::basis`].
+    pub basis: Vec<u32>,
     /// Why it takes no part in this plan: it has no steps, and nobody waits for it.
     pub left_out: Option<LeftOut>,
     /// What it is.

@@ -58,6 +58,9 @@ pub struct Told {
     /// Members that came.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub came: Vec<String>,
+    /// What it changed in the definition of the step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub effects: Vec<Told>,
     /// The step that makes the file, if one does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_by: Option<String>,
@@ -80,6 +83,7 @@ impl Told {
             new: None,
             gone: Vec::new(),
             came: Vec::new(),
+            effects: Vec::new(),
             made_by,
             words: String::new(),
             subject: match (difference.thing.sort, &difference.change) {
@@ -102,6 +106,12 @@ impl Told {
         }
         told.words = format!("{}: {}", told.subject, told.clause(Style::PLAIN));
         told
+    }
+
+    /// With what it changed in the definition of the step.
+    #[must_use]
+    pub fn with(self, effects: Vec<Self>) -> Self {
+        Self { effects, ..self }
     }
 
     /// How it changed, in one clause.
@@ -156,6 +166,8 @@ impl Told {
                 paint::fit(line.trim_end(), style.width, style)
             }));
         }
+        let below = format!("{indent}  ");
+        lines.extend(self.effects.iter().flat_map(|effect| effect.lines(&below, style)));
         lines
     }
 }

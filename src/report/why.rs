@@ -38,7 +38,12 @@ pub enum Answer {
         on: Vec<Cause>,
     },
     /// Only definitions and sources were compared, with another plan.
-    Compared,
+    Compared {
+        /// Its name: `main`, `../other`.
+        other: String,
+        /// What it needs, directly or not, and what itself differs.
+        on: Vec<Cause>,
+    },
 }
 
 /// A step that must run first.
@@ -75,13 +80,16 @@ pub struct WhyView {
 pub fn screen(view: &WhyView, style: Style) -> String {
     let mut lines = vec![headline(view, style)];
     list(&view.differences, "  ", style, &mut lines);
-    if let Answer::Waits { on } = &view.answer {
-        for cause in on {
-            let name = style.paint(Ink::Bold, &visible(&cause.step));
-            let what = if cause.differences.is_empty() { visible(&cause.because) } else { count(cause.differences.len(), "change") };
-            lines.push(format!("  {name} runs: {what}"));
-            list(&cause.differences, "    ", style, &mut lines);
-        }
+    let (on, verb, noun) = match &view.answer {
+        Answer::Waits { on } => (on.as_slice(), " runs", "change"),
+        Answer::Compared { on, .. } => (on.as_slice(), "", "difference"),
+        _ => (&[][..], "", ""),
+    };
+    for cause in on {
+        let name = style.paint(Ink::Bold, &visible(&cause.step));
+        let what = if cause.differences.is_empty() { visible(&cause.because) } else { count(cause.differences.len(), noun) };
+        lines.push(format!("  {name}{verb}: {what}"));
+        list(&cause.differences, "    ", style, &mut lines);
     }
     lines.join("\n") + "\n"
 }
@@ -107,11 +115,15 @@ fn headline(view: &WhyView, style: Style) -> String {
         Answer::InPlace { made_by } => with(format!("{name} is up to date: run {} made the same before", visible(made_by))),
         Answer::Restore { made_by } => with(format!("{name} would be restored from the store: run {} made it", visible(made_by))),
         Answer::Waits { .. } => with(format!("{name} waits for what must run first")),
-        Answer::Compared => match (&view.since, view.differences.len()) {
-            (Some(other), 0) => format!("{name} is the same in {}", visible(other)),
-            (Some(other), n) => format!("{name}: {} from {}", count(n, "difference"), visible(other)),
-            (None, _) => format!("{name} is new"),
-        },
+        Answer::Compared { other, on } => {
+            let other = visible(other);
+            match (view.differences.len(), on.len()) {
+                _ if view.since.is_none() => format!("{name} is new: {other} has no such step"),
+                (0, 0) => format!("{name} is the same in {other}"),
+                (0, n) => format!("{name} is the same in {other}, but not {} that it needs", count(n, "step")),
+                (n, _) => format!("{name}: {} from {other}", count(n, "difference")),
+            }
+        }
         Answer::Runs { because } => match &view.failed {
             Some(failed) => with(format!("{name} runs: it failed last time ({})", visible(failed))),
             None if view.differences.is_empty() => format!("{name} runs: {}", visible(because)),

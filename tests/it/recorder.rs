@@ -135,6 +135,29 @@ const LOOKING: &[&[&str]] = &[
 ];
 
 #[test]
+fn commands_that_compare_with_a_commit_start_git_alone_and_nothing_that_its_configuration_names() {
+    let Some(strace) = recorder() else { return };
+    let plan = "kiln 1\nlet said command=\"touch ../ran; echo 1\"\ntask \"t\" { inputs \"in\"; env S=\"${said}\"; run \"touch ../ran\" }\n";
+    for args in [&["affected", "--since", "HEAD"][..], &["diff", "HEAD"], &["why", "t", "--against", "HEAD"]] {
+        let mut project = Project::new(plan);
+        project.write("in", "1").commit();
+        project.write("in", "2");
+        let config = "[core]\n\tfsmonitor = touch ../ran\n\thooksPath = hooks\n[diff]\n\texternal = touch ../ran\n";
+        let known = project.read(".git/config");
+        project.write(".git/config", known + config);
+        let (ran, calls) = recorded(&mut project, &strace, args);
+        ran.ends(0).says("t");
+        let started = calls.iter().filter(|call| call.starts_with("execve(") && !call.ends_with("(No such file or directory)"));
+        let others: Vec<&String> = started.skip(1).filter(|call| !call.contains("/git\"")).collect();
+        assert!(others.is_empty(), "{args:?}: {others:?}");
+        assert!(calls.iter().any(|call| call.contains("/git\"")), "{args:?}: {calls:?}");
+        assert!(!calls.iter().any(|call| call.contains("AF_INET")), "{args:?}: {calls:?}");
+        assert_eq!(project.ran(), Vec::<String>::new(), "{args:?}");
+        assert!(!project.beside("ran").exists(), "{args:?}");
+    }
+}
+
+#[test]
 fn the_recorder_sees_what_a_run_starts() {
     let Some(strace) = recorder() else { return };
     let mut project = Project::new("kiln 1\ntask \"t\" { run \"true\" }\n");

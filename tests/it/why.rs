@@ -11,6 +11,7 @@ use super::project::{Project, copy_tree};
 
 const PLAN: &str = r##"kiln 1
 param "level" default="1"
+let note file="NOTE"
 env EVERYWHERE="0"
 task "generate" {
     inputs "gen.in"
@@ -21,9 +22,10 @@ task "make" {
     platforms amd64
     inputs "src/**" "link" "gen/out.txt"
     outputs "dist/app"
-    env A="1" B="two" LEVEL="${level}"
+    env A="1" B="two" LEVEL="${level}" NOTE="${note}" FACT="${env.FACT|default('none')}"
     pass-env "MODE"
     tools "mytool"
+    arg "speed" default="slow"
     shell "sh" "-ec"
     run "mkdir -p dist" // one
     exec "cp" "gen/out.txt" "dist/app"
@@ -34,7 +36,19 @@ image "web" {
     copy "dist/app" "/app"
     copy "src/" "/src/"
 }
+image "pinned" {
+    platforms amd64
+    from "registry.invalid/base:1"
+}
 "##;
+
+/// A lock that pins the base by a digest of one hexadecimal digit.
+fn lock(digit: char) -> String {
+    let digest = digit.to_string().repeat(64);
+    format!(
+        "lock 1\nimage \"registry.invalid/base:1\" digest=\"sha256:{digest}\"\nimage \"registry.invalid/base:1\" platform=\"linux/amd64\" digest=\"sha256:{digest}\"\n"
+    )
+}
 
 /// A project that was built once: twelve sources, a link, a tool, and a base that has another version.
 fn built() -> Project {
@@ -47,7 +61,7 @@ fn built() -> Project {
         copy_tree(&project.path("layouts"), &project.beside(version));
         project.remove("layouts");
     }
-    project.remove("file").write("build.kdl", PLAN).write("gen.in", "one\n");
+    project.remove("file").write("build.kdl", PLAN).write("gen.in", "one\n").write("NOTE", "first\n").write("kiln.lock", lock('a'));
     copy_tree(&project.beside("old"), &project.path("base"));
     for n in 0..12 {
         project.write(&format!("src/{}file{n}.c", ["", "deep/", "deep/er/"][n % 3]), format!("content {n}\n"));
@@ -60,6 +74,8 @@ fn built() -> Project {
     let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
     project.env("PATH", &path).env("MODE", "fast");
     project.kiln(&["run", "web"]).ends(0);
+    let record = project.kiln(&["why", "pinned/base", "--export"]).ends(0).out;
+    fs::write(project.beside("record.json"), record).unwrap();
     project
 }
 
@@ -96,7 +112,7 @@ impl Dice {
 
 /// All that a mutation can touch, to be put back after it.
 fn state(project: &Project) -> BTreeMap<&'static str, super::project::Snapshot> {
-    ["build.kdl", "gen.in", "src", "link", "base"].into_iter().map(|name| (name, project.snapshot(name))).collect()
+    ["build.kdl", "gen.in", "NOTE", "kiln.lock", "src", "link", "base"].into_iter().map(|name| (name, project.snapshot(name))).collect()
 }
 
 fn put_back(project: &Project, state: &BTreeMap<&'static str, super::project::Snapshot>) {
@@ -134,7 +150,7 @@ fn mutate(project: &Project, dice: &mut Dice, n: usize) -> (&'static str, Vec<St
         assert!(text.contains(old), "{old}");
         project.write("build.kdl", text.replacen(old, new, 1));
     };
-    match n % 20 {
+    match n % 25 {
         0 => {
             project.write(&file, format!("changed {salt}\n"));
             (step, vec![], format!("file {file} content"))
@@ -178,7 +194,7 @@ fn mutate(project: &Project, dice: &mut Dice, n: usize) -> (&'static str, Vec<St
             plan("EVERYWHERE=\"0\"", &format!("EVERYWHERE=\"{salt}\""));
             (MAKE, vec![], "env EVERYWHERE value".into())
         }
-        10 => (MAKE, vec!["--set".into(), format!("level={salt}")], "env LEVEL value".into()),
+        10 => (MAKE, vec!["--set".into(), format!("level={salt}")], "param level value".into()),
         11 => {
             fs::write(project.beside("tools/mytool"), format!("#!/bin/sh\n# {salt}\n")).unwrap();
             (MAKE, vec![], "tool mytool content".into())
@@ -221,6 +237,29 @@ fn mutate(project: &Project, dice: &mut Dice, n: usize) -> (&'static str, Vec<St
             project.kiln(&["web/base"]).ends(0);
             (BUILD, vec![], "image web/base@linux/amd64 content".into())
         }
+        19 => (MAKE, vec![format!("speed={salt}")], "arg speed value".into()),
+        20 => {
+            let (old, new, thing) = [
+                ("level\" default=\"1\"", format!("level\" default=\"{salt}\""), "param level value"),
+                ("speed\" default=\"slow\"", format!("speed\" default=\"{salt}\""), "arg speed value"),
+            ][dice.below(2)]
+            .clone();
+            plan(old, &new);
+            (MAKE, vec![], thing.into())
+        }
+        21 => {
+            project.write("NOTE", salt);
+            (MAKE, vec![], "let note value".into())
+        }
+        22 => {
+            project.write("kiln.lock", lock(['b', 'c', 'd'][dice.below(3)]));
+            let record = project.beside("record.json").to_str().unwrap().to_owned();
+            ("pinned/base", vec!["--against".into(), record], "base  value".into())
+        }
+        23 => {
+            plan("default('none')", &format!("default('{salt}')"));
+            (MAKE, vec![], "env FACT value".into())
+        }
         _ => {
             plan("platforms amd64", ["platforms arm64", "platforms \"linux/arm/v7\""][dice.below(2)]);
             ("make", vec![], "the platform is new: it has run here for linux/amd64".into())
@@ -249,7 +288,7 @@ fn exactly_the_one_thing_that_changed_is_named_two_hundred_times() {
         }
         put_back(&project, &state);
         fs::write(project.beside("tools/mytool"), &tool).unwrap();
-        if matches!(n % 20, 17 | 18) {
+        if matches!(n % 25, 17 | 18) {
             project.kiln(&["run", "web"]).ends(0);
         }
     }
@@ -352,7 +391,7 @@ fn any_run_and_any_machine_can_be_compared_with() {
     project.kiln(&["why", "t", "--against", &runs[0]]).ends(0).says("in: content changed").says(&runs[0]);
     project.kiln(&["why", "t", "--against", &runs[1]]).ends(0).says("nothing changed");
     project.kiln(&["why", "t", "--against", "2"]).ends(2).says("2 runs begin").says("write more of its name");
-    project.kiln(&["why", "t", "--against", "nothing"]).ends(2).says("neither a run on record nor a file").says(&runs[0]);
+    project.kiln(&["why", "t", "--against", "nothing"]).ends(2).says("neither a run on record, a file, nor a commit").says(&runs[0]);
     let exported = project.kiln(&["why", "t", "--export"]).ends(0).out;
     let other = Project::new("kiln 1\ntask \"t\" { inputs \"in\"; outputs \"out\"; env X=\"1\"; run \"cp in out\" }\n");
     other.write("in", "b").write("record.json", &exported);
@@ -428,4 +467,90 @@ fn distinct_definitions_never_share_a_key_and_equal_ones_always_do() {
         assert!(keys.values().any(|names| *names == pair), "`{definition}`: {keys:?}");
     }
     assert_eq!(keys.len(), 2 * definitions.len() + 1);
+}
+
+#[test]
+fn a_value_of_the_plan_is_named_with_what_it_changed_below_it() {
+    let mut project = Project::new(
+        r##"kiln 1
+param "level" default="1"
+param "unused" default="1"
+let tag "v${level}"
+let said command="cat said; echo x >> ../asked"
+profile "dev" { set level="5"; env P="x" }
+task "first" { inputs "in"; outputs "out/first"; env TAG="${tag}"; run "mkdir -p out && cp in out/first" }
+task "second" { inputs "out/first"; outputs "out/second"; run "cp out/first out/second" }
+task "third" {
+    doc "of ${unused}"
+    arg "to" default="dev"
+    inputs "out/second" "src/${level}*"
+    env SAID="${said}" HOME_OF="${env.OWNER|default('nobody')}" COMMIT="${git.short}"
+    run "true"
+}
+"##,
+    );
+    project.write("in", "x").write("said", "hello").write("src/1a", "").write("src/2b", "").write(".gitignore", "out/\n").commit();
+    project.kiln(&["third"]).ends(0);
+    let asked = || fs::read_to_string(project.beside("asked")).unwrap().lines().count();
+    let before = asked();
+    // Through a `let`, in a pattern, and several steps before: the param is named, never the `let` that follows from it.
+    let told = project.kiln(&["why", "third", "--set", "level=2"]).ends(0);
+    let told = told.says("third waits for what must run first; 1 change since").says("  param level: \"1\" → \"2\"\n    its inputs: ");
+    told.says("  first runs: 1 change\n    param level: \"1\" → \"2\"\n      env TAG: \"v1\" → \"v2\"\n").never_says("let tag");
+    assert_eq!(asked(), before + 1, "a command is asked once, also by a command that looks at the plan twice");
+    for (words, thing) in [
+        (&["to=prod"][..], "  arg to: \"dev\" → \"prod\"\n    env to: \"dev\" → \"prod\"\n"),
+        (&["--profile", "dev"], "  the profile: \"\" → \"dev\"\n"),
+    ] {
+        project.kiln(&[&["why", "third"], words].concat()).ends(0).says(thing).never_says("param level");
+    }
+    project.kiln(&["why", "third", "--set", "unused=2"]).ends(0).says("third is up to date").never_says("unused");
+    project.write("said", "bye");
+    project
+        .kiln(&["why", "third"])
+        .ends(0)
+        .says(": 1 change since")
+        .says("  let said: \"hello\" → \"bye\"\n    env SAID: \"hello\" → \"bye\"\n");
+    project.kiln(&["plan", "third"]).ends(0).says("let said changed");
+    // Two things at once, and no third.
+    project.write("build.kdl", project.read("build.kdl").replace("run \"true\"", "run \"true # new\""));
+    project
+        .kiln(&["why", "third"])
+        .ends(0)
+        .says(": 2 changes since")
+        .says("  let said: ")
+        .says("  the command: \"true\" → \"true # new\"\n");
+    project.write("said", "hello").git(&["checkout", "-q", "build.kdl"]);
+    project.env("OWNER", "me");
+    project
+        .kiln(&["why", "third"])
+        .ends(0)
+        .says(": 1 change since")
+        .says("  variable OWNER: added, \"me\"\n    env HOME_OF: \"nobody\" → \"me\"\n");
+    project.env("OWNER", "").git(&["commit", "-q", "--allow-empty", "-m", "next"]);
+    project.kiln(&["why", "third"]).ends(0).says(": 1 change since").says("  git.short: \"").says("    env COMMIT: \"");
+}
+
+#[test]
+fn a_commit_a_plan_and_a_folder_can_be_compared_with() {
+    let project = Project::new(
+        "kiln 1\nparam \"p\" default=\"1\"\ntask \"a\" { inputs \"in\"; outputs \"out\"; env P=\"${p}\"; run \"cp in out\" }\n\
+         task \"b\" { inputs \"out\"; run \"true\" }\n",
+    );
+    project.write("in", "1").write(".gitignore", "out\n").commit();
+    project.kiln(&["why", "b", "--against", "HEAD"]).ends(0).says("b is the same in HEAD\n");
+    let old = project.read("build.kdl");
+    project.write("other/build.kdl", &old).write("other/in", "1").write("old.kdl", &old);
+    project.write("in", "2").write("build.kdl", old.replace("default=\"1\"", "default=\"2\"") + "task \"c\" { run \"true\" }\n");
+    let param = "  param p: \"1\" → \"2\"\n    env P: \"1\" → \"2\"\n";
+    for (other, differences) in [("HEAD", 2), ("git:HEAD", 2), ("main", 2), ("other", 2), ("./old.kdl", 1)] {
+        let said = project.kiln(&["why", "a", "--against", other]).ends(0).says(param);
+        assert_eq!(said.out.contains("in: content changed"), differences == 2, "{other}: {}", said.out);
+    }
+    let said = project.kiln(&["why", "b", "--against", "HEAD"]).ends(0);
+    said.says("b is the same in HEAD, but not 1 step that it needs\n  a: 2 differences\n    param p:").says("    in: content changed");
+    project.kiln(&["why", "c", "--against", "HEAD"]).ends(0).says("c is new: HEAD has no such step");
+    project.kiln(&["why", "a", "--against", "nowhere"]).ends(2).says("neither a run on record, a file, nor a commit");
+    project.kiln(&["diff"]).ends(0).says("param p: \"1\" → \"2\"\n");
+    assert!(!project.has("out"), "nothing ran");
 }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use crate::base::diagnostic::{Class, Diagnostic, Span};
 use crate::base::words;
 use crate::plan::arg::{ArgDef, Arguments, Call, RESERVED, RestDef, is_reserved};
+use crate::plan::basis;
 use crate::plan::cx::{Cx, Met};
 use crate::plan::expand::{Instance, free_name};
 use crate::plan::matrix;
@@ -64,7 +65,14 @@ pub(in crate::plan) fn arguments(cx: &Cx<'_>, instance: &Instance<'_>, calls: &[
     }
     let owner = instance.node.name.span.frame;
     for Declared { node, rule, mut def } in declared {
+        let known = format!("arg {} {}", instance.name, def.name);
+        if let Some(former) = cx.facts.basis.former(&known) {
+            typed.insert(def.name.clone(), former.as_str().unwrap_or_default().to_owned());
+        }
         let (value, met) = value(&view, instance.name.as_str(), node, &rule, &def, typed.get(&def.name));
+        if let Some(value) = value.as_ref().filter(|_| met.is_empty()) {
+            cx.facts.basis.note(&known, || Some(basis::text(value)));
+        }
         def.value = value.clone().filter(|_| met.is_empty());
         let value = value.unwrap_or_default();
         cx.taint(&def.span, met);

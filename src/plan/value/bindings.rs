@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use crate::base::diagnostic::{Class, Diagnostic, Span};
 use crate::base::words;
 use crate::plan::Overrides;
+use crate::plan::basis::Used;
 use crate::plan::cx::{Cx, Met};
 use crate::plan::param::ParamOrigin;
 use crate::syntax::document::{Node, Scalar, Value};
@@ -57,8 +58,8 @@ pub(super) enum Origin<'a> {
 pub(super) enum State {
     /// Nobody needed it yet.
     New,
-    /// Resolved, with the stand-ins that it rests on; `None` when that failed, which is reported.
-    Done(Option<minijinja::Value>, Met),
+    /// Resolved, with the stand-ins and the values that it rests on; `None` when that failed, which is reported.
+    Done(Option<minijinja::Value>, Met, Used),
 }
 
 /// Whether a name can be used in an expression and as an environment variable.
@@ -213,7 +214,7 @@ fn mark_circles(cx: &Cx<'_>, bindings: &Bindings<'_>) {
             }
             None => tell_circle(cx, names, &refers, &depth, start, &mut walked),
         }
-        *names[start].state.borrow_mut() = State::Done(None, Met::new());
+        *names[start].state.borrow_mut() = State::Done(None, Met::new(), Used::new());
     }
 }
 

@@ -8,7 +8,7 @@ use minijinja::{ErrorKind, Value as Resolved};
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::size::ByteSize;
 use crate::base::words;
-use crate::plan::cx::Cx;
+use crate::plan::cx::{Cx, Met};
 use crate::plan::facts::{Recorder, STAND_IN};
 use crate::plan::param::ParamKind;
 use crate::syntax::document::{Node, Scalar, Value};
@@ -147,21 +147,39 @@ impl Cx<'_> {
     /// The value of a `let`, a `param` or a property of `project`; `None` when it has none, which is reported.
     pub(in crate::plan) fn binding(&self, name: &str) -> Option<Resolved> {
         let binding = self.bindings.get()?.0.get(name)?;
-        if let State::Done(value, met) = &*binding.state.borrow() {
+        let basis = &self.facts.basis;
+        if let State::Done(value, met, used) = &*binding.state.borrow() {
             self.meet_all(met);
+            basis.note_all(used);
             return value.clone();
         }
         let top = Locals::top();
-        let (value, met) = self.watch(|| match &binding.origin {
+        let known = match &binding.origin {
+            Origin::Param(_) => format!("param {}", self.full(name)),
+            Origin::Written(_) => self.full(name),
+            _ => format!("let {}", self.full(name)),
+        };
+        let own = || match &binding.origin {
             Origin::Nothing => None,
             Origin::Written(value) => self.value(&top, value),
             Origin::File(path) => self.file_value(name, path),
             Origin::Command(script) => self.command_value(name, script),
             Origin::Param(param) => self.param(name, param),
             Origin::Let(node) => self.tree(&top, &node.args[1..], node.children.as_deref()),
+        };
+        let (value, used) = basis.during(|| {
+            let (value, met) = match basis.former(&known) {
+                Some(former) => (Some(Resolved::from_serialize(&former)), Met::new()),
+                None => self.watch(own),
+            };
+            let value = value.and_then(|value| self.spend(&value, &binding.span));
+            if let Some(value) = value.as_ref().filter(|_| met.is_empty()) {
+                basis.note(&known, || serde_json::to_string(value).ok());
+            }
+            (value, met)
         });
-        let value = value.and_then(|value| self.spend(&value, &binding.span));
-        *binding.state.borrow_mut() = State::Done(value.clone(), met);
+        let (value, met) = value;
+        *binding.state.borrow_mut() = State::Done(value.clone(), met, used);
         value
     }
 

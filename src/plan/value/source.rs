@@ -111,7 +111,7 @@ impl Cx<'_> {
         let bindings = self.bindings.get().into_iter().flat_map(|bindings| &bindings.0);
         let outside = bindings.filter(|(_, binding)| matches!(binding.origin, Origin::File(_) | Origin::Command(_)));
         let known = outside.filter_map(|(name, binding)| match &*binding.state.borrow() {
-            State::Done(Some(value), met) if met.is_empty() => Some((self.full(name), value.to_string())),
+            State::Done(Some(value), met, _) if met.is_empty() => Some((self.full(name), value.to_string())),
             _ => None,
         });
         known.collect()
