@@ -97,6 +97,12 @@ impl fmt::Display for Day {
 }
 
 impl Moment {
+    /// Reads RFC 3339, with any offset and fraction.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>().ok().map(|moment| Self(moment.as_millisecond()))
+    }
+
     /// The day that it is in, in UTC; the first of 1970 for a moment that no calendar reaches.
     #[must_use]
     pub fn day(self) -> Day {

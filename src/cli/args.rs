@@ -106,6 +106,14 @@ pub enum Command {
         #[command(flatten)]
         how: How,
     },
+    /// Lists what stands in the registries
+    Tags(super::tags::Tags),
+    /// Clears repositories by the plan's rules; without `--yes` it only says what would go
+    Prune(super::prune::Prune),
+    /// Logs in at a registry and keeps the login where other tools find it
+    Login(super::login::Login),
+    /// Removes the login at a registry
+    Logout(super::login::Logout),
     /// Pins what the plan names and what can move: base images, remote plans, tools
     Lock(LockHow),
     /// Prints the log of a step's last run, or of another run

@@ -116,6 +116,21 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("log::none", "A step has a log when it has run on this machine and printed something."),
     ("log::store", "The log is recorded, but the store could not give it."),
+    (
+        "login::input",
+        "kiln asks for a user and a password at the terminal. Without one, `--username` names the user and `--password-stdin` reads the \
+         password from standard input; no option takes it, because every user of the machine sees command lines.",
+    ),
+    ("login::offline", "A login is tried at the registry before it is kept, and `--offline` opens no connection."),
+    (
+        "login::place",
+        "Logins are kept where `docker login` keeps them: with the credential helper that Docker's config file names, else in that file. \
+         It could not be read or written, or the helper failed. DOCKER_CONFIG names another folder.",
+    ),
+    (
+        "login::registry",
+        "A login is for a whole registry: `ghcr.io`, `localhost:5000`, `docker.io`. A repository or an address is no registry.",
+    ),
     ("past::disk", "The texts of the other commit are kept in a folder for temporary files while it is compared, and the disk refused."),
     ("past::git", "The other side of a comparison is read with git, which refused. Its own words are in the message."),
     ("past::no-plan", "The commit has no plan where this project has one, so there is nothing to compare with."),
@@ -143,6 +158,12 @@ pub const CODES: &[(&str, &str)] = &[
         "plan::unreadable-source",
         "A file that the plan names cannot be read: rights, a special file, or a link that leads out of the project.",
     ),
+    (
+        "prune::no-rule",
+        "`kiln prune` removes nothing without a rule for what stays: `prune keep=10 within=\"30d\"` in a `registry` or an `image` of the plan, or \
+         `--keep`, `--within`, `--untagged` on the command line. Both stay: the newest so many, and what was made lately.",
+    ),
+    ("prune::pattern", "`--only` takes a pattern for tags, in which `*` stands for any characters: `--only 'pr-*'`."),
     ("query::arguments", "A function of a query has a fixed number of arguments, each of one sort; docs/query.md lists them."),
     ("query::inputs", "A file or folder that a step reads cannot be listed, so the question has no whole answer."),
     ("query::kind", "The kinds of steps are run, base, build, index, scan, push, tag, up and group."),
@@ -169,6 +190,10 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("registry::missing", "The registry has no such repository, tag or digest, or hides it from strangers."),
     (
+        "registry::name",
+        "An image of the plan that is pushed to a registry, or a repository with the name of its registry: `web`, `ghcr.io/acme/web`.",
+    ),
+    (
         "registry::offline",
         "With --offline no connection is opened: images must be pinned by kiln.lock or by a digest, and be in the store of this machine. One run without --offline brings them there.",
     ),
@@ -188,6 +213,11 @@ pub const CODES: &[(&str, &str)] = &[
     ("registry::token-server", "The server that gives tokens for this registry failed."),
     ("registry::too-large", "An answer was larger than kiln accepts for its kind, so it was not read to its end."),
     ("registry::too-many-requests", "The registry limits how often it may be asked. Wait, or log in: that usually raises the limit."),
+    (
+        "registry::undeletable",
+        "The registry does not let images be removed through the distribution API. distribution (`registry:2`) needs `storage: delete: \
+         enabled: true`; some hosts, such as GitHub's and Docker Hub, remove only through their own API or by rules of their own.",
+    ),
     ("registry::unreachable", "Nobody answers at the registry's address. Check the name, the network and the proxy settings."),
     (
         "registry::untrusted",

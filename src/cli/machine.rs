@@ -24,8 +24,9 @@ use crate::sys::file::FileError;
 use crate::sys::shims::Shims;
 use crate::sys::tree::Tree;
 
+use super::args::Global;
 use super::open::Opened;
-use super::settings::Settings;
+use super::settings::{self, Settings};
 
 /// Tells several listeners, in order.
 pub struct All(pub Vec<Arc<dyn Listener>>);
@@ -56,7 +57,7 @@ pub fn machine(
     let store = store(settings)?;
     let registries = connections(settings, &opened.plan, &store);
     let stats = StatCache::open(stat_file(settings));
-    let lately = Lately::open(settings.project().join(super::settings::RESULTS), &store);
+    let lately = Lately::open(settings.project().join(settings::RESULTS), &store);
     Ok(Machine {
         root: settings.root.clone(),
         store,
@@ -117,12 +118,25 @@ pub fn line(settings: &Settings, closed: bool) -> Result<(Session, Store), Diagn
     Ok((session_of(Vec::new(), settings.offline || closed, &store), store))
 }
 
+/// Connections where there is no plan.
+///
+/// # Errors
+/// As [`machine`].
+pub fn apart(global: &Global) -> Result<Session, Diagnostic> {
+    let store = open_store(settings::store_below(&settings::cache_folder(global)?))?;
+    Ok(session_of(Vec::new(), global.offline, &store))
+}
+
 /// The store.
 ///
 /// # Errors
 /// A [`Diagnostic`] of class `Environment`.
 pub fn store(settings: &Settings) -> Result<Store, Diagnostic> {
-    Store::open(settings.store()).map_err(|error| {
+    open_store(settings.store())
+}
+
+fn open_store(folder: AbsPath) -> Result<Store, Diagnostic> {
+    Store::open(folder).map_err(|error| {
         Diagnostic::new(Class::Environment, "store::open", error.to_string())
             .help("KILN_CACHE_DIR, or --cache-dir, names another folder for results")
     })
@@ -138,7 +152,7 @@ fn session_of(insecure_hosts: Vec<String>, offline: bool, store: &Store) -> Sess
 }
 
 fn stat_file(settings: &Settings) -> AbsPath {
-    settings.project().join(super::settings::STATS)
+    settings.project().join(settings::STATS)
 }
 
 /// Hosts that the plan allows to speak without TLS.

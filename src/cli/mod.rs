@@ -26,13 +26,16 @@ mod list;
 mod load;
 mod lock;
 mod log;
+mod login;
 mod machine;
 mod open;
 mod other;
 mod output;
 mod pins;
+mod places;
 mod plan;
 mod projects;
+mod prune;
 mod query;
 mod remote;
 mod replay;
@@ -41,6 +44,7 @@ mod run;
 mod schema;
 mod settings;
 mod sources;
+mod tags;
 mod tools;
 mod usage;
 mod why;
@@ -102,6 +106,10 @@ fn command(cli: Cli, output: &Output, calls: Vec<Call>, help: Option<&str>) -> u
         Some(Command::Fmt(asked)) => return fmt::fmt(&global, output, asked),
         Some(Command::Schema { of }) => return schema::schema(output, of.as_deref()),
         Some(Command::Completion { shell }) => return completion::script(output, *shell),
+        Some(Command::Tags(asked)) => return tags::tags(&global, output, asked).unwrap_or_else(|faults| output.faults(faults)),
+        Some(Command::Prune(asked)) => return prune::prune(&global, output, asked).unwrap_or_else(|faults| output.faults(faults)),
+        Some(Command::Login(asked)) => return login::login(&global, output, asked).unwrap_or_else(|faults| output.faults(faults)),
+        Some(Command::Logout(asked)) => return login::logout(output, asked).unwrap_or_else(|faults| output.faults(faults)),
         Some(Command::Complete { words }) => return completion::complete(output, words),
         _ => {}
     }
@@ -137,6 +145,10 @@ fn command(cli: Cli, output: &Output, calls: Vec<Call>, help: Option<&str>) -> u
             | Command::Explain { .. }
             | Command::Fmt(_)
             | Command::Schema { .. }
+            | Command::Tags(_)
+            | Command::Prune(_)
+            | Command::Login(_)
+            | Command::Logout(_)
             | Command::Completion { .. }
             | Command::Complete { .. },
         ) => Ok(0),

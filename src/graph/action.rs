@@ -133,8 +133,14 @@ impl PublishAction {
     /// Whether the plan lets this tag never move once it stands.
     #[must_use]
     pub fn is_immutable(&self, tag: &Tag) -> bool {
+        Self::is_held(&self.registry.immutable, tag)
+    }
+
+    /// Whether one of these patterns is for this tag.
+    #[must_use]
+    pub fn is_held(patterns: &[String], tag: &Tag) -> bool {
         let Ok(path) = RelPath::new(tag.as_str()) else { return false };
-        self.registry.immutable.iter().any(|pattern| Pattern::new(pattern).is_ok_and(|pattern| pattern.selects(&path)))
+        patterns.iter().any(|pattern| Pattern::new(pattern).is_ok_and(|pattern| pattern.selects(&path)))
     }
 }
 

@@ -209,6 +209,16 @@ impl Site {
         lane
     }
 
+    /// Whether the registry has asked for a login.
+    pub(super) fn was_asked(&self) -> bool {
+        self.host.auth.was_asked()
+    }
+
+    /// The address that every registry answers at. Source: distribution-spec 1.1, "Determining Support".
+    pub(super) fn top(&self) -> Url {
+        self.origin.clone()
+    }
+
     /// How many transfers may run at the same time.
     pub(super) fn parallel(&self) -> usize {
         self.client.0.options.parallel.max(1)

@@ -67,6 +67,8 @@ pub enum Fault {
         /// The registry's own words.
         said: String,
     },
+    /// The registry lets nobody remove anything; its own words.
+    Undeletable(String),
     /// The local store failed.
     Store(String),
 }
@@ -188,6 +190,7 @@ impl Fault {
             Self::Digest { .. } => "registry::digest",
             Self::Platform { .. } => "registry::platform",
             Self::Immutable { .. } => "registry::tag-immutable",
+            Self::Undeletable(_) => "registry::undeletable",
             Self::Store(_) => "registry::store",
         }
     }
@@ -253,7 +256,7 @@ impl RegistryError {
             ),
             Fault::Silent(_) | Fault::Cut(_) => "run it again: what has arrived is kept".to_owned(),
             Fault::Status(refusal) => return status_help(refusal, host),
-            Fault::Login(_) => format!("log in again: `docker login {host}`"),
+            Fault::Login(_) => format!("log in again: `kiln login {host}`"),
             Fault::Credentials(_) => {
                 "repair the Docker config or the helper that it names; DOCKER_CONFIG chooses another folder".to_owned()
             }
@@ -262,13 +265,18 @@ impl RegistryError {
                 Fault::Status(refusal) => return status_help(refusal, host),
                 _ => format!("check that this machine reaches `{address}`, then run it again"),
             },
-            Fault::Missing(_) => format!("check the name; a private repository answers the same to strangers: `docker login {host}`"),
+            Fault::Missing(_) => format!("check the name; a private repository answers the same to strangers: `kiln login {host}`"),
             Fault::Digest { .. } => {
                 "nothing of it was kept; if it happens again, a proxy or a mirror on the way changes content".to_owned()
             }
             Fault::Platform { offered, .. } if offered.is_empty() => return None,
             Fault::Platform { offered, .. } => format!("it has {}", list(&offered[..offered.len().min(12)], "and")),
             Fault::Immutable { .. } => "choose a new tag, or push what the tag already names".to_owned(),
+            Fault::Undeletable(_) => {
+                "its owner decides: distribution takes `storage: delete: enabled: true`, and some registries remove only \
+                 through their own API or by rules of their own"
+                    .to_owned()
+            }
             Fault::Protocol(_) | Fault::TooLarge(_) | Fault::Store(_) => return None,
         })
     }
@@ -276,11 +284,11 @@ impl RegistryError {
 
 fn status_help(refusal: &Refusal, host: &str) -> Option<String> {
     Some(match refusal.status {
-        401 | 403 => format!("log in with an account that may do this: `docker login {host}`"),
+        401 | 403 => format!("log in with an account that may do this: `kiln login {host}`"),
         404 if refusal.has_code("NAME_UNKNOWN") => "create the repository first: this registry does not make it by itself".to_owned(),
         429 => match refusal.retry_after {
             Some(wait) => format!("the registry asks to wait {}; logging in usually raises the limit", Span(wait)),
-            None => format!("wait a while; logging in usually raises the limit: `docker login {host}`"),
+            None => format!("wait a while; logging in usually raises the limit: `kiln login {host}`"),
         },
         500.. => "the registry has a problem of its own; run it again later: what has arrived is kept".to_owned(),
         _ => return None,
@@ -314,6 +322,7 @@ impl fmt::Display for RegistryError {
             Fault::Immutable { tag, old, new, said } => {
                 write!(f, "tag `{tag}` of `{host}/{repository}` cannot be moved from {old} to {new}{said}")?;
             }
+            Fault::Undeletable(said) => write!(f, "registry `{host}` does not let anybody remove from `{repository}`{said}")?,
             Fault::Store(cause) => write!(f, "the local store failed while `{host}/{repository}` was transferred: {cause}")?,
         }
         if self.attempts > 1 {
@@ -364,7 +373,7 @@ mod tests {
              TOOMANYREQUESTS: slow down; tried 5 times in 31.0 s"
         );
         assert_eq!((shown.code, shown.class), ("registry::too-many-requests", Class::Environment));
-        assert!(shown.help.unwrap().contains("docker login ghcr.io"));
+        assert!(shown.help.unwrap().contains("kiln login ghcr.io"));
     }
 
     #[test]

@@ -4,13 +4,17 @@
 
 pub mod auth;
 pub mod client;
+mod delete;
 mod download;
 pub mod error;
 mod fetch;
+pub mod inventory;
+pub mod login;
 mod piece;
 pub mod pull;
 pub mod push;
 pub mod referrers;
+pub mod retention;
 pub mod retry;
 mod select;
 pub mod session;

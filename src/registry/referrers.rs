@@ -146,7 +146,7 @@ fn with_referrers(list: Option<Index>, more: &[Descriptor]) -> Option<Index> {
 }
 
 /// The list that the registry keeps itself; `None` when it keeps none.
-async fn listed(site: &Site, image: BlobDigest) -> Result<Option<Vec<Descriptor>>, RegistryError> {
+pub(super) async fn listed(site: &Site, image: BlobDigest) -> Result<Option<Vec<Descriptor>>, RegistryError> {
     let scope = Scope::pull(&site.repository);
     let mut url = site.url(&format!("referrers/{image}"));
     let (mut seen, mut entries) = (BTreeSet::new(), Vec::new());

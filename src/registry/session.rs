@@ -16,6 +16,7 @@ use super::Blobs;
 use super::client::{Client, Options};
 use super::download;
 use super::error::RegistryError;
+use super::inventory::Inventory;
 use super::pull::Fetched;
 use super::push::Report;
 use super::survey::Survey;
@@ -141,6 +142,22 @@ impl Session {
     /// As [`Client::standing`].
     pub async fn standing(&self, repository: &Repository, tag: &Tag) -> Result<Option<BlobDigest>, RegistryError> {
         self.client.standing(repository, tag).await
+    }
+
+    /// What stands in a repository. The documents are in the store afterwards.
+    ///
+    /// # Errors
+    /// As [`Client::inventory`].
+    pub async fn inventory(&self, repository: &Repository) -> Result<Inventory, RegistryError> {
+        self.client.inventory(repository, &self.blobs).await
+    }
+
+    /// Removes a document with all its tags; `false` when it was not there.
+    ///
+    /// # Errors
+    /// As [`Client::remove`].
+    pub async fn remove(&self, repository: &Repository, document: BlobDigest) -> Result<bool, RegistryError> {
+        self.client.remove(repository, document).await
     }
 
     /// The tags of a repository.

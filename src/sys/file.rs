@@ -291,6 +291,18 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8], durable: bool) -> Resu
     at("write", path, temporary.persist(path).map_err(|error| error.error)).map(drop)
 }
 
+/// Writes a whole file as [`write_atomic`] does, durable and for its owner alone.
+///
+/// # Errors
+/// [`FileError`].
+pub fn write_private(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), FileError> {
+    let path = path.as_ref();
+    let mut temporary = temporary(path.parent().unwrap_or(Path::new(".")), TEMPORARY, 0o600)?;
+    at("write", path, temporary.as_file_mut().write_all(bytes))?;
+    at("write", path, temporary.as_file().sync_data())?;
+    at("write", path, temporary.persist(path).map_err(|error| error.error)).map(drop)
+}
+
 /// Puts new bytes in place of those of a file that is there, as [`write_atomic`] does. The file keeps its mode, and its owner where
 /// this process may give files away; a link stays and the file that it leads to is replaced.
 ///

@@ -2,6 +2,7 @@
 //! In: absolute paths and plain values. Out: bytes, or an error that carries the path and the act. Never: a decision.
 
 pub mod account;
+pub mod ask;
 pub mod background;
 pub mod cancel;
 pub mod clock;

@@ -107,7 +107,7 @@ impl CredentialSource for Anonymous {
 /// How long a credential helper may take.
 const HELPER_LIMIT: Duration = Duration::from_secs(10);
 /// The largest config file that is read, in bytes.
-const FILE_LIMIT: u64 = 1 << 20;
+pub(super) const FILE_LIMIT: u64 = 1 << 20;
 
 /// Docker's config file and podman's, in the order in which they are asked.
 #[derive(Debug, Clone)]
@@ -134,6 +134,11 @@ impl ConfigFiles {
         Self::new(files.collect())
     }
 
+    /// In the order in which they are asked.
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
     async fn find(&self, host: &str) -> Result<Credential, CredentialError> {
         for path in &self.files {
             let Some(bytes) = file::optional(file::read(path, FILE_LIMIT)).map_err(|error| CredentialError(error.to_string()))? else {
@@ -155,7 +160,7 @@ impl ConfigFiles {
     }
 }
 
-fn bad_file(path: &std::path::Path, why: &str) -> CredentialError {
+pub(super) fn bad_file(path: &std::path::Path, why: &str) -> CredentialError {
     CredentialError(format!("cannot read `{}`: {why}", visible(&path.to_string_lossy())))
 }
 
@@ -166,9 +171,9 @@ impl CredentialSource for ConfigFiles {
 }
 
 /// The parts of Docker's `config.json` that are about registries.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ConfigFile {
+pub(super) struct ConfigFile {
     #[serde(default)]
     auths: IndexMap<String, Entry>,
     #[serde(default)]
@@ -178,7 +183,7 @@ struct ConfigFile {
 }
 
 #[derive(Deserialize)]
-struct Entry {
+pub(super) struct Entry {
     #[serde(default)]
     auth: String,
     #[serde(default)]
@@ -193,18 +198,18 @@ struct Entry {
 
 impl ConfigFile {
     /// The helper in charge of a host: its own, else the one for all.
-    fn helper(&self, host: &str) -> Option<&str> {
+    pub(super) fn helper(&self, host: &str) -> Option<&str> {
         let own = self.cred_helpers.get(host).or_else(|| self.cred_helpers.iter().find(|(key, _)| names(key, host)).map(|(_, name)| name));
         own.or(self.creds_store.as_ref()).map(String::as_str).filter(|name| !name.is_empty())
     }
 
-    fn entry(&self, host: &str) -> Option<&Entry> {
+    pub(super) fn entry(&self, host: &str) -> Option<&Entry> {
         self.auths.get(host).or_else(|| self.auths.iter().find(|(key, _)| names(key, host)).map(|(_, entry)| entry))
     }
 }
 
 /// Whether a key of a config file names exactly this host: `https://ghcr.io/v2/` does, `ghcr.io/acme` and `my-ghcr.io` do not.
-fn names(key: &str, host: &str) -> bool {
+pub(super) fn names(key: &str, host: &str) -> bool {
     let bare = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
     let (name, path) = bare.split_once('/').unwrap_or((bare, ""));
     if !matches!(path.trim_end_matches('/'), "" | "v1" | "v2") {
@@ -239,7 +244,7 @@ impl Entry {
 }
 
 /// Line ends and NUL could start a second header or a second line of a protocol.
-fn clean(text: &str) -> Result<String, &'static str> {
+pub(super) fn clean(text: &str) -> Result<String, &'static str> {
     if text.contains(['\r', '\n', '\0']) { Err("holds a line end or a NUL byte") } else { Ok(text.to_owned()) }
 }
 
@@ -256,29 +261,51 @@ struct Answer {
 /// The words with which every helper says that it knows nothing of a host.
 const NOT_FOUND: &str = "credentials not found in native keychain";
 
-async fn ask_helper(name: &str, host: &str) -> Result<Option<Credential>, CredentialError> {
+/// What a host is called in Docker's config and towards its helpers.
+pub(super) fn server_key(host: &str) -> &str {
+    if host == "docker.io" { "https://index.docker.io/v1/" } else { host }
+}
+
+/// The program behind a helper's name.
+fn program_of(name: &str) -> Result<String, CredentialError> {
     let program = format!("docker-credential-{}", shorten(&visible(name), 60));
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
         return Err(CredentialError(format!("the credential helper `{program}` has a name that is not a program's")));
     }
-    ask_program(&program, host).await
+    Ok(program)
+}
+
+async fn ask_helper(name: &str, host: &str) -> Result<Option<Credential>, CredentialError> {
+    ask_program(&program_of(name)?, host).await
+}
+
+/// Lets a helper `store` or `erase`; `false` when it knows nothing of the host.
+pub(super) async fn tell_helper(name: &str, verb: &str, input: &[u8]) -> Result<bool, CredentialError> {
+    Ok(talk(&program_of(name)?, verb, input).await?.is_some())
+}
+
+/// One word to a helper: what it answers, or `None` when it knows nothing of the host.
+async fn talk(program: &str, verb: &str, input: &[u8]) -> Result<Option<Vec<u8>>, CredentialError> {
+    let failed = |why: &str| CredentialError(format!("the credential helper `{program}` {why}"));
+    let output = helper::run(program, verb, input, HELPER_LIMIT).await.map_err(|error| failed(&format!("failed: {error}")))?;
+    if output.success {
+        return Ok(Some(output.stdout));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    if text.trim() == NOT_FOUND {
+        return Ok(None);
+    }
+    // What it wrote may hold anything, so only its first line is shown.
+    let line = shorten(&visible(text.trim().lines().next().unwrap_or_default()), 120);
+    Err(failed(&if line.is_empty() { "failed without a word".to_owned() } else { format!("failed: {line}") }))
 }
 
 async fn ask_program(program: &str, host: &str) -> Result<Option<Credential>, CredentialError> {
     let failed = |why: &str| CredentialError(format!("the credential helper `{program}` {why}"));
-    let key = if host == "docker.io" { "https://index.docker.io/v1/" } else { host };
+    let key = server_key(host);
     clean(key).map_err(|why| failed(&format!("was not asked: the host {why}")))?;
-    let output = helper::run(program, "get", key.as_bytes(), HELPER_LIMIT).await.map_err(|error| failed(&format!("failed: {error}")))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    if !output.success {
-        if text.trim() == NOT_FOUND {
-            return Ok(None);
-        }
-        // What it wrote may hold anything, so only its first line is shown.
-        let line = shorten(&visible(text.trim().lines().next().unwrap_or_default()), 120);
-        return Err(failed(&if line.is_empty() { "failed without a word".to_owned() } else { format!("failed: {line}") }));
-    }
-    let answer: Answer = serde_json::from_slice(&output.stdout).map_err(|_| failed("gave an answer that is not its protocol's"))?;
+    let Some(said) = talk(program, "get", key.as_bytes()).await? else { return Ok(None) };
+    let answer: Answer = serde_json::from_slice(&said).map_err(|_| failed("gave an answer that is not its protocol's"))?;
     let (user, secret) = (clean(&answer.username), clean(&answer.secret));
     let (user, secret) = user.and_then(|user| Ok((user, secret?))).map_err(|why| failed(&format!("gave an answer that {why}")))?;
     Ok(match (user.as_str(), secret.is_empty()) {

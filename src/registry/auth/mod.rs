@@ -4,4 +4,5 @@
 
 pub mod challenge;
 pub mod credentials;
+pub mod keep;
 pub mod token;

@@ -29,6 +29,14 @@ use super::credentials::{Credential, CredentialSource, Kind};
 pub(in crate::registry) struct Scope(String);
 
 impl Scope {
+    /// To be known, and no more.
+    pub(in crate::registry) fn none() -> Self {
+        Self(String::new())
+    }
+    /// For taking away what stands there.
+    pub(in crate::registry) fn delete(repository: &Repository) -> Self {
+        Self(format!("repository:{}:pull,delete", repository.name()))
+    }
     pub(in crate::registry) fn pull(repository: &Repository) -> Self {
         Self(format!("repository:{}:pull", repository.name()))
     }
@@ -106,6 +114,11 @@ impl Auth {
     pub(in crate::registry) fn refused(&self, header: &HeaderValue) -> Option<Fault> {
         let wrong = || Fault::Login("the user name or the password is wrong".to_owned());
         header.as_bytes().starts_with(b"Basic ").then(|| self.wrong.get_or_init(wrong).clone())
+    }
+
+    /// Whether the registry has asked who is there.
+    pub(in crate::registry) fn was_asked(&self) -> bool {
+        self.challenge.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Takes the secrets of this registry out of what someone else wrote.
@@ -214,7 +227,7 @@ async fn fetch(
             if !service.is_empty() {
                 query.append_pair("service", service);
             }
-            query.extend_pairs(scope.0.split(' ').map(|part| ("scope", part)));
+            query.extend_pairs(scope.0.split_whitespace().map(|part| ("scope", part)));
             drop(query);
             (Method::GET, Payload::Empty)
         }
