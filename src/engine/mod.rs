@@ -8,6 +8,7 @@ pub mod log;
 pub mod process;
 pub mod publish;
 pub mod redact;
+pub mod sandbox;
 pub mod scan;
 pub mod secret;
 pub mod task;
@@ -35,6 +36,7 @@ use crate::sys::cancel::Cancel;
 use crate::sys::file::FileError;
 use crate::sys::shims::Shims;
 
+use self::sandbox::Sandboxed;
 use self::tools::Tools;
 
 /// What every engine works with. One per run.
@@ -104,6 +106,8 @@ pub struct Made {
     pub detail: Option<String>,
     /// Whether everything stood in place already and nothing was written or sent.
     pub unchanged: bool,
+    /// What the step ran behind, when its outputs are still there and not in the project.
+    pub behind: Option<Sandboxed>,
 }
 
 /// How it went.

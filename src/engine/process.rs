@@ -28,6 +28,7 @@ use crate::sys::shims::Shims;
 
 use super::log::{Log, LogLimits, LogSink};
 use super::redact::Needles;
+use super::sandbox::Sandboxed;
 
 /// Variables that every step gets from kiln's own environment. They say who and where the user is; they are in no key.
 pub const PASSED: [&str; 5] = ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR"];
@@ -67,6 +68,8 @@ pub struct TaskJob<'a> {
     pub shims: &'a Shims,
     /// The claim on the step, which stays locked until nothing of a command is left.
     pub claim: Option<&'a Claim>,
+    /// The walls around it, or the watch over it.
+    pub sandbox: Option<&'a Sandboxed>,
 }
 
 /// What a task used and left.
@@ -179,7 +182,10 @@ fn make_output_folders(job: &TaskJob<'_>) -> Result<(), FileError> {
 
 async fn run_attempts(job: &TaskJob<'_>, log: &mut Option<LogSink<'_>>, attempts: &mut u32) -> Result<(), Break> {
     make_output_folders(job).map_err(|fault| Break::Failed(Failure::of_disk(&fault)))?;
-    let env = environment(job.cell, &crate::sys::env::var_os, job.extra_env);
+    let mut env = environment(job.cell, &crate::sys::env::var_os, job.extra_env);
+    if let Some(sandbox) = job.sandbox {
+        sandbox.adjust(&mut env);
+    }
     let mut pause = FIRST_RETRY;
     loop {
         *attempts += 1;
@@ -235,7 +241,11 @@ async fn run_command(
         }
         Command::Exec(argv) => argv.iter().map(OsString::from).collect(),
     };
-    let Some((program, args)) = argv.split_first() else { return Err(Failure::empty_command()) };
+    if argv.is_empty() {
+        return Err(Failure::empty_command());
+    }
+    let walled: Vec<OsString> = job.sandbox.iter().flat_map(|sandbox| sandbox.before()).chain(argv).collect();
+    let Some((program, args)) = walled.split_first() else { return Err(Failure::empty_command()) };
     let dir = job.root.at(&job.cell.dir);
     let io = if job.cell.interactive { Io::Terminal } else { Io::Captured };
     let _modes = job.cell.interactive.then(SavedModes::of_stdin);
@@ -248,7 +258,11 @@ async fn run_command(
             log.write(if pipe == Pipe::Out { Stream::Out } else { Stream::Err }, bytes);
         }
     };
-    Ok(child.wait(&limits, &mut output).await)
+    let exit = child.wait(&limits, &mut output).await;
+    match job.sandbox {
+        Some(sandbox) => sandbox.after(exit).map_err(Failure::of_sandbox),
+        None => Ok(exit),
+    }
 }
 
 /// What is said of a command that printed nothing for so long, and what to do.
@@ -295,6 +309,10 @@ impl Failure {
     fn of_disk(fault: &FileError) -> Self {
         let help = fault.is_full().then(|| "make room on the disk, then run it again".to_owned());
         Self { class: FailureClass::Environment, reason: visible(&fault.to_string()), help, again: false }
+    }
+
+    fn of_sandbox((class, reason, help): (FailureClass, String, Option<String>)) -> Self {
+        Self { class, reason, help, again: false }
     }
 
     fn empty_command() -> Self {

@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStringExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::event::FailureClass;
@@ -28,7 +28,15 @@ pub struct Given {
     /// What must not be shown or kept.
     pub needles: Needles,
     /// Gone, with the files in it, when this is dropped.
-    _folder: Option<tempfile::TempDir>,
+    folder: Option<tempfile::TempDir>,
+}
+
+impl Given {
+    /// The folder of those that are files.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_ref().map(tempfile::TempDir::path)
+    }
 }
 
 /// Fetches all secrets of a step.
@@ -47,7 +55,7 @@ pub async fn fetch(machine: &Machine, job: &Job<'_>, secrets: &[SecretUse]) -> R
         variables.push((secret.variable.clone(), held));
         values.push(value);
     }
-    Ok(Given { env: variables, needles: Needles::new(values.iter().map(Vec::as_slice)), _folder: folder })
+    Ok(Given { env: variables, needles: Needles::new(values.iter().map(Vec::as_slice)), folder })
 }
 
 fn missing(secret: &SecretUse, why: &str, help: String) -> Failure {

@@ -9,6 +9,7 @@ use crate::sys::file;
 
 use super::log::{Kept, Log, LogLimits};
 use super::process::{self as commands, Ran, TaskJob, TaskOutcome};
+use super::sandbox::Sandboxed;
 use super::{Failure, Job, Machine, Made, Outcome, secret};
 
 /// The time between `SIGTERM` and `SIGKILL`.
@@ -24,6 +25,10 @@ pub async fn run(machine: &Arc<Machine>, job: &Job<'_>, cell: &TaskCell) -> Outc
         Ok(given) => given,
         Err(failure) => return Outcome::Failed(failure),
     };
+    let sandbox = match cell.sandbox.as_ref().map(|asked| Sandboxed::prepare(machine, job, cell, asked, given.folder())).transpose() {
+        Ok(sandbox) => sandbox,
+        Err(failure) => return Outcome::Failed(failure),
+    };
     let task = TaskJob {
         step: &job.action.name,
         cell,
@@ -37,6 +42,7 @@ pub async fn run(machine: &Arc<Machine>, job: &Job<'_>, cell: &TaskCell) -> Outc
         grace: GRACE,
         shims: &machine.shims,
         claim: job.claim,
+        sandbox: sandbox.as_ref(),
     };
     if cell.interactive {
         (machine.screen)(true);
@@ -47,11 +53,15 @@ pub async fn run(machine: &Arc<Machine>, job: &Job<'_>, cell: &TaskCell) -> Outc
     }
     match outcome {
         TaskOutcome::Done(ran) => match keep(machine, ran.log) {
-            Ok(log) => Outcome::Done(Made { log, ..Made::default() }),
+            Ok(log) => match sandbox.as_ref().map(|sandbox| sandbox.judge(machine, job, cell)).transpose() {
+                Ok(_) => Outcome::Done(Made { log, behind: sandbox, ..Made::default() }),
+                Err(failure) => Outcome::Failed(Failure { log, ..failure }),
+            },
             Err(failure) => Outcome::Failed(failure),
         },
         TaskOutcome::Failed { class, reason, help, ran: Ran { log, .. } } => {
             let log = keep(machine, log).ok().flatten();
+            let help = sandbox.as_ref().and_then(|sandbox| sandbox.explain(machine, job, cell)).or(help);
             Outcome::Failed(Failure { class, reason, help, log })
         }
         TaskOutcome::Cancelled(ran) => Outcome::Cancelled { log: keep(machine, ran.log).ok().flatten() },

@@ -43,11 +43,7 @@ fn wishes(action: &Action) -> Vec<Wish<'_>> {
                 (format!("running `{name}` inside the service `{service}`"), span, help)
             });
             let walls = cell.container.as_ref().map(|container| contained(&container.isolation)).unwrap_or_default();
-            let sandbox = cell.sandbox.as_ref().map(|(mode, span)| {
-                let help = "write `sandbox \"off\"`, which is what there is without it; `container` keeps a task apart from this machine";
-                (format!("the sandbox `{}`", mode.word()), span, help.to_owned())
-            });
-            service.into_iter().chain(walls).chain(sandbox).collect()
+            service.into_iter().chain(walls).collect()
         }
         ActionKind::Up(_) => {
             let help = "`kiln check`, `list`, `plan` and `graph` know it; its image can be built and tested by name".to_owned();

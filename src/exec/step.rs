@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::base::digest::{ActionKey, ContentDigest};
 use crate::base::id::StepId;
+use crate::engine::sandbox::Sandboxed;
 use crate::engine::{self, Failure, Job, Machine, Made, Outcome};
 use crate::event::{Ended, Event, FailureClass, Origin};
 use crate::graph::ActionGraph;
@@ -271,11 +272,11 @@ async fn carry_out(shared: &Arc<Shared>, id: StepId, look: Look, why: String, cl
         }
         Outcome::Cancelled { log } => return Ok(StepEnd { ended: Ended::Cancelled, took_ms, key: Some(key), manifest, log, detail: None }),
     };
-    let Made { image, documents, log, detail, unchanged } = made;
+    let Made { image, documents, log, detail, unchanged, behind } = made;
     let result = ActionResult { run: machine.run.clone(), took_ms, outputs: Vec::new(), image, documents, log, detail: detail.clone() };
     let before = Arc::clone(&taken);
     let kept = aside(shared, move |shared| {
-        let result = ActionResult { outputs: capture(shared, id)?, ..result };
+        let result = ActionResult { outputs: capture(shared, id, behind.as_ref())?, ..result };
         if cacheable {
             record(shared, id, key, &result, &before, &witness)?;
         }
@@ -291,12 +292,16 @@ async fn carry_out(shared: &Arc<Shared>, id: StepId, look: Look, why: String, cl
     Ok(StepEnd { ended, took_ms, key: Some(key), manifest, log, detail })
 }
 
-fn capture(shared: &Shared, id: StepId) -> Result<Vec<OutputFile>, Failure> {
+/// Brings the outputs to the store; those that were made behind walls, from there to the project too.
+fn capture(shared: &Shared, id: StepId, behind: Option<&Sandboxed>) -> Result<Vec<OutputFile>, Failure> {
     let patterns = look::declared(shared.action(id));
     if patterns.is_empty() {
         return Ok(Vec::new());
     }
-    outputs::capture(&shared.machine.store, &shared.machine.stats, &shared.machine.root, &patterns).map_err(|faults| {
+    let machine = &shared.machine;
+    let stage = behind.and_then(Sandboxed::stage);
+    let root = stage.as_ref().unwrap_or(&machine.root);
+    let made = outputs::capture(&machine.store, &machine.stats, root, &patterns).map_err(|faults| {
         // What a step did or left undone is its own failure; a full disk is the machine's.
         // One full disk refuses many files; once is enough.
         if let Some(error) = faults.iter().find_map(|fault| if let OutputError::Store(error) = fault { Some(error) } else { None }) {
@@ -305,7 +310,11 @@ fn capture(shared: &Shared, id: StepId) -> Result<Vec<OutputFile>, Failure> {
         let not_made = faults.iter().any(|fault| matches!(fault, OutputError::NotMade(_)));
         let reason = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         Failure::new(FailureClass::Step, reason, not_made.then(|| "let the commands make it, or mend `outputs`".to_owned()))
-    })
+    })?;
+    if stage.is_some() {
+        restore::restore(&machine.store, &machine.stats, &machine.root, &made, &patterns).map_err(Failure::disk)?;
+    }
+    Ok(made)
 }
 
 /// Records the result, unless an input changed while the step ran: then nobody knows which content it saw.

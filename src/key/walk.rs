@@ -7,6 +7,7 @@ use crate::plan::RegistryPlace;
 use crate::plan::dockerfile::Dockerfile;
 use crate::plan::image::{Add, AddSource, Base, Copy, Health, HealthCommand, LayerDef, Recipe, Settings};
 use crate::plan::policy::{CustomRule, Field, PolicyDef, Rule, Severity, Test};
+use crate::plan::sandbox::WritePlace;
 use crate::plan::target::{Command, Container, FileSet, TaskCell};
 use crate::store::result::{OutputEntry, OutputFile};
 
@@ -137,8 +138,11 @@ fn task<S: Sink>(cell: &TaskCell, taken: &Ingredients, sink: &mut S) {
     }
     sink.maybe("exec-in", cell.exec_in.as_ref().map(|(name, _)| name.as_str()));
     // Without a sandbox a task has the key that it always had.
-    if let Some((mode, _)) = &cell.sandbox {
-        sink.text("sandbox", mode.word());
+    if let Some(sandbox) = &cell.sandbox {
+        sink.text("sandbox", sandbox.mode.word());
+        sink.list("sandbox-read", &sandbox.read);
+        sink.list("sandbox-write", &sandbox.write.iter().map(WritePlace::shown).collect::<Vec<_>>());
+        sink.flag("sandbox-network", sandbox.network);
     }
     sink.flag("interactive", cell.interactive);
     if let Some(inputs) = &cell.inputs {

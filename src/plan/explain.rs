@@ -232,6 +232,12 @@ pub const CODES: &[(&str, &str)] = &[
          target unless `name=` says otherwise; in a matrix it must contain a variable.",
     ),
     (
+        "plan::sandbox-elsewhere",
+        "`sandbox` is about tasks that run on this machine. The commands of a task with `container` or `exec-in` run in a container, whose \
+         walls are those that `container` and the service name. So that nobody believes in walls that do not stand, the two are not \
+         allowed together: write `sandbox \"off\"` in the task, also where the sandbox is asked for at the top of the plan.",
+    ),
+    (
         "plan::script-name",
         "Scripts are handed to the shell as they are written, so that no value can become part of a command. The script names a \
          value of the plan with `${…}`; the shell looks for a variable of that name, and finds nothing. Declare it with `env`; the \

@@ -14,6 +14,7 @@ use crate::base::platform::Platform;
 use super::arg::Arguments;
 use super::image::ImageDef;
 use super::isolation::Isolation;
+use super::sandbox::SandboxDef;
 use super::secret::SecretUse;
 use super::service::ServiceDef;
 
@@ -109,8 +110,8 @@ pub struct TaskCell {
     pub locks: Vec<String>,
     /// Pools that it takes from while it runs, sorted by name.
     pub pools: Vec<PoolUse>,
-    /// What becomes of undeclared reads and writes, with the place that says so; `None` for nothing, never [`Sandbox::Off`].
-    pub sandbox: Option<(Sandbox, Span)>,
+    /// What becomes of undeclared reads and writes; `None` for nothing.
+    pub sandbox: Option<SandboxDef>,
 }
 
 /// What a task takes of a pool.
@@ -122,38 +123,6 @@ pub struct PoolUse {
     pub weight: u32,
     /// How much there is.
     pub capacity: u32,
-}
-
-/// What becomes of reads and writes that a task did not declare.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Sandbox {
-    /// Nothing.
-    Off,
-    /// They are reported.
-    Audit,
-    /// They fail.
-    Strict,
-}
-
-impl Sandbox {
-    /// The words of all modes.
-    pub const WORDS: &[&str] = &["off", "audit", "strict"];
-
-    /// The mode of a word.
-    #[must_use]
-    pub fn of(word: &str) -> Option<Self> {
-        [Self::Off, Self::Audit, Self::Strict].into_iter().find(|mode| mode.word() == word)
-    }
-
-    /// The word in the plan.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Audit => "audit",
-            Self::Strict => "strict",
-        }
-    }
 }
 
 /// A set of files: selected by any pattern and covered by no exclusion.

@@ -129,6 +129,8 @@ impl Layout {
                 if folder.as_path().ends_with("locks") || folder.as_path().ends_with("leases") {
                     // Taking a lock and giving it back removes its file; one that is held stays.
                     let _ = Lock::try_take(&path);
+                } else if metadata.is_dir() {
+                    let _ = file::remove_tree(&path);
                 } else {
                     let _ = file::remove(&path);
                 }
@@ -209,7 +211,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (_, layout) = open(folder.path()).unwrap();
         let place = |name: &str| layout.base().join(name);
-        let names = ["tmp/t-1", "locks/free", "locks/held", "damaged/blake3-00-11"];
+        let names = ["tmp/sandbox-1/stage/x", "tmp/t-1", "locks/free", "locks/held", "damaged/blake3-00-11"];
+        std::fs::create_dir_all(place("tmp/sandbox-1/stage")).unwrap();
         for name in names {
             std::fs::write(place(name), "").unwrap();
         }

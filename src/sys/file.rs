@@ -187,6 +187,22 @@ pub fn read_link(path: impl AsRef<Path>) -> Result<Vec<u8>, FileError> {
     at("read link", path.as_ref(), fs::read_link(path.as_ref())).map(|target| target.into_os_string().into_vec())
 }
 
+/// Removes a folder with all that is in it; links in it are removed, not followed.
+///
+/// # Errors
+/// [`FileError`] of the first thing that cannot be removed.
+pub fn remove_tree(path: impl AsRef<Path>) -> Result<(), FileError> {
+    at("remove", path.as_ref(), fs::remove_dir_all(path.as_ref()))
+}
+
+/// Makes a symbolic link.
+///
+/// # Errors
+/// [`FileError`].
+pub fn link(path: impl AsRef<Path>, target: &[u8]) -> Result<(), FileError> {
+    at("link", path.as_ref(), rustix::fs::symlink(target, path.as_ref()).map_err(io::Error::from))
+}
+
 /// Renames; replaces what stands at `to`.
 ///
 /// # Errors

@@ -18,6 +18,7 @@ pub mod modes;
 pub mod process;
 pub mod program;
 pub mod random;
+pub mod sandbox;
 pub mod shim;
 pub mod shims;
 pub mod signal;

@@ -505,26 +505,17 @@ fn the_weights_of_a_pool_bound_what_runs_together_and_are_in_no_key() {
 }
 
 #[test]
-fn a_sandbox_is_part_of_the_plan_and_refused_before_anything_runs_unless_it_is_off() {
-    let plan = |top: &str, own: &str| {
-        format!(
-            "kiln 1\n{top}task \"first\" {{ sandbox \"off\"; run \"echo first >>../ran\"; }}\ntask \"a\" {{ needs first; {own}run \"echo a >>../ran\"; }}\n"
-        )
-    };
-    for mode in ["audit", "strict"] {
-        for (top, own) in [(format!("sandbox \"{mode}\"\n"), String::new()), (String::new(), format!("sandbox \"{mode}\"; "))] {
-            let project = Project::new(&plan(&top, &own));
-            project.kiln(&["check"]).ends(0);
-            project.kiln(&["run", "a"]).ends(3).says("run::not-yet").says(&format!("the sandbox `{mode}` cannot be carried out"));
-            assert_eq!(project.ran(), Vec::<String>::new());
-            project.kiln(&["run", "first"]).ends(0);
-            assert_eq!(project.ran(), ["first"]);
-        }
-    }
-    let project = Project::new(&plan("sandbox \"strict\"\n", "sandbox \"off\"; "));
+fn a_sandbox_at_the_top_is_that_of_all_tasks_that_do_not_say_it_themselves() {
+    let plan = |top: &str, own: &str| format!("kiln 1\n{top}task \"a\" {{ {own}outputs \"o\"; run \"ls -A >o\"; }}\n");
+    let project = Project::new(&plan("sandbox \"strict\"\n", ""));
     project.kiln(&["run", "a"]).ends(0);
-    assert_eq!(project.ran(), ["a", "first"]);
+    assert_eq!(project.read("o"), "o\n", "the plan itself is no input");
+    project.write("build.kdl", plan("sandbox \"strict\"\n", "sandbox \"off\"; "));
+    project.kiln(&["run", "a"]).ends(0);
+    assert_eq!(project.read("o"), "build.kdl\no\n");
     let before = keys(&project, &["a"]);
     project.write("build.kdl", plan("", ""));
     assert_eq!(keys(&project, &["a"]), before, "`off` is what there is without it");
+    project.write("build.kdl", plan("sandbox \"strict\"\n", ""));
+    assert_ne!(keys(&project, &["a"]), before);
 }

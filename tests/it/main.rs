@@ -52,6 +52,7 @@ mod remote;
 mod report;
 mod reproduce;
 mod run;
+mod sandbox;
 mod scale;
 mod scan;
 mod schedule;

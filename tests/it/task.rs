@@ -106,6 +106,7 @@ impl Bench {
             grace: Duration::from_secs(2),
             shims: &Shims::new(env!("CARGO_BIN_EXE_kiln")),
             claim: None,
+            sandbox: None,
         };
         let (text, class, help, ran) = match run_task(&job).await {
             TaskOutcome::Done(ran) => ("done".to_owned(), None, None, ran),

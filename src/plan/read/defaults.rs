@@ -6,11 +6,12 @@ use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::id::TargetName;
 use crate::plan::cx::Cx;
 use crate::plan::expand::bad_name;
-use crate::plan::target::{PoolUse, Sandbox};
+use crate::plan::sandbox::SandboxDef;
+use crate::plan::target::PoolUse;
 use crate::plan::value::Locals;
 use crate::syntax::document::{Node, Scalar, Value};
 
-use super::shape::not_a_word;
+use super::sandbox::sandbox;
 use super::task::shell_of;
 use super::view::{View, children, number};
 use crate::base::words;
@@ -25,7 +26,7 @@ pub(in crate::plan) struct Defaults {
     /// The shell for `run`.
     pub(super) shell: Option<Vec<String>>,
     /// The sandbox.
-    pub(super) sandbox: Option<(Sandbox, Span)>,
+    pub(super) sandbox: Option<SandboxDef>,
     /// The pools by name; `None` for one whose capacity is at fault.
     pools: IndexMap<String, Option<Pool>>,
 }
@@ -112,14 +113,4 @@ fn pool_use(view: &View<'_, '_>, node: &Node, defaults: &Defaults) -> Option<(Po
         return None;
     }
     Some((PoolUse { name: view.cx.full(&name), weight, capacity: pool.capacity }, span))
-}
-
-/// What a `sandbox` node says, with its place.
-pub(super) fn sandbox(view: &View<'_, '_>, node: &Node) -> Option<(Sandbox, Span)> {
-    let (word, span) = view.text(node.args.first()?)?;
-    let found = Sandbox::of(&word);
-    if found.is_none() {
-        view.cx.fault(not_a_word(&word, Sandbox::WORDS, "sandbox", &span));
-    }
-    found.zip(Some(span))
 }

@@ -14,6 +14,7 @@ pub(super) mod policy;
 pub(super) mod profile;
 pub(super) mod project;
 pub(super) mod release;
+mod sandbox;
 pub(super) mod secret;
 pub(super) mod service;
 pub(super) mod settings;

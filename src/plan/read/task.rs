@@ -9,7 +9,7 @@ use crate::plan::cx::Cx;
 use crate::plan::expand::Instance;
 use crate::plan::matrix::{MatrixCell, cells};
 use crate::plan::names::{Names, Sort};
-use crate::plan::target::{Command, FileSet, Output, SHELLS, Sandbox, TaskCell};
+use crate::plan::target::{Command, FileSet, Output, SHELLS, TaskCell};
 use crate::plan::template::exported;
 use crate::plan::value::NoPlatform;
 use crate::plan::value::bindings::ROOTS;
@@ -21,6 +21,7 @@ use super::container::container;
 use super::defaults::{self, Defaults};
 use super::env_file;
 use super::project::check_env;
+use super::sandbox;
 use super::secret;
 use super::shape::has_unknown;
 use super::view::{Text, View, children, duration, is_exclusion, number, shown, was_written};
@@ -110,7 +111,7 @@ fn one(view: &View<'_, '_>, node: &Node, names: &Names, cell: &MatrixCell, platf
         allow_failure: view.flag(node, "allow-failure", false),
         locks,
         pools: defaults::pool_uses(view, node, common),
-        sandbox: sandbox(view, node, common),
+        sandbox: sandbox::of_task(view, node, common),
     }
 }
 
@@ -146,15 +147,6 @@ fn silence(view: &View<'_, '_>, node: &Node) -> Option<std::time::Duration> {
         view.cx.fault(fault.help("leave one of them out, or give it a `timeout`"));
     }
     view.child_parsed(node, "silence", "plan::bad-duration", timeout)
-}
-
-/// What the task says itself, else what the top says. `off` is what there is without it.
-fn sandbox(view: &View<'_, '_>, node: &Node, common: &Defaults) -> Option<(Sandbox, Span)> {
-    let said = match view.child(node, "sandbox") {
-        Some(child) => defaults::sandbox(view, child),
-        None => common.sandbox.clone(),
-    };
-    said.filter(|(mode, _)| *mode != Sandbox::Off)
 }
 
 fn timeout(text: &str) -> Result<std::time::Duration, String> {

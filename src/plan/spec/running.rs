@@ -1,7 +1,7 @@
 //! How tasks run: what they share, when they are stopped, what they may see.
 
 use super::{ArgSpec, Kind, NodeSpec, PropSpec};
-use crate::plan::target::Sandbox;
+use crate::plan::sandbox::Sandbox;
 
 pub(super) static POOL: NodeSpec =
     NodeSpec::new("pool", "something that tasks share and that there is only so much of: memory for linkers, licences, test databases")
@@ -26,6 +26,25 @@ pub(super) static SANDBOX: NodeSpec = NodeSpec::single(
     &[ArgSpec::one(
         "mode",
         Kind::Words(Sandbox::WORDS),
-        "`off`: nothing, as without it; `audit`: they are reported; `strict`: they fail. This kiln runs tasks with `off` only",
+        "`off`: nothing, as without it; `audit`: they are reported, with the line that declares them; `strict`: they fail, because the \
+         task runs in a root of its own that holds its inputs, its tools and the system's programs, without a network",
     )],
-);
+)
+.props(&[PropSpec::new(
+    "watch",
+    Kind::Flag,
+    "`#false`: kiln does not follow the task's programs, and cannot name what `strict` refused; for programs that trace others or use real-time signals",
+)])
+.children(&[&SANDBOX_READ, &SANDBOX_WRITE, &SANDBOX_NETWORK]);
+
+static SANDBOX_READ: NodeSpec =
+    NodeSpec::new("read", "files and folders of this machine that it can read all the same; their content is in no key")
+        .args(&[ArgSpec::some("path", Kind::Text, "an absolute path, or one below the home folder as `~/…`")]);
+
+static SANDBOX_WRITE: NodeSpec = NodeSpec::new(
+    "write",
+    "folders that it can write to beside those of its outputs: of the project, empty at first and dropped at the end; or of this machine, such as a cache",
+)
+.args(&[ArgSpec::some("path", Kind::Text, "a path of the project, an absolute one, or one below the home folder as `~/…`")]);
+
+static SANDBOX_NETWORK: NodeSpec = NodeSpec::flag("network", "it can reach the network");
