@@ -54,6 +54,17 @@ pub(super) enum Origin<'a> {
     Nothing,
 }
 
+impl Origin<'_> {
+    /// The name of its value among those that definitions rest on.
+    pub(super) fn known_as(&self, full: &str) -> String {
+        match self {
+            Origin::Param(_) => format!("param {full}"),
+            Origin::Written(_) => full.to_owned(),
+            _ => format!("let {full}"),
+        }
+    }
+}
+
 /// How far it is.
 pub(super) enum State {
     /// Nobody needed it yet.

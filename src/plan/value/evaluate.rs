@@ -154,11 +154,7 @@ impl Cx<'_> {
             return value.clone();
         }
         let top = Locals::top();
-        let known = match &binding.origin {
-            Origin::Param(_) => format!("param {}", self.full(name)),
-            Origin::Written(_) => self.full(name),
-            _ => format!("let {}", self.full(name)),
-        };
+        let known = binding.origin.known_as(&self.full(name));
         let own = || match &binding.origin {
             Origin::Nothing => None,
             Origin::Written(value) => self.value(&top, value),
@@ -167,7 +163,7 @@ impl Cx<'_> {
             Origin::Param(param) => self.param(name, param),
             Origin::Let(node) => self.tree(&top, &node.args[1..], node.children.as_deref()),
         };
-        let (value, used) = basis.during(|| {
+        let ((value, met), used) = basis.during(|| {
             let (value, met) = match basis.former(&known) {
                 Some(former) => (Some(Resolved::from_serialize(&former)), Met::new()),
                 None => self.watch(own),
@@ -178,7 +174,6 @@ impl Cx<'_> {
             }
             (value, met)
         });
-        let (value, met) = value;
         *binding.state.borrow_mut() = State::Done(value.clone(), met, used);
         value
     }
