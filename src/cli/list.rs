@@ -24,13 +24,8 @@ pub fn list(settings: &Settings, output: &Output) -> Result<u8, Diagnostics> {
             kind: usage::kind(target),
             args: usage::args(target),
             rest: target.args.rest.is_some(),
-            doc: match &target.left_out {
-                None => target.doc.clone(),
-                Some(out) => {
-                    let doc = target.doc.as_ref().map_or_else(String::new, |doc| format!("{doc} "));
-                    Some(format!("{doc}(left out: when {})", out.condition))
-                }
-            },
+            doc: target.doc.clone(),
+            left_out: target.left_out.as_ref().map(|out| out.condition.clone()),
             members,
             default: project.default.contains(&target.name),
         }

@@ -106,7 +106,8 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     let whole = !text.contains("${") && !text.starts_with(['"', '#']);
     let expressions = text.split("${").skip(usize::from(!whole));
     let inside = expressions.map(move |part| if whole { part } else { part.split('}').next().unwrap_or_default() });
-    inside.flat_map(|part| part.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')).filter(|word| !word.is_empty())
+    let names = inside.flat_map(|part| part.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '.')));
+    names.map(|name| name.split('.').next().unwrap_or_default()).filter(|word| !word.is_empty())
 }
 
 #[cfg(test)]
@@ -116,7 +117,7 @@ mod tests {
     #[test]
     fn only_words_of_expressions_count() {
         for (text, expected) in [
-            ("\"a ${os} b ${platform.arch|upper}\"", &["os", "platform", "arch", "upper"][..]),
+            ("\"a ${os} b ${platform.arch|upper}\"", &["os", "platform", "upper"][..]),
             ("\"os\"", &[]),
             ("#\"os\"#", &[]),
             ("os", &["os"]),

@@ -12,7 +12,9 @@ use super::target::{Target, TargetKind};
 
 /// Checks the services against each other.
 pub(super) fn check(cx: &Cx<'_>, plan: &Plan) {
-    let services: Vec<(&Target, &ServiceDef)> = plan.targets.values().filter_map(of).collect();
+    // One that is left out opens nothing and writes nothing, and one that may be left out meets nobody.
+    let part = |target: &&Target| target.left_out.is_none() && cx.taint_of(&target.span).is_none();
+    let services: Vec<(&Target, &ServiceDef)> = plan.targets.values().filter(part).filter_map(of).collect();
     ports(cx, &services);
     volumes(cx, &services);
 }

@@ -21,12 +21,12 @@ use super::facts::{Facts, Recorder};
 use super::secret::SecretDef;
 use super::template::Frames;
 use super::value::bindings::Bindings;
-use super::value::template::Template;
+use super::value::template::{Known, Template};
 
 /// The most targets, and the most matrix cells of one target.
 pub(super) const CELL_LIMIT: usize = 100_000;
 /// The most definitions of a plan: targets × cells × platforms.
-pub(super) const STEP_LIMIT: usize = 250_000;
+pub(super) const STEP_LIMIT: usize = 200_000;
 
 /// The number of errors, and of warnings, that are kept in full; the rest are counted.
 const KEPT: usize = 1_000;
@@ -83,6 +83,7 @@ type Taken<'a> = HashMap<(Place, u32), Option<Rc<Template<'a>>>>;
 #[derive(Default)]
 pub(super) struct Shared<'a> {
     templates: RefCell<Taken<'a>>,
+    expressions: Known<'a>,
     frames: Frames,
     /// Bytes of text made so far.
     pub(super) spent: Cell<usize>,
@@ -275,7 +276,7 @@ impl<'a> Cx<'a> {
         if let Some(known) = self.shared.templates.borrow().get(&key) {
             return known.clone();
         }
-        let template = match Template::new(self.engine, value, text) {
+        let template = match Template::new(self.engine, &self.shared.expressions, value, text) {
             Ok(template) => Some(Rc::new(template)),
             Err(faults) => {
                 faults.into_iter().for_each(|fault| self.fault(fault));

@@ -190,7 +190,16 @@ pub(super) fn bad_name(text: &str, why: BadName, span: &Span) -> Diagnostic {
         BadName::Empty => "a name cannot be empty".to_owned(),
         why => format!("the name `{}` {why}", words::shorten(&words::visible(text), 80)),
     };
-    Diagnostic::plan("plan::bad-name", message, span, "not a name")
+    let fault = Diagnostic::plan("plan::bad-name", message, span, "not a name");
+    let mended: String =
+        text.trim().chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':') { c } else { '-' }).collect();
+    let mended = mended.trim_matches(['-', '.', ':']);
+    match mended.parse::<TargetName>() {
+        Ok(mended) if mended.as_str() != text && mended.as_str().len() > 2 => {
+            fault.help(format!("write it `{}`", words::shorten(mended.as_str(), 80)))
+        }
+        _ => fault,
+    }
 }
 
 /// Whether a variable may have this name: one that no other value in scope has. A fault otherwise.

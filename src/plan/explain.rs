@@ -168,7 +168,7 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "plan::matrix-size",
         "Values of several variables multiply. kiln counts the cells before it builds them and refuses a plan that could not be \
-         carried out: more than 100,000 cells of a target or targets of a plan, or more than 250,000 of both with their platforms.",
+         carried out: more than 100,000 cells of a target or targets of a plan, or more than 200,000 of both with their platforms.",
     ),
     (
         "plan::missing-param",
@@ -195,6 +195,11 @@ pub const CODES: &[(&str, &str)] = &[
          the change log names it. To come: secrets in containers.",
     ),
     (
+        "plan::one-value",
+        "The only value of an `each` or of a matrix variable has commas or spaces in it, as if it were a list. Values stand one after the \
+         other, each in its own quotes: `go \"1.23\" \"1.24\"`.",
+    ),
+    (
         "plan::one-word",
         "Without a shell nobody splits a line into words: `exec \"go build\"` looks for a program that is called `go build`, with the \
          space. Every word stands in its own quotes: `exec \"go\" \"build\"`. For a line of shell there is `run`.",
@@ -208,6 +213,11 @@ pub const CODES: &[(&str, &str)] = &[
         "plan::output-is-input",
         "A task's outputs are among its own inputs. It would change its key by running, and so run every time. Leave the outputs \
          out of the inputs with `!`: `inputs \"src/\" \"!src/gen/\"`.",
+    ),
+    (
+        "plan::policy-broken",
+        "A service names a `policy`, and what the plan says of it fits all conditions of one of the policy's rules. A rule that denies stops the \
+         plan, one that warns is told. What only the image says, such as its user, is not judged before the image is at hand.",
     ),
     (
         "plan::port-conflict",
@@ -252,6 +262,12 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "plan::shared-volume",
         "Two services write the same volume. Databases and many programs take this badly. Write `read-only` behind it where it is only read; where both must write, this is only a warning.",
+    ),
+    (
+        "plan::taken-literally",
+        "A text holds `$(…)`, `{{…}}`, `$NAME` or `~/`, which make, a shell or a template engine would look up. In a plan only `${…}` is \
+         looked up, and only scripts in `run` go to a shell: this text is taken as it is. The output of a command is the value of a \
+         `let name command=\"…\"`, a variable of the environment is `${env.NAME}`.",
     ),
     (
         "plan::template-circle",

@@ -127,6 +127,13 @@ fn axes(view: &View<'_, '_>, matrix: &Node) -> Option<Vec<Axis>> {
     let cx = view.cx;
     let (mut axes, mut good) = (Vec::new(), true);
     for node in matrix.children.iter().flatten().filter(|node| !matches!(node.name.text.as_str(), "exclude" | "include")) {
+        if matches!(node.name.text.as_str(), "platform" | "platforms") {
+            let written = node.args.iter().map(|value| words::visible(value.span.text())).collect::<Vec<_>>().join(" ");
+            let fault = Diagnostic::plan("plan::bad-name", "platforms are no variable of a matrix", &node.name.span, "not in the matrix");
+            cx.fault(fault.help(format!("write `platforms {}` beside it; `${{platform}}` is each of them", words::shorten(&written, 60))));
+            good = false;
+            continue;
+        }
         let named = free_name(view, &node.name.text, &node.name.span);
         let values = if cx.is_good(node) { distinct(view, &node.args, &node.name.text, &node.name.span) } else { None };
         match (named, values) {
@@ -159,7 +166,7 @@ pub(super) fn one_text(cx: &Cx<'_>, values: &[Text]) {
     let parts: Vec<&str> = text.split([',', ' ']).filter(|part| !part.is_empty()).collect();
     if parts.len() > 1 && !span.text().contains("${") {
         let written = parts.iter().map(|part| format!("\"{}\"", words::visible(part))).collect::<Vec<_>>().join(" ");
-        let fault = Diagnostic::plan("plan::one-word", "this is one value with others in it", span, "taken as one value");
+        let fault = Diagnostic::plan("plan::one-value", "this is one value with others in it", span, "taken as one value");
         cx.fault(fault.help(format!("values stand one after the other: {}", words::shorten(&format!("`{written}`"), 120))).warning());
     }
 }

@@ -23,6 +23,7 @@ pub mod undecided;
 
 mod cell;
 mod check;
+mod check_policies;
 mod check_services;
 mod cx;
 mod expand;

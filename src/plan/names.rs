@@ -158,7 +158,8 @@ impl Names {
                     "`{shown}` belongs to a file that includes this one, which sees only its own targets and those it includes"
                 ))
             } else {
-                fault.help(suggest(text, names.collect(), "targets"))
+                let names: Vec<&str> = names.collect();
+                fault.help(whole_target(text, &names).unwrap_or_else(|| suggest(text, names, "targets")))
             });
         }
         None
@@ -197,6 +198,17 @@ impl Names {
 /// Whether a name that a document uses, `full` in the whole plan, may be one of those behind this prefix.
 fn may_hold(prefix: &str, cx: &Cx<'_>, full: &str) -> bool {
     prefix == cx.prefix || (prefix.len() > cx.prefix.len() && full.starts_with(prefix))
+}
+
+/// What to write for a step or a cell of a target, `web/build`, `test[os=linux]`, and for labels of other tools, `//lib:core`.
+fn whole_target(text: &str, names: &[&str]) -> Option<String> {
+    let target = text.split(['[', '@']).next().unwrap_or(text);
+    let target = target.split_once('/').filter(|(target, _)| !target.is_empty()).map_or(target, |(target, _)| target);
+    if target != text && names.contains(&target) {
+        return Some(format!("targets are named whole: write `{}`, which stands for all its steps and cells", words::visible(target)));
+    }
+    let last = text.rsplit(['/', ':', '+']).next().unwrap_or(text);
+    (last != text && names.contains(&last)).then(|| format!("did you mean `{last}`?"))
 }
 
 fn suggest(text: &str, names: Vec<&str>, noun: &str) -> String {

@@ -24,7 +24,7 @@ use super::target::{Target, TargetKind};
 use super::template::{Written, write_out};
 use super::undecided::Undecided;
 use super::value::engine;
-use super::{Overrides, Plan, Project, Resolved, check, check_services};
+use super::{Overrides, Plan, Project, Resolved, check, check_policies, check_services};
 
 /// Resolves a plan: checks the form of every node, gives every name its value, writes out every repetition, and holds the
 /// targets against each other.
@@ -121,6 +121,7 @@ fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>], calls: &[Call]) -> (Plan, Undecided)
     }
     check::check(cx, &plan);
     check_services::check(cx, &plan);
+    check_policies::check(cx, &plan, &undecided);
     undecided.whole.extend(cx.shared.shape.take());
     plan.basis = cx.facts.basis.values();
     (plan, undecided)

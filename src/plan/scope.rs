@@ -185,6 +185,8 @@ fn edition(cx: &Cx<'_>, document: &Document) -> bool {
             let fault = Diagnostic::plan("plan::edition", "`kiln` is not the first node", &node.name.span, "move it to the top");
             cx.fault(fault.help("the edition says how all the rest is read"));
         }
+        // Its name is misspelt, which is told there.
+        None if document.nodes.first().is_some_and(|node| words::closest(&node.name.text, ["kiln"]).is_some()) => {}
         None => {
             let first = document.nodes.first().map_or_else(|| Span::new(&document.source, 0, 0), |node| node.name.span.clone());
             let fault = Diagnostic::plan("plan::edition", "the plan does not say its edition", &first, "comes first");

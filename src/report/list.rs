@@ -47,6 +47,9 @@ pub struct ListedTarget {
     pub rest: bool,
     /// Whether it is run when none is named.
     pub default: bool,
+    /// The condition, as it is written, by which it takes no part in this plan.
+    #[serde(default, rename = "left-out", skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<String>,
 }
 
 impl ListedTarget {
@@ -155,7 +158,8 @@ pub fn screen(view: &ListView, style: Style) -> String {
             let mut table = Table::new(&[1, 0], &[]);
             for target in view.targets.iter().filter(|target| target.kind == kind && target.namespace() == space) {
                 let padded = super::paint::pad(&name(target), width);
-                table.row([style.paint(Ink::Name, &padded), about(target, style)]);
+                let ink = if target.left_out.is_some() { Ink::Dim } else { Ink::Name };
+                table.row([style.paint(ink, &padded), about(target, style)]);
             }
             let title = if space.is_empty() { title.to_owned() } else { format!("{title} of {}", visible(space)) };
             section(title, table.lines(style, "  "));
@@ -211,6 +215,10 @@ fn about(target: &ListedTarget, style: Style) -> String {
     let forms = visible(&forms.collect::<Vec<_>>().join(" "));
     if !forms.is_empty() {
         doc = format!("{doc}{}{}", if doc.is_empty() { "" } else { "  " }, style.paint(Ink::Dim, &forms));
+    }
+    if let Some(condition) = &target.left_out {
+        let why = format!("(left out: when {})", visible(condition));
+        return style.paint(Ink::Dim, &if doc.is_empty() { why } else { format!("{doc} {why}") });
     }
     match (target.default, doc.is_empty()) {
         (false, _) => doc,

@@ -96,6 +96,17 @@ impl Scanner<'_> {
         true
     }
 
+    /// `#"text"##`: more `#` behind a raw string than before it.
+    pub(super) fn hashes_too_many(&mut self) -> bool {
+        let end = self.at + self.text[self.at..].len() - self.text[self.at..].trim_start_matches('#').len();
+        self.faults.add(self.at, end, || {
+            let message = "a raw string has as many `#` behind it as before it";
+            Fault::new("syntax::unquoted-hash", message, "more than before it", "remove it, or write as many before the text")
+        });
+        self.at = end;
+        true
+    }
+
     /// A word in which `//` stands: `https://x`.
     pub(super) fn address(&mut self) -> bool {
         let end = self.text_end(self.at);

@@ -136,6 +136,7 @@ impl Scanner<'_> {
                 }
                 '{' => self.open(),
                 '}' => self.close(),
+                '｛' | '｝' => self.wide_brace(c),
                 '(' => self.one(Kind::ParenOpen),
                 ')' => self.one(Kind::ParenClose),
                 ';' => self.one(Kind::Semicolon),
@@ -148,6 +149,21 @@ impl Scanner<'_> {
                 return;
             }
         }
+    }
+
+    /// A brace of another alphabet, taken for the one that it looks like, so that nothing else is said about the block.
+    fn wide_brace(&mut self, c: char) -> bool {
+        let (sign, kind) = if c == '｛' { ('{', Kind::Open) } else { ('}', Kind::Close) };
+        self.faults.add(self.at, self.at + c.len_utf8(), || {
+            let message = format!("`{c}` only looks like `{sign}`");
+            Fault::new("syntax::bare-braces", message, "a wide character", format!("write `{sign}`; as part of a text, quote it"))
+        });
+        if kind == Kind::Open {
+            self.blocks.push(Block { open: self.at, indent: 0 });
+        } else {
+            self.blocks.pop();
+        }
+        self.push(kind, self.at + c.len_utf8())
     }
 
     fn one(&mut self, kind: Kind) -> bool {
@@ -278,6 +294,10 @@ impl Scanner<'_> {
             let keyword = repair::KEYWORDS
                 .iter()
                 .any(|keyword| after.strip_prefix(keyword).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric)));
+            let ends_raw = |token: &Token| token.kind == Kind::Text && !self.spaced && self.text[token.start()..].starts_with('#');
+            if self.tokens.last().is_some_and(ends_raw) {
+                return self.hashes_too_many();
+            }
             if !word || begins_node && !keyword {
                 return self.hash_comment();
             }
@@ -318,7 +338,7 @@ impl Scanner<'_> {
         while let Some(c) = self.text[at..].chars().next() {
             let rest = &self.text[at..];
             match c {
-                '{' | '}' | '(' | ')' | ';' | '=' | '"' => break,
+                '{' | '}' | '｛' | '｝' | '(' | ')' | ';' | '=' | '"' => break,
                 _ if chars::is_blank(c) => break,
                 '#' => {
                     let hashes = rest.len() - rest.trim_start_matches('#').len();

@@ -31,6 +31,12 @@ const MAX_DIGITS: usize = 38;
 /// The reason why `word` cannot stand where it does; `next` is the text after it on its line, for the help.
 pub(super) fn cause(word: &str, place: Place, next: &str) -> Option<Cause> {
     let whole = |fault| Some(Cause { fault, start: 0, end: word.len() });
+    if let Some((at, sign)) = word.char_indices().find(|(_, c)| matches!(c, '\u{ad}' | '\u{200b}' | '\u{2060}')) {
+        let message = format!("an invisible character, `{}`, stands in this word", sign.escape_unicode());
+        let help = format!("remove it; inside a string write `{}`", sign.escape_unicode());
+        let fault = Fault::new("syntax::forbidden-character", message, "not what it seems", help);
+        return Some(Cause { fault, start: at, end: at + sign.len_utf8() });
+    }
     if let Some(comma) = word.find(',') {
         return Some(Cause { fault: comma_fault(word), start: comma, end: comma + 1 });
     }
@@ -121,6 +127,15 @@ fn not_a_name(word: &str, place: Place) -> Fault {
 }
 
 fn path_fault(word: &str) -> Fault {
+    if word == "\\" {
+        let help = "remove it, or put what follows on the next line; inside quotes write `\\\\`";
+        return Fault::new(
+            "syntax::unquoted-path",
+            "`\\` continues a line only at its end",
+            "something follows it on this line",
+            help.to_owned(),
+        );
+    }
     let sign = if word.contains('/') { "/" } else { "\\" };
     let message = format!("`{}` holds a `{sign}` and must be quoted", shown(word));
     let mut help = format!("write `{}`", quoted(word));

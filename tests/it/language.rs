@@ -1,7 +1,9 @@
 //! The language on good plans: cells of a matrix, versions, and what rests on values that nobody may ask for.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use kiln::base::diagnostic::Source;
 use kiln::plan::target::TargetKind;
 use kiln::plan::{Ask, Overrides, Resolved, resolve};
 
@@ -130,4 +132,55 @@ fn an_env_file_is_asked_for_by_the_targets_that_use_it_alone() {
     let asked = |target: &str| undecided.names([&target.parse().unwrap()], []);
     assert_eq!((asked("a"), asked("b")), (BTreeSet::new(), BTreeSet::from(["env-file gone".to_owned()])));
     assert!(with(&["env-file gone"]).unwrap_err().contains("the env-file `gone` does not exist"));
+}
+
+#[test]
+fn every_example_of_the_reference_is_a_sound_plan() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/language.md")).unwrap();
+    let examples: Vec<&str> = page.split("```kdl\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(examples.len() > 4, "the reference has examples");
+    for example in examples {
+        let found = resolved(example, Ask::Nothing).unwrap_or_else(|faults| panic!("{faults}\n{example}"));
+        assert!(found.warnings.is_empty(), "{:?}\n{example}", found.warnings);
+        let source = Arc::new(Source { name: "docs/language.md".to_owned(), text: example.to_owned() });
+        assert_eq!(kiln::syntax::format::format(&source).unwrap(), example);
+    }
+}
+
+#[test]
+fn faults_of_every_stage_come_at_once() {
+    let text = r#"kiln 1
+projekt "x"
+param "port" type="int" default="many"
+let a "${b}"
+let b "${a}"
+registry "r" "https://ghcr.io"
+policy "p" { deny "root"; }
+task "one" { needs "two" "gone"; timeout "5x"; env A="${nothing}" B="${git.sah}"; outputs "dist/x"; run "x"; }
+task "two" { needs "one"; outputs "dist/x"; inputs "/etc/passwd"; exec "x" "${port|slgu}"; }
+image "i" { copy "a" "b"; user "a b"; tag "a/b"; scan policy="q"; push "s"; }
+service "s" { image "x:1"; port 70000; memory "much"; restart sometimes; }
+"#;
+    let faults = resolve(&load("build.kdl", text), &Fake::repository(), &Overrides::default()).map(|_| ()).unwrap_err().sorted();
+    let codes: BTreeSet<&str> = faults.iter().map(|fault| fault.code).collect();
+    assert!(faults.len() >= 20, "{:#?}", faults.iter().map(|fault| &fault.message).collect::<Vec<_>>());
+    for code in [
+        "plan::unknown-node",
+        "plan::bad-param",
+        "plan::cycle",
+        "plan::bad-reference",
+        "plan::unknown-rule",
+        "plan::unknown-target",
+        "plan::bad-duration",
+        "plan::unknown-name",
+        "plan::output-conflict",
+        "plan::bad-path",
+        "plan::bad-expression",
+        "plan::bad-tag",
+        "plan::unknown-policy",
+        "plan::unknown-registry",
+        "plan::bad-size",
+    ] {
+        assert!(codes.contains(code), "{code} is hidden: {codes:?}");
+    }
 }

@@ -413,6 +413,7 @@ fn the_targets_are_listed_by_kind() {
         args: Vec::new(),
         rest: false,
         default,
+        left_out: None,
     };
     let view = ListView {
         project: "shop".into(),

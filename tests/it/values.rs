@@ -324,6 +324,7 @@ fn a_target_whose_condition_does_not_hold_has_no_steps_and_nobody_waits_for_it()
     project.kiln(&["plan", "slow"]).ends(0).says("slow is left out");
     project.kiln(&["run", "g"]).ends(0).never_says("slow");
     project.kiln(&["list"]).ends(0).says("(left out: when ${publish})");
+    project.kiln(&["list", "--json"]).ends(0).says(r#""left-out":"${publish}""#);
     project.kiln(&["run", "--set", "publish=true", "--profile", "cloud"]).ends(0).says("slow").never_says("fast");
     project.kiln(&["run", "fast", "--set", "publish=true", "--profile", "cloud"]).ends(0).says("`when \"${not publish}\"` does not hold");
     project.remove("made");

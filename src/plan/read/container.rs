@@ -73,7 +73,13 @@ pub(super) fn named(view: &View<'_, '_>, names: &Names, text: &str, span: &Span)
         Ok(reference) => Some(Named::Reference(reference)),
         Err(why) => {
             let fault = Diagnostic::plan("plan::bad-reference", why.to_string(), span, "not an image");
-            view.cx.fault(fault.help("write it as `name:tag`, `host/path:tag` or `name@sha256:…`"));
+            let without = text.split_once("://").map_or(text, |(_, rest)| rest);
+            let lower = without.to_lowercase();
+            let mended = [without, &lower].into_iter().find(|mended| *mended != text && mended.parse::<Reference>().is_ok());
+            view.cx.fault(match mended {
+                Some(mended) => fault.help(format!("write `{}`", shown(mended))),
+                None => fault.help("write it as `name:tag`, `host/path:tag` or `name@sha256:…`"),
+            });
             None
         }
     }

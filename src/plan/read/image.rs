@@ -238,6 +238,19 @@ fn check_sources(cx: &Cx<'_>, node: &Node) {
             cx.fault(fault.help("write the pattern without `!`"));
         }
         let sources = copy.args.split_last().map_or(&[][..], |(_, sources)| sources);
+        for value in sources {
+            let Scalar::String(text) = &value.scalar else { continue };
+            let Some(flag) = text.strip_prefix("--") else { continue };
+            let help = match flag.split('=').next().unwrap_or_default() {
+                "chown" => "write `owner=\"1001:1001\"` behind the destination, as numbers",
+                "chmod" => "write `mode=\"0755\"` behind the destination",
+                "from" => "an image copies files of the project: make them in a `task`, or stand on that image with `from`",
+                _ => "settings are written `name=value`: `owner=`, `mode=`",
+            };
+            let message = format!("`{}` is a flag of `COPY` in Dockerfiles", shown(text));
+            cx.fault(Diagnostic::plan("plan::bad-value", message, &value.span, "not a path").help(help));
+            cx.break_at(&copy.name.span);
+        }
         if !sources.is_empty() && sources.iter().all(is_exclusion) {
             let fault =
                 Diagnostic::plan("plan::bad-pattern", "`copy` selects nothing: it has only exclusions", &sources[0].span, "an exclusion");

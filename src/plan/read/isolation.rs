@@ -136,6 +136,12 @@ fn mount(view: &View<'_, '_>, node: &Node, names: &Names) -> Option<Mount> {
                 return None;
             }
             let (path, span) = view.text(value)?;
+            if path.ends_with("docker.sock") {
+                let fault =
+                    Diagnostic::plan("plan::bad-path", "the engine's socket is no file of the project", &span, "not mounted like this");
+                view.cx.fault(fault.help("write `socket docker` in the service: it finds the socket, and grants its group"));
+                return None;
+            }
             MountSource::Project(view.path(&path, &span)?)
         }
         "volume" => {

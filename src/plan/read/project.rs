@@ -51,7 +51,12 @@ pub(in crate::plan) fn check_env(name: &str) -> Result<(), (String, String)> {
     let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if name.is_empty() || !plain || name.starts_with(|c: char| c.is_ascii_digit()) {
         let why = "is not a name for an environment variable".to_owned();
-        return Err((why, "such names have letters, digits and `_`, and do not begin with a digit".to_owned()));
+        let rules = "such names have letters, digits and `_`, and do not begin with a digit";
+        let fixed = name.replace(['-', '.', ' '], "_");
+        let good = !fixed.is_empty()
+            && fixed.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            && !fixed.starts_with(|c: char| c.is_ascii_digit());
+        return Err((why, if good { format!("write `{fixed}`; {rules}") } else { rules.to_owned() }));
     }
     Ok(())
 }
@@ -128,8 +133,17 @@ fn remote(cx: &Cx<'_>, text: &str, span: &Span) -> Option<RegistryPlace> {
     }
     match format!("{text}/x").parse::<Repository>() {
         Ok(repository) => Some(RegistryPlace::Remote { host: repository.host().to_owned(), prefix: prefix.to_owned() }),
-        Err(why) => {
-            fault(why.to_string(), "write it as `host/path`, for instance `ghcr.io/acme`".to_owned());
+        Err(_) if prefix.contains(':') => {
+            let place = text.rsplit_once(':').map_or(text, |(place, _)| place);
+            fault("a registry is named without a tag".to_owned(), format!("write `{}`; tags stand in `tag` of an image", shown(place)));
+            None
+        }
+        Err(_) => {
+            let message = format!(
+                "`{}` is no place in a registry: a path has lower-case letters and digits, with `/`, `.`, `_` or `-` between them",
+                shown(text)
+            );
+            fault(message, "write it as `host/path`, for instance `ghcr.io/acme`".to_owned());
             None
         }
     }

@@ -12,7 +12,7 @@ use crate::plan::value::engine::slug;
 use crate::syntax::document::{Node, Value};
 
 use super::shape::not_a_word;
-use super::view::{View, children, shown, was_written};
+use super::view::{View, children, shown};
 
 /// The words of the tag rules.
 const RULES: &[&str] = &["semver", "branch", "sha", "date", "pr"];
@@ -46,7 +46,8 @@ pub(super) fn pushes(view: &View<'_, '_>, node: &Node, names: &Names) -> Vec<Pus
             let fault = Diagnostic::plan("plan::arguments", "`push` names no registry", &child.name.span, "to where?");
             view.cx.fault(fault.help("name the registries: `push ghcr`; declare them with `registry ghcr \"ghcr.io/acme\"`"));
         }
-        if !was_written(node, "tag") {
+        let tagged = |child: &Node| child.name.text == "tag" || words::closest(&child.name.text, ["tag"]).is_some();
+        if !node.children.iter().flatten().any(tagged) {
             let fault =
                 Diagnostic::plan("plan::push-without-tag", "the image is pushed without a tag", &child.name.span, "nobody would find it");
             view.cx.fault(fault.help("say under which names it can be pulled: `tag \"latest\"`, or `tag semver`"));
@@ -154,6 +155,8 @@ fn literal(view: &View<'_, '_>, value: &Value, text: &str, span: &Span) -> Optio
                     let tag = text.rsplit(['/', ':']).next().unwrap_or(text);
                     fault.help(format!("a tag is what stands behind the colon: `tag \"{}\"`; where it goes is said by `push`", shown(tag)))
                 }
+                _ if text.contains("{{") => fault.help("values are written `${…}`: `tag \"${git.version}\"`, or `tag semver`"),
+                Some(slug) if text.starts_with('$') => fault.help(format!("a value is written `${{{slug}}}`")),
                 Some(slug) => fault.help(format!("write it as `{slug}`; for a value, `${{name|slug}}`")),
                 None => fault,
             });

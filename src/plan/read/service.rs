@@ -18,7 +18,7 @@ use super::image::check_inner_path;
 use super::isolation::isolation;
 use super::project::check_env;
 use super::settings::{health, labels, signal};
-use super::shape::not_a_word;
+use super::shape::{has_unknown, not_a_word};
 use super::task::{commands, shell};
 use super::view::{View, children, duration, number, shown, was_written};
 
@@ -27,7 +27,7 @@ pub(in crate::plan) fn service(cx: &Cx<'_>, instance: &Instance<'_>, names: &Nam
     let node = instance.node;
     let locals = instance.locals();
     let view = &View { cx, locals: &locals };
-    if !was_written(node, "image") {
+    if !was_written(node, "image") && !has_unknown(node) {
         let fault =
             Diagnostic::plan("plan::arguments", format!("service `{}` needs an `image`", instance.name), &instance.span, "no image");
         cx.fault(fault.help("name an image of the plan, or a reference: `image \"postgres:17\"`"));
@@ -83,6 +83,14 @@ fn ports(view: &View<'_, '_>, node: &Node) -> Vec<PortMap> {
 
 fn port(view: &View<'_, '_>, node: &Node) -> Option<PortMap> {
     let text = view.text(node.args.first()?)?;
+    if let Some((host, inside)) = text.0.rsplit_once(':') {
+        let message = format!("`{}` is two ports", shown(&text.0));
+        let (address, host) = host.rsplit_once(':').map_or(("", host), |(address, host)| (address, host));
+        let address = if address.is_empty() { String::new() } else { format!(" address=\"{}\"", shown(address)) };
+        let help = format!("write `port {} host={}{address}`: first the one in the container", shown(inside), shown(host));
+        view.cx.fault(Diagnostic::plan("plan::bad-value", message, &text.1, "the port in the container stands alone").help(help));
+        return None;
+    }
     let (inside, protocol) = view.parsed(text, "plan::bad-value", |text| {
         let (numbers, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
         if !matches!(protocol, "tcp" | "udp" | "sctp") {

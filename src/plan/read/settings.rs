@@ -1,6 +1,7 @@
 //! What the config of an image says: environment, user, ports, labels, health check, entry point.
 
 use crate::base::diagnostic::Diagnostic;
+use crate::base::words;
 use crate::plan::image::{Health, HealthCommand, Settings};
 use crate::syntax::document::{Node, Scalar, Value};
 
@@ -47,12 +48,25 @@ pub(super) fn user(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn signal(text: &str) -> Result<String, String> {
-    let named = text.strip_prefix("SIG").is_some_and(|rest| {
-        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || matches!(byte, b'+' | b'-'))
-    });
+    let real_time = |rest: &str| {
+        ["RTMIN", "RTMAX"].iter().any(|end| rest.strip_prefix(end).is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', '-'])))
+    };
+    let named = text.strip_prefix("SIG").is_some_and(|rest| SIGNALS.contains(&rest) || real_time(rest));
     let numbered = text.parse::<u8>().is_ok_and(|number| (1..=64).contains(&number));
-    if named || numbered { Ok(text.to_owned()) } else { Err(format!("`{}` is not a signal; write it like `SIGINT`", shown(text))) }
+    if named || numbered {
+        return Ok(text.to_owned());
+    }
+    let bare = text.to_uppercase();
+    let bare = bare.strip_prefix("SIG").unwrap_or(&bare);
+    let near = SIGNALS.iter().find(|name| **name == bare).copied().or_else(|| words::closest(bare, SIGNALS.iter().copied()));
+    Err(format!("`{}` is not a signal; write it like `SIG{}`", shown(text), near.unwrap_or("INT")))
 }
+
+/// The names of signals without `SIG`. Source: signal(7).
+const SIGNALS: &[&str] = &[
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "IOT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM", "STKFLT",
+    "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "POLL", "PWR", "SYS",
+];
 
 /// `8080` is `8080/tcp`.
 fn port(text: &str) -> Result<String, String> {

@@ -7,7 +7,7 @@ use crate::plan::scope::first_text;
 use crate::plan::spec::{self, ArgSpec, Children, Count, Kind, NodeSpec};
 use crate::syntax::document::{Node, Prop, Scalar, Value};
 
-use super::synonyms;
+use super::{forms, synonyms};
 
 /// Checks all nodes of a block and of the blocks inside. What is wrong is marked, so that no reader sees it.
 ///
@@ -117,7 +117,7 @@ fn values_as_block(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) -> bool {
     let name = &node.name.text;
     let before = node.args.iter().map(|value| value.span.text().to_owned());
     // `project { name "shop" }`: the word says which value it is.
-    let is_arg = |word: &str| spec.args.iter().any(|arg| arg.name == word);
+    let is_arg = |word: &str| spec.args.iter().any(|arg| arg.name == word || word.strip_suffix('s') == Some(arg.name));
     let of_one = |child: &Node| {
         let word = Some(child.name.span.text()).filter(|word| !is_arg(word)).map(str::to_owned);
         word.into_iter().chain(child.args.iter().map(|value| value.span.text().to_owned())).collect::<Vec<_>>()
@@ -126,7 +126,7 @@ fn values_as_block(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) -> bool {
     let values = words::shorten(&words::visible(&before.chain(values).collect::<Vec<_>>().join(" ")), 60);
     let message = format!("`{name}` takes its values behind its name, not in a block");
     let fault = Diagnostic::plan("plan::arguments", message, &inside[0].name.span, "stands in its block");
-    cx.fault(fault.help(format!("write `{name} {values}`")));
+    cx.fault(fault.help(forms::of_block(node).unwrap_or_else(|| format!("write `{name} {values}`"))));
     true
 }
 
@@ -172,8 +172,12 @@ fn unknown_node(cx: &Cx<'_>, node: &Node, allowed: &Children, owner: Option<&str
     if owner == Some("profile") && spec::TOP.find(name).is_none() {
         fault.help(format!("a profile sets params with `set {shown}=…`, and variables with `env NAME=…`"))
     } else if let Some(help) = synonyms::meant(name, owner) {
+        misplaced(cx, node);
         fault.help(help)
+    } else if let Some(near) = known.iter().find(|known| known.strip_suffix('s') == Some(name) || name.strip_suffix('s') == Some(known)) {
+        fault.help(format!("did you mean `{near}`?"))
     } else if spec::TOP.find(name).is_some() {
+        misplaced(cx, node);
         fault.help(format!("`{shown}` belongs at the top of the plan"))
     } else if !homes.is_empty() {
         fault.help(format!("`{shown}` belongs in {}", words::list(&homes, "or")))
@@ -190,8 +194,26 @@ fn unknown_node(cx: &Cx<'_>, node: &Node, allowed: &Children, owner: Option<&str
     }
 }
 
+/// Notes that what a node at the wrong place would have declared is missing, so whoever refers to it is not at fault.
+fn misplaced(cx: &Cx<'_>, node: &Node) {
+    if let Some(top) = spec::TOP.find(&node.name.text)
+        && !matches!(top.name, "task" | "image" | "service" | "group")
+    {
+        cx.probably_meant(top.name);
+    }
+}
+
 fn check_args(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) {
     let name = &node.name.text;
+    if let [_, Value { scalar: Scalar::String(word), bare: true, span, .. }, value] = node.args.as_slice()
+        && spec.name == "let"
+        && matches!(word.as_str(), "command" | "file")
+    {
+        let message = format!("`{word}` would be the first of two values");
+        let help = format!("write `let {} {word}={}`", node.args[0].span.text(), words::shorten(&words::visible(value.span.text()), 60));
+        cx.fault(Diagnostic::plan("plan::arguments", message, span, "no `=` behind it").help(help));
+        cx.break_at(&node.name.span);
+    }
     let (mut fewest, most) = spec.arity();
     // A map is written as a block instead of values.
     if node.children.is_some() && matches!(spec.children, Children::Open { .. }) && spec.args.iter().any(|arg| arg.count == Count::Any) {
@@ -213,7 +235,7 @@ fn check_args(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) {
             &node.name.span,
             format!("no {what} here"),
         );
-        cx.fault(fault.help(usage(spec, name, what, doc)));
+        cx.fault(fault.help(forms::of_values(node).unwrap_or_else(|| usage(spec, name, what, doc))));
         cx.break_at(&node.name.span);
     }
     if let Some(extra) = most.and_then(|most| node.args.get(most)) {
@@ -224,10 +246,8 @@ fn check_args(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) {
         let fault = Diagnostic::plan("plan::arguments", message, &extra.span, "one too many");
         let texts: Vec<String> = node.args.iter().map(|value| words::visible(value.span.text().trim_matches('"'))).collect();
         cx.fault(match spec.other_props {
+            _ if let Some(help) = forms::of_values(node) => fault.help(help),
             Some(_) => fault.help(match texts.as_slice() {
-                [one] if one.contains('=') => {
-                    one.split_once('=').map_or_else(String::new, |(key, value)| format!("write `{name} {key}=\"{value}\"`"))
-                }
                 [key, value] => format!("write `{name} {key}=\"{value}\"`"),
                 _ => format!("write `{name} NAME=\"value\"`"),
             }),
@@ -241,7 +261,22 @@ fn check_args(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) {
     for (index, value) in node.args.iter().enumerate() {
         if let Some(arg) = spec.arg(index, node.args.len()) {
             check_value(cx, value, arg.kind, name);
+            check_signs(cx, value, arg.kind, name);
         }
+    }
+}
+
+/// Warns of signs that other tools look up, where a text with them is hardly ever meant as it is.
+fn check_signs(cx: &Cx<'_>, value: &Value, kind: Kind, node: &str) {
+    let Scalar::String(text) = &value.scalar else { return };
+    let plain =
+        ["inputs", "outputs", "env", "let", "param", "from", "copy", "registry", "label", "workdir", "dir", "mount"].contains(&node);
+    let path = kind == Kind::Path;
+    if !text.contains(['$', '{', '~']) || !(plain || path) || matches!(kind, Kind::Script | Kind::Regex) {
+        return;
+    }
+    if let Some((message, help)) = forms::taken_literally(node, path, text) {
+        cx.fault(Diagnostic::plan("plan::taken-literally", message, &value.span, "taken as it is").help(help).warning());
     }
 }
 
@@ -264,9 +299,21 @@ fn check_props(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) {
     for prop in &node.props {
         let known = spec.props.iter().find(|known| known.name == prop.name.text);
         match known {
-            Some(known) => check_value(cx, &prop.value, known.kind, &prop.name.text),
-            None if spec.other_props.is_some() => check_value(cx, &prop.value, Kind::Scalar, &prop.name.text),
+            Some(known) => {
+                check_value(cx, &prop.value, known.kind, &prop.name.text);
+                check_signs(cx, &prop.value, known.kind, &node.name.text);
+            }
+            None if spec.other_props.is_some() => {
+                check_value(cx, &prop.value, Kind::Scalar, &prop.name.text);
+                check_signs(cx, &prop.value, Kind::Scalar, &node.name.text);
+            }
+            // One for all variables.
+            None if spec.name == "matrix" && !std::ptr::eq(prop, &raw const node.props[0]) => cx.break_at(&prop.value.span),
             None => {
+                // What it copies lies elsewhere.
+                if (spec.name, prop.name.text.as_str()) == ("copy", "from") {
+                    cx.break_at(&node.name.span);
+                }
                 cx.break_at(&prop.value.span);
                 cx.fault(unknown_property(node, prop, spec));
             }
@@ -276,7 +323,18 @@ fn check_props(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) {
         if !node.props.iter().any(|prop| prop.name.text == required.name) {
             let message = format!("`{}` needs `{}=`", node.name.text, required.name);
             let fault = Diagnostic::plan("plan::missing-property", message, &node.name.span, format!("no `{}` here", required.name));
-            cx.fault(fault.help(format!("{}=\"…\": {}", required.name, required.doc)));
+            cx.fault(fault.help(match (spec.name, node.args.first().map(|value| &value.scalar)) {
+                ("include", Some(Scalar::String(path))) => {
+                    let stem = path.rsplit(['/', ':']).find(|part| !part.is_empty()).unwrap_or("name").split('.').next().unwrap_or("name");
+                    format!(
+                        "write `include \"{}\" as=\"{}\"`; its targets are then `{}:…`",
+                        words::visible(path),
+                        words::visible(stem),
+                        words::visible(stem)
+                    )
+                }
+                _ => format!("{}=\"…\": {}", required.name, required.doc),
+            }));
             cx.break_at(&node.name.span);
         }
     }
@@ -288,7 +346,9 @@ fn unknown_property(node: &Node, prop: &Prop, spec: &'static NodeSpec) -> Diagno
     let message = format!("`{}` has no property `{shown}`", node.name.text);
     let fault = Diagnostic::plan("plan::unknown-property", message, &prop.name.span, "unknown property");
     let known: Vec<&str> = spec.props.iter().map(|prop| prop.name).collect();
-    if let Some(near) = words::closest(name, known.iter().copied()) {
+    if let Some(help) = forms::of_property(node, name) {
+        fault.help(help)
+    } else if let Some(near) = words::closest(name, known.iter().copied()) {
         fault.help(format!("did you mean `{near}`?"))
     } else if spec.children.nodes().iter().any(|child| child.name == name) {
         fault.help(format!("write it in the block: `{} … {{ {name} … }}`", node.name.text))

@@ -102,7 +102,15 @@ impl View<'_, '_> {
 
     /// A text, parsed; one that cannot be is a fault with this code.
     pub(super) fn parsed<T>(&self, text: Text, code: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        parse(&text.0).map_err(|why| self.cx.fault(Diagnostic::plan(code, why, &text.1, ""))).ok()
+        parse(&text.0)
+            .map_err(|why| {
+                let fault = Diagnostic::plan(code, why, &text.1, "");
+                self.cx.fault(match meant_time(&text.0).filter(|_| code == "plan::bad-duration") {
+                    Some(time) => fault.help(format!("write `\"{time}\"`")),
+                    None => fault,
+                });
+            })
+            .ok()
     }
 
     /// Whether a flag is on: `read-only`, `read-only #true`.
@@ -148,7 +156,7 @@ impl View<'_, '_> {
     pub(super) fn warn_of_one_word(&self, node: &Node) {
         let [value] = node.args.as_slice() else { return };
         let Scalar::String(line) = &value.scalar else { return };
-        let plain = |c: char| c.is_ascii_alphanumeric() || " -_.=:@,+".contains(c);
+        let plain = |c: char| c.is_ascii_alphanumeric() || " -_.=:@,+".contains(c) || (c == '/' && line.starts_with('/'));
         if !line.trim().contains(' ') || !line.chars().all(plain) || !self.cx.is_good_value(value) {
             return;
         }
@@ -235,6 +243,20 @@ pub(super) fn from_str<T: std::str::FromStr<Err: Display>>(text: &str) -> Result
 /// A length of time.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     from_str::<crate::base::time::Span>(text).map(|span| span.0)
+}
+
+/// `30`, `5 minutes`, `2 hrs`: a number with the unit that was meant.
+fn meant_time(text: &str) -> Option<String> {
+    let number: String = text.chars().take_while(char::is_ascii_digit).collect();
+    let unit = match text[number.len()..].trim().to_ascii_lowercase().trim_end_matches('s') {
+        "" | "sec" | "second" => "s",
+        "m" | "min" | "minute" => "m",
+        "h" | "hr" | "hour" => "h",
+        "d" | "day" => "d",
+        "millisecond" | "msec" | "m s" => "ms",
+        _ => return None,
+    };
+    (!number.is_empty() && number.len() < 7).then(|| format!("{number}{unit}"))
 }
 
 /// A size in bytes, at least one.

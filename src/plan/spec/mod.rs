@@ -4,6 +4,7 @@
 
 mod arg;
 mod container;
+mod guide;
 mod image;
 mod include;
 mod reference;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::plan::value::engine::{FILTERS, FORMS, TESTS};
 
+use super::guide;
 use super::{ArgSpec, Children, Count, Kind, NodeSpec, PropSpec, TOP};
 
 /// The reference in Markdown, made from the tables that the reader reads by.
@@ -16,6 +17,7 @@ pub fn reference_markdown() -> String {
          A name that is not known is a fault. A script goes to the shell as it is written; values reach it as environment variables.\n\n\
          `…` after an argument means that it may stand several times, `?` that it may be left out.\n",
     );
+    guide::write(&mut text);
     expressions(&mut text);
     let mut seen = Vec::new();
     for node in TOP.nodes() {

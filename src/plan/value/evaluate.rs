@@ -16,6 +16,7 @@ use crate::syntax::document::{Node, Scalar, Value};
 use super::bindings::{FACTS, Origin, ROOTS, State};
 use super::compare::by_precedence;
 use super::engine::{PLAN_LIMIT, PlatformValue, VALUE_LIMIT, display, settle};
+use super::habits;
 use super::template::{Compiled, Dotted, Piece, Template};
 use super::{Locals, NoPlatform, Variable};
 
@@ -247,7 +248,7 @@ impl Cx<'_> {
                 return None;
             }
         };
-        let expression = versions.as_ref().unwrap_or(&compiled.expression);
+        let expression = versions.as_ref().unwrap_or(&*compiled.expression);
         match expression.eval(whole.iter().map(|(name, value)| (name.as_str(), value.clone())).collect::<Resolved>()) {
             Ok(value) if !value.is_undefined() => match settle(&value, &mut { VALUE_LIMIT }) {
                 Some(settled) => Some(settled),
@@ -343,6 +344,11 @@ impl Cx<'_> {
             let fault = Diagnostic::plan("plan::unknown-name", format!("nothing is called `{root}`"), &name.span, "unknown name");
             let near = words::closest(root, names.iter().chain(ROOTS).copied());
             return Some(match near {
+                _ if let Some(help) =
+                    habits::name(name, &names, |word| self.secrets.get().is_some_and(|secrets| secrets.contains_key(word))) =>
+                {
+                    fault.help(help)
+                }
                 _ if frame > 0 && locals.vars.iter().any(|var| var.name == root) => {
                     fault.help(format!("a template sees only its own params; hand it in: `use … {root}=\"${{{root}}}\"`"))
                 }

@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use super::engine::FILTERS;
+use super::template::Dotted;
 
 /// A habit that was met.
 pub(super) struct Habit {
@@ -26,6 +27,12 @@ const SIGNS: &[(&str, &str)] = &[
     ("*", "expressions pick and shape texts: names, `.`, `[…]`, `|filter`, `~`, `+`, `-`, comparisons, `if … else …`"),
     ("/", "numbers are added and subtracted only; a path is put together outside: `${folder}/${name}`"),
     ("%", "numbers are added and subtracted only"),
+];
+
+/// What values belong to in other tools.
+const HOLDERS: &[&str] = &[
+    "arg", "args", "each", "input", "inputs", "let", "local", "locals", "matrix", "param", "params", "self", "strategy", "this", "values",
+    "var", "vars",
 ];
 
 /// The first habit of an expression.
@@ -97,6 +104,29 @@ fn call(plain: &str, text: &str) -> Option<Habit> {
         return Some(Habit { part: before.len()..open, message: format!("there is no function `{name}`"), help });
     }
     None
+}
+
+/// What an unknown name stands for in other tools, and how that is written here.
+pub(super) fn name(name: &Dotted, names: &[&str], is_secret: impl Fn(&str) -> bool) -> Option<String> {
+    let (root, second) = (name.root(), name.second());
+    let secret = |name: &str| {
+        let variable = name.to_uppercase().replace(['-', '.'], "_");
+        format!("a secret is no value of the plan: `secret \"{name}\"` in a task gives its commands the variable `{variable}`")
+    };
+    if is_secret(root) {
+        return Some(secret(root));
+    }
+    match (root, second?) {
+        ("secret" | "secrets", word) => Some(secret(word)),
+        ("github" | "gitlab" | "build", word) => Some(match word {
+            "sha" => "write `${git.sha}`".to_owned(),
+            "ref" | "ref_name" | "head_ref" => "write `${git.branch}` or `${git.tag}`".to_owned(),
+            "run_id" | "run_number" => "write `${ci.run}`".to_owned(),
+            _ => "the commit is `git.…`, the CI system `ci.…`".to_owned(),
+        }),
+        (root, word) if HOLDERS.contains(&root) && names.contains(&word) => Some(format!("names stand alone: write `${{{word}}}`")),
+        _ => None,
+    }
 }
 
 fn filters() -> String {

@@ -1,6 +1,9 @@
 //! Text with `${…}` → its pieces, each expression compiled, its names known with their places before anything is asked.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 use minijinja::{Environment, Expression};
 
@@ -10,6 +13,9 @@ use crate::syntax::document::Value;
 
 use super::engine::{EXPRESSION_LIMIT, FILTERS, TESTS};
 use super::habits;
+
+/// Expressions by their text, each compiled once, also where a template is written out a thousand times.
+pub(in crate::plan) type Known<'e> = RefCell<HashMap<String, Rc<Expression<'e, 'static>>>>;
 
 /// A text, taken apart once and resolved as often as its place is repeated.
 pub(in crate::plan) struct Template<'e> {
@@ -28,7 +34,7 @@ pub(in crate::plan) enum Piece<'e> {
 /// What stands in `${…}`.
 pub(in crate::plan) struct Compiled<'e> {
     /// Ready to be asked.
-    pub expression: Expression<'e, 'static>,
+    pub expression: Rc<Expression<'e, 'static>>,
     /// The names that it needs, as `git.sha`, in order of place.
     pub names: Vec<Dotted>,
     /// Its text, where it compares.
@@ -62,7 +68,12 @@ impl<'e> Template<'e> {
     ///
     /// # Errors
     /// One fault per expression that cannot be read.
-    pub(in crate::plan) fn new(engine: &'e Environment<'static>, value: &Value, text: &str) -> Result<Self, Vec<Diagnostic>> {
+    pub(in crate::plan) fn new(
+        engine: &'e Environment<'static>,
+        known: &Known<'e>,
+        value: &Value,
+        text: &str,
+    ) -> Result<Self, Vec<Diagnostic>> {
         let place = Place::new(value, text);
         let (mut pieces, mut faults, mut literal) = (Vec::new(), Vec::new(), String::new());
         let mut rest = 0;
@@ -81,7 +92,7 @@ impl<'e> Template<'e> {
                 if !literal.is_empty() {
                     pieces.push(Piece::Text(std::mem::take(&mut literal)));
                 }
-                match compile(engine, &place, dollar + 2..end) {
+                match compile(engine, known, &place, dollar + 2..end) {
                     Ok(compiled) => pieces.push(Piece::Expression(compiled)),
                     Err(fault) => faults.push(*fault),
                 }
@@ -107,7 +118,12 @@ impl<'e> Template<'e> {
     }
 }
 
-fn compile<'e>(engine: &'e Environment<'static>, place: &Place<'_>, range: Range<usize>) -> Result<Compiled<'e>, Box<Diagnostic>> {
+fn compile<'e>(
+    engine: &'e Environment<'static>,
+    known: &Known<'e>,
+    place: &Place<'_>,
+    range: Range<usize>,
+) -> Result<Compiled<'e>, Box<Diagnostic>> {
     let text = &place.text[range.clone()];
     let span = place.at(range.clone());
     let fault = |message: String, span: &Span, label: &str| Diagnostic::plan("plan::bad-expression", message, span, label);
@@ -139,11 +155,14 @@ fn compile<'e>(engine: &'e Environment<'static>, place: &Place<'_>, range: Range
             return Err(fault(format!("there is no test `{test}`"), &inner(part), "not a test").help(help).into());
         }
     }
-    let expression = engine.compile_expression_owned(text.to_owned()).map_err(|error| {
+    let there = known.borrow().get(text).cloned();
+    let made = there.map_or_else(|| engine.compile_expression_owned(text.to_owned()).map(Rc::new), Ok);
+    let expression = made.map_err(|error| {
         let detail = error.detail().map_or_else(|| error.to_string(), str::to_owned);
         let fault = fault(format!("`${{{}}}` cannot be read: {}", words::visible(text), words::visible(&detail)), &span, "");
         fault.help(if text.contains(" = ") { "to compare, write `==`" } else { "write `$${` for a `${` that stands for itself" })
     })?;
+    known.borrow_mut().insert(text.to_owned(), Rc::clone(&expression));
     let needed = expression.undeclared_variables(true);
     let mut names: Vec<Dotted> = Vec::new();
     for (name, part) in survey.names.into_iter().filter(|(name, _)| needed.contains(name)) {
@@ -276,7 +295,7 @@ mod tests {
         let source = Arc::new(Source { name: "build.kdl".into(), text: raw.to_owned() });
         let value = Value { scalar: Scalar::String(text.into()), annotation: None, span: Span::new(&source, 0, raw.len()), bare: false };
         let engine = engine();
-        let template = Template::new(&engine, &value, text)
+        let template = Template::new(&engine, &Known::default(), &value, text)
             .map_err(|faults| faults.iter().map(|fault| fault.message.clone()).collect::<Vec<_>>().join("; "))?;
         let shown = template.pieces.iter().map(|piece| match piece {
             Piece::Text(text) => format!("{text:?}"),
