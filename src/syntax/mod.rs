@@ -3,7 +3,7 @@
 //! Never: a panic, a stack overflow or unbounded time, whatever the bytes; nothing here knows what a node means.
 //!
 //! A file passes `bytes` (is it text?), `prescan` (tokens; what is never closed, too deep, hidden), `shape` (do the tokens make nodes?
-//! `repair` says what a bad word was meant to be), and then `parse`, where the `kdl` crate gives the values.
+//! `repair` says what a bad word was meant to be), and then `parse`, where `nodes` takes what is plain and the `kdl` crate the rest.
 
 mod borrowed;
 mod bytes;
@@ -15,6 +15,7 @@ pub mod explain;
 mod faults;
 mod foreign;
 pub mod format;
+mod nodes;
 mod parse;
 mod prescan;
 mod repair;

@@ -1,4 +1,4 @@
-//! Source → [`Document`]: the prescan, the shape check, then the `kdl` crate, which stays the parser of record.
+//! Source → [`Document`]: the prescan, the shape check, then the nodes; the `kdl` crate stays the parser of record.
 //! In: the text of one file. Out: its nodes with byte spans, or every fault.
 //! Never: hands the crate a text that could exhaust its stack or its time; comments and `/-` parts are blanked before.
 //!
@@ -12,7 +12,7 @@ use std::thread;
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Source, Span};
 use crate::syntax::document::{Document, Node, Prop, Scalar, Value, Word};
 use crate::syntax::faults::{Fault, Faults, shown};
-use crate::syntax::{foreign, prescan, shape, upgrade};
+use crate::syntax::{foreign, nodes, prescan, shape, upgrade};
 
 /// The stack of the parser's thread, in bytes. 64 levels fit in 2 MiB even without optimisation; the rest is reserve, and takes no memory.
 const STACK: usize = 64 * 1024 * 1024;
@@ -33,6 +33,11 @@ pub fn parse(source: Arc<Source>) -> Result<Document, Diagnostics> {
     if !faults.is_empty() {
         let cause = upgrade::fault_of_version_1(&source).or_else(|| foreign::fault(&source, &scan.tokens));
         return Err(cause.unwrap_or(faults).finish());
+    }
+    if shape.dropped.is_empty()
+        && let Some(nodes) = nodes::build(&source, &scan.tokens)
+    {
+        return Ok(Document { source, nodes });
     }
     let text = blanked(&source.text, scan.comments.iter().chain(&shape.dropped));
     let read = |text: &str| match kdl::KdlDocument::parse_v2(text) {
@@ -122,13 +127,7 @@ impl Reader<'_> {
             before.map_or(whole.offset(), |(name, format)| name.offset() + name.len() + format.after_key.len() + 1 + format.after_eq.len());
         let annotation = entry.ty().map(|name| self.word(name));
         let span = self.span(start, whole.offset() + whole.len());
-        let scalar = match entry.value() {
-            kdl::KdlValue::String(text) => Scalar::String(text.clone()),
-            kdl::KdlValue::Integer(number) => Scalar::Integer(*number),
-            kdl::KdlValue::Float(number) => Scalar::Float(*number),
-            kdl::KdlValue::Bool(on) => Scalar::Bool(*on),
-            kdl::KdlValue::Null => Scalar::Null,
-        };
+        let scalar = scalar_of(entry.value());
         let bare = matches!(scalar, Scalar::String(_)) && !span.text().ends_with(['"', '#']);
         Value { scalar, annotation, span, bare }
     }
@@ -140,6 +139,16 @@ impl Reader<'_> {
 
     fn span(&self, start: usize, end: usize) -> Span {
         Span::new(self.source, start, end - start)
+    }
+}
+
+pub(super) fn scalar_of(value: &kdl::KdlValue) -> Scalar {
+    match value {
+        kdl::KdlValue::String(text) => Scalar::String(text.clone()),
+        kdl::KdlValue::Integer(number) => Scalar::Integer(*number),
+        kdl::KdlValue::Float(number) => Scalar::Float(*number),
+        kdl::KdlValue::Bool(on) => Scalar::Bool(*on),
+        kdl::KdlValue::Null => Scalar::Null,
     }
 }
 
@@ -237,6 +246,44 @@ mod tests {
         );
         check("a /-{ b /-{ c } }", &["node a `a` in `a`"]);
         assert_eq!(codes("a /-b/c"), ["syntax::unquoted-path"], "what is commented out is still KDL");
+    }
+
+    /// What is built of the tokens, and what the crate gives for the whole text; `None` for a text with faults.
+    fn both(text: &str) -> Option<(Option<Vec<String>>, Vec<String>)> {
+        let source = source(text);
+        let scan = prescan::scan(&source);
+        let shape = shape::check(&source, &scan.tokens);
+        if !(scan.faults.is_empty() && shape.faults.is_empty() && shape.dropped.is_empty()) {
+            return None;
+        }
+        let all = |nodes: &[Node]| {
+            let mut out = Vec::new();
+            parts(nodes, &mut out);
+            out
+        };
+        let document = kdl::KdlDocument::parse_v2(&blanked(text, scan.comments.iter())).unwrap();
+        let theirs = all(&Reader { source: &source, blocks: &shape.blocks }.nodes(&document));
+        Some((nodes::build(&source, &scan.tokens).map(|nodes| all(&nodes)), theirs))
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "it reads the repository's own plans")]
+    fn nodes_that_are_built_of_tokens_are_those_of_the_crate_in_every_fixture() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let (mut open, mut seen) = (vec![root.join("fixtures"), root.join("plans")], 0);
+        while let Some(folder) = open.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if entry.is_dir() {
+                    open.push(entry);
+                } else if let (Some("kdl"), Ok(text)) = (entry.extension().and_then(|name| name.to_str()), std::fs::read_to_string(&entry))
+                    && let Some((ours, theirs)) = both(&text)
+                {
+                    assert_eq!(ours, Some(theirs), "{}", entry.display());
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 150, "{seen}");
     }
 
     #[test]
@@ -413,6 +460,66 @@ mod tests {
         prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
     }
 
+    /// Texts that are mostly KDL.
+    fn good() -> impl Strategy<Value = String> {
+        let value = prop::sample::select(vec![
+            "word",
+            "é",
+            "_x",
+            "a.b",
+            "a-b#c",
+            "-x",
+            "+",
+            "..",
+            ".x",
+            "1",
+            "0755",
+            "-12",
+            "+3",
+            "1_000",
+            "0x1F",
+            "0b1",
+            "1.5",
+            "1e3",
+            "-1.0E-2",
+            "123456789012345678901234567890",
+            "#true",
+            "#false",
+            "#null",
+            "#inf",
+            "#-inf",
+            "#nan",
+            "\"\"",
+            "\"plain text\"",
+            "\"tab\\t\\\"\"",
+            "\"\\u{e9}\"",
+            "\"a\\\n   b\"",
+            "#\"raw \\n\"#",
+            "##\"\"#\"##",
+            "#\"\"#",
+            "\"\"\"\n  two\n   lines\n  \"\"\"",
+            "#\"\"\"\n x\\\n \"\"\"#",
+            "\"// no comment\"",
+            "\"/* none */ {\"",
+        ]);
+        let name = prop::sample::select(vec!["k", "é", "\"x y\"", "#\"r\"#", "-n", "\"\\u{6b}2\""]);
+        let typed = (prop::option::weighted(0.2, name.clone()), value)
+            .prop_map(|(name, value)| name.map_or_else(|| value.to_owned(), |name| format!("({name}){value}")));
+        let entry = (prop::option::weighted(0.3, name.clone()), typed)
+            .prop_map(|(name, value)| name.map_or_else(|| value.clone(), |name| format!("{name}={value}")));
+        let gap = prop::sample::select(vec![" ", "  ", "\t", " /* c */ ", " \\\n  ", " \\ // c\n "]);
+        let end = prop::sample::select(vec!["\n", ";", " ; ", "\r\n", " // c\n", "\n\n// c\n", " /* a\n b */\n"]);
+        let flat = (name, prop::collection::vec((gap, entry), 0..4), end).prop_map(|(name, entries, end)| {
+            let entries: String = entries.into_iter().map(|(gap, entry)| format!("{gap}{entry}")).collect();
+            (format!("{name}{entries}"), end)
+        });
+        let leaf = flat.clone().prop_map(|(node, end)| format!("{node}{end}"));
+        leaf.prop_recursive(4, 24, 4, move |inner| {
+            (flat.clone(), prop::collection::vec(inner, 0..4))
+                .prop_map(|((node, end), inner)| format!("{node} {{ {} }}{end}", inner.concat()))
+        })
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -432,6 +539,14 @@ mod tests {
                 parts(&self::read(&text).nodes, &mut ours);
                 parts(&Reader { source: &source, blocks: &blocks }.nodes(&document), &mut theirs);
                 prop_assert_eq!(ours, theirs, "{:?}", text);
+            }
+        }
+
+        #[test]
+        fn nodes_that_are_built_of_tokens_are_those_of_the_crate(text in prop::collection::vec(good(), 1..4)) {
+            let text = text.concat();
+            if let Some((ours, theirs)) = both(&text) {
+                prop_assert_eq!(ours, Some(theirs), "{:?}", text);
             }
         }
 
