@@ -114,6 +114,15 @@ impl<A: Algorithm> Digest<A> {
         text
     }
 
+    /// Writes what `Display` shows behind other bytes, without a formatter: for the many lines of a journal.
+    pub fn push_to(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(A::NAME.as_bytes());
+        bytes.push(b':');
+        for byte in self.0 {
+            bytes.extend([byte >> 4, byte & 15].map(|half| b"0123456789abcdef"[usize::from(half)]));
+        }
+    }
+
     /// The first 12 hexadecimal digits: enough to tell two apart on a screen, never enough to look one up.
     #[must_use]
     pub fn short(&self) -> String {

@@ -53,7 +53,7 @@ impl Origin {
 }
 
 /// All that decides a plan.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Origin {
     /// The program, the plan's place and the overrides.
     identity: Digest<Blake3>,

@@ -32,7 +32,8 @@ pub fn load(
     let runtime = run::runtime()?;
     // The daemon is greeted before anything is built, so that nobody waits for a build that cannot be loaded.
     let docker = runtime.block_on(Docker::connect()).map_err(|error| error.diagnostic())?;
-    let (code, machine) = run::carry_out(settings, output, opened, selection, vec![step.to_string()], how, |_: &RunEnd| {})?;
+    let what = run::What { selection, targets: vec![step.to_string()], watch: None };
+    let (code, machine) = run::carry_out(settings, output, opened, what, how, |_: &RunEnd| {})?;
     if code != 0 {
         return Ok(code);
     }

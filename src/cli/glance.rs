@@ -1,33 +1,36 @@
-//! Glances: the answer of `kiln plan` when everything stood in place, kept with all that was seen to find it, so that the next
-//! command only sees whether anything is different.
+//! Glances: what a command said while everything stood in place, kept with all that was seen to find it, so that the next command
+//! only sees whether anything is different.
 //! In: what decided an answer, and the answer. Out: the same answer as long as nothing that decided it changed, or nothing.
-//! Never: an answer where something would run, was warned of, or is looked at each time (programs, variables, registries); an
-//! answer from a damaged file; an error.
+//! Never: an answer where something would run, was warned of, or is looked at each time (registries, versions of tools); an answer
+//! from a damaged file; an error.
 //!
 //! What is believed of a file or folder is what the stat cache believes: the same device, number, size, mode and times prove the
 //! same content, when the last change lies before the first look by more than a step of the kernel's clock. A name that comes or
 //! goes changes its folder.
 //!
-//! The file is a checksum (32 bytes) over all that follows it, then [`Kept`] in postcard's encoding.
+//! The file is a checksum (32 bytes) over all that follows it: the length of [`Kept`] (4) and of what was seen (8), [`Kept`] in
+//! postcard's encoding, what was seen (`sys::sights`), and the answer.
 
-use rayon::prelude::*;
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::canon::{HashSink, Sink as _};
 use crate::base::digest::{Blake3, Digest};
 use crate::base::id::StepId;
 use crate::base::path::AbsPath;
-use crate::graph::ActionGraph;
+use crate::engine::Machine;
 use crate::graph::action::ActionKind;
 use crate::record::history;
+use crate::store::local::Store;
 use crate::store::{lately, stat_cache};
-use crate::sys::account::{Account, Sight};
-use crate::sys::clock;
+use crate::sys::account::Account;
 use crate::sys::file::{self, FileError};
 use crate::sys::stat::{Kind, Stat};
 use crate::sys::tree::Tree;
+use crate::sys::{clock, env, program, sights};
 
-use super::args::Plan;
+use super::args::{Plan, Run};
 use super::compiled::Origin;
 use super::machine;
 use super::open::{self, Opened};
@@ -37,7 +40,8 @@ use super::settings::{RESULTS, Settings};
 /// The largest file that is read, in bytes.
 const LIMIT: u64 = 1 << 30;
 const SUM: usize = 32;
-/// Answers of one project that are kept: other targets and other screens have places of their own, up to so many.
+const HEAD: usize = SUM + 4 + 8;
+/// Answers of one project that are kept for each command: other targets and other screens have places of their own, up to so many.
 const PLACES: u8 = 8;
 
 /// What kiln itself keeps beside the project and an answer rests on: the lock, the history, the results that were found lately.
@@ -54,9 +58,16 @@ struct Kept {
     until: i64,
     origin: Origin,
     beside: Beside,
-    /// All that was seen of the project.
-    sights: Vec<Sight>,
-    answer: String,
+    world: World,
+}
+
+/// What steps take from the machine besides files of the project.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct World {
+    /// Variables that are passed and keyed.
+    variables: Vec<(String, Option<String>)>,
+    /// Programs, where PATH leads to them, and what stands there.
+    programs: Vec<(String, Option<(PathBuf, Stat)>)>,
 }
 
 /// The place for the answer to one command.
@@ -70,57 +81,85 @@ pub struct Glance<'s> {
     beside: Beside,
 }
 
+/// An answer that is still right.
+pub struct Answer {
+    file: Vec<u8>,
+    start: usize,
+    /// The store that it rests on.
+    pub store: Store,
+}
+
+impl Answer {
+    /// The answer as it was kept.
+    pub fn bytes(&self) -> &[u8] {
+        &self.file[self.start..]
+    }
+}
+
 impl<'s> Glance<'s> {
-    /// The place for this command; `None` for one whose answer is not kept.
-    pub fn of(settings: &'s Settings, output: &Output, asked: &'s Plan) -> Option<Self> {
-        let began = clock::now().0;
-        if asked.digest || asked.keys || asked.other.is_some() || settings.offline || settings.frozen {
+    /// The place for this `plan`; `None` for one whose answer is not kept.
+    pub fn of_plan(settings: &'s Settings, output: &Output, asked: &'s Plan) -> Option<Self> {
+        if asked.digest || asked.keys || asked.other.is_some() {
             return None;
         }
-        let mut sink = HashSink::new("kiln glance 1");
-        sink.text("style", &format!("{:?} {}", output.out, output.json));
-        for target in &asked.targets {
+        let style = format!("{:?} {}", output.out, output.json);
+        Self::of(settings, "glance", &style, &asked.targets)
+    }
+
+    /// The place for this `run`; `None` for one whose end is not kept.
+    pub fn of_run(settings: &'s Settings, output: &Output, asked: &'s Run) -> Option<Self> {
+        let how = &asked.how;
+        // These want to hear of every step.
+        if output.json || how.verbose || how.force || super::reports::Reports::new(&how.reports, true).is_some() {
+            return None;
+        }
+        Self::of(settings, "rerun", "", &asked.targets)
+    }
+
+    fn of(settings: &'s Settings, name: &str, style: &str, targets: &'s [String]) -> Option<Self> {
+        let began = clock::now().0;
+        if settings.offline || settings.frozen {
+            return None;
+        }
+        let mut sink = HashSink::new("kiln glance 2");
+        sink.text("name", name);
+        sink.text("style", style);
+        for target in targets {
             sink.text("target", target);
         }
-        let (asked, targets) = (sink.finish(), asked.targets.as_slice());
-        let place = settings.project().join(format!("glance-{}", asked.as_bytes()[0] % PLACES));
+        let asked = sink.finish();
+        let place = settings.project().join(format!("{name}-{}", asked.as_bytes()[0] % PLACES));
         Some(Self { settings, targets, place, asked, began, beside: beside(settings)? })
     }
 
     /// The answer, when it is known and nothing that decided it is different.
-    pub fn answer(&self) -> Option<String> {
-        let kept = decode(&file::read(&self.place, LIMIT).ok()?)?;
+    pub fn answer(&self) -> Option<Answer> {
+        let file = file::read(&self.place, LIMIT).ok()?;
+        let (kept, seen, start) = decode(&file)?;
         let known = kept.asked == self.asked && kept.beside == self.beside && (kept.from..kept.until).contains(&clock::now().seconds());
-        if !known || lately::identity(&machine::store(self.settings).ok()?) != kept.store {
+        if !known {
             return None;
         }
-        let tree = Tree::for_a_glance(&self.settings.root).ok()?;
-        let same = |(path, then): &Sight| match (tree.status(path), then) {
-            (Ok((_, now)), Some(then)) => now == *then,
-            (Err(error), None) => error.is_missing(),
-            _ => false,
-        };
-        let all_same = kept.sights.par_iter().with_min_len(256).all(same);
-        (all_same && open::still_holds(self.settings, self.targets, &kept.origin)).then_some(kept.answer)
+        let store = machine::store(self.settings).ok()?;
+        let tree = Tree::open(&self.settings.root).ok()?;
+        let same = lately::identity(&store) == kept.store
+            && kept.world.is_same(&self.settings.root)
+            && sights::hold(&tree, seen)
+            && open::still_holds(self.settings, self.targets, &kept.origin);
+        same.then_some(Answer { file, start, store })
     }
 
     /// Keeps an answer that said of all `steps` that they stand in place.
     ///
     /// # Errors
     /// [`FileError`]; nothing is lost but time.
-    pub fn keep(
-        self,
-        opened: Opened,
-        steps: &[StepId],
-        machine: &crate::engine::Machine,
-        tree: &Tree,
-        answer: String,
-    ) -> Result<(), FileError> {
-        let plain = opened.undecided.is_empty() && opened.warnings.is_empty() && steps.iter().all(|id| is_plain(&opened.graph, *id));
-        let Some(origin) = opened.origin.filter(|origin| plain && origin.runs_nothing()) else { return Ok(()) };
-        let Some(sights) = tree.account().and_then(Account::complete) else { return Ok(()) };
+    pub fn keep(self, opened: &Opened, steps: &[StepId], machine: &Machine, account: &Account, answer: &[u8]) -> Result<(), FileError> {
+        let plain = opened.undecided.is_empty() && opened.warnings.is_empty();
+        let Some(origin) = opened.origin.as_ref().filter(|origin| plain && origin.runs_nothing()) else { return Ok(()) };
+        let (Some(world), Some(seen)) = (World::of(opened, steps, &machine.root), account.complete()) else { return Ok(()) };
         // What this command itself wrote is known only to the next one.
-        let stats = self.beside.iter().chain(sights.iter().map(|(_, stat)| stat)).flatten();
+        let programs = world.programs.iter().filter_map(|(_, found)| Some(&found.as_ref()?.1));
+        let stats = self.beside.iter().flatten().chain(seen.iter().filter_map(|(_, stat)| stat.as_ref())).chain(programs);
         let settled = stats.into_iter().all(|stat| stat_cache::is_settled(stat, self.began));
         if !settled || beside(self.settings) != Some(self.beside) {
             return Ok(());
@@ -128,21 +167,54 @@ impl<'s> Glance<'s> {
         let span = machine.lately.span();
         let store = lately::identity(&machine.store);
         let Self { place, asked, beside, .. } = self;
-        let kept = Kept { asked, store, from: span.start, until: span.end, origin, beside, sights, answer };
-        match encode(&kept) {
+        let kept = Kept { asked, store, from: span.start, until: span.end, origin: origin.clone(), beside, world };
+        match sights::encode(&seen).and_then(|seen| encode(&kept, &seen, answer)) {
             Some(bytes) => file::write_atomic(&place, &bytes, false),
             None => Ok(()),
         }
     }
 }
 
-/// Whether nothing but files decides about a step.
-fn is_plain(graph: &ActionGraph, id: StepId) -> bool {
-    match &graph.action(id).kind {
-        ActionKind::Group => true,
-        ActionKind::Run(cell) => cell.tools.is_empty() && cell.pass_env.is_empty(),
-        _ => false,
+impl World {
+    /// What these steps take; `None` when one of them is looked at each time.
+    fn of(opened: &Opened, steps: &[StepId], root: &AbsPath) -> Option<Self> {
+        let mut world = Self::default();
+        for id in steps {
+            let cell = match &opened.graph.action(*id).kind {
+                ActionKind::Group => continue,
+                ActionKind::Run(cell) => cell,
+                _ => return None,
+            };
+            let keyed = cell.pass_env.iter().filter(|name| !cell.unkeyed.contains(name));
+            world.variables.extend(keyed.map(|name| (name.clone(), env::var(name))));
+            // Whose version counts is asked for it.
+            if cell.tools.iter().any(|name| opened.plan.tools.iter().any(|tool| tool.name == *name)) {
+                return None;
+            }
+            world.programs.extend(cell.tools.iter().map(|name| (name.clone(), None)));
+        }
+        world.variables.sort();
+        world.variables.dedup();
+        world.programs.sort_by(|(one, _), (other, _)| one.cmp(other));
+        world.programs.dedup_by(|(one, _), (other, _)| one == other);
+        for (name, found) in &mut world.programs {
+            *found = program_at(name, root);
+        }
+        Some(world)
     }
+
+    fn is_same(&self, root: &AbsPath) -> bool {
+        self.variables.iter().all(|(name, value)| env::var(name) == *value)
+            && self.programs.iter().all(|(name, found)| found.is_some() && program_at(name, root) == *found)
+    }
+}
+
+fn program_at(name: &str, root: &AbsPath) -> Option<(PathBuf, Stat)> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = program::find(name.as_ref(), Some(&path), root.as_path()).ok()?;
+    let found = file::canonical(found).ok()?;
+    let stat = Stat::of(&file::status(&found).ok()?);
+    Some((found, stat))
 }
 
 /// What the kernel says of kiln's own files; `None` when one of them is no file.
@@ -157,26 +229,34 @@ fn beside(settings: &Settings) -> Option<Beside> {
     Some([look(settings.lock())?, look(history)?, look(project.join(RESULTS))?])
 }
 
-fn encode(kept: &Kept) -> Option<Vec<u8>> {
-    let mut bytes = postcard::to_extend(kept, vec![0; SUM]).ok()?;
+fn encode(kept: &Kept, seen: &[u8], answer: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = postcard::to_extend(kept, vec![0; HEAD]).ok()?;
+    let length = u32::try_from(bytes.len() - HEAD).ok()?;
+    bytes[SUM..SUM + 4].copy_from_slice(&length.to_le_bytes());
+    bytes[SUM + 4..HEAD].copy_from_slice(&(seen.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(seen);
+    bytes.extend_from_slice(answer);
     let sum = Digest::<Blake3>::of(&bytes[SUM..]);
     bytes[..SUM].copy_from_slice(sum.as_bytes());
     Some(bytes)
 }
 
-fn decode(bytes: &[u8]) -> Option<Kept> {
+/// What is kept, what was seen, and the place where the answer begins.
+fn decode(bytes: &[u8]) -> Option<(Kept, &[u8], usize)> {
     let (sum, body) = bytes.split_at_checked(SUM)?;
     if Digest::<Blake3>::of(body).as_bytes() != sum {
         return None;
     }
-    let (kept, rest) = postcard::take_from_bytes(body).ok()?;
-    rest.is_empty().then_some(kept)
+    let (length, rest) = body.split_first_chunk()?;
+    let (seen, rest) = rest.split_first_chunk()?;
+    let (kept, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    let (seen, answer) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*seen)).ok()?)?;
+    Some((postcard::from_bytes(kept).ok()?, seen, bytes.len() - answer.len()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::path::RelPath;
 
     #[test]
     fn a_file_cut_anywhere_or_with_one_bit_flipped_is_no_answer() {
@@ -188,12 +268,17 @@ mod tests {
             until: 86_401,
             origin: Origin::sample(),
             beside: [None, Some(stat), Some(stat)],
-            sights: vec![(RelPath::new("a").unwrap(), Some(stat)), (RelPath::new("b").unwrap(), None)],
-            answer: "all stands in place".into(),
+            world: World {
+                variables: vec![("A".into(), None), ("B".into(), Some("b".into()))],
+                programs: vec![("sh".into(), Some(("/bin/sh".into(), stat)))],
+            },
         };
-        let bytes = encode(&kept).unwrap();
-        let back = decode(&bytes).unwrap();
-        assert_eq!((back.beside, &back.sights, &back.answer), (kept.beside, &kept.sights, &kept.answer));
+        let bytes = encode(&kept, b"seen", b"all stands in place").unwrap();
+        let (back, seen, start) = decode(&bytes).unwrap();
+        assert_eq!(
+            (back.beside, &back.world, seen, &bytes[start..]),
+            (kept.beside, &kept.world, &b"seen"[..], &b"all stands in place"[..])
+        );
         assert!(decode(&[&bytes[..], b"x"].concat()).is_none());
         for end in 0..bytes.len() {
             assert!(decode(&bytes[..end]).is_none(), "cut at {end}");

@@ -18,6 +18,7 @@ use crate::registry::session::Session;
 use crate::store::lately::Lately;
 use crate::store::local::Store;
 use crate::store::stat_cache::StatCache;
+use crate::sys::account::Account;
 use crate::sys::cancel::Cancel;
 use crate::sys::clock;
 use crate::sys::file::FileError;
@@ -93,8 +94,8 @@ pub fn glance(machine: &Machine) -> Result<Tree, Diagnostic> {
 ///
 /// # Errors
 /// As [`glance`].
-pub fn accounted(machine: &Machine) -> Result<Tree, Diagnostic> {
-    Tree::with_account(&machine.root).map_err(no_folder)
+pub fn accounted(machine: &Machine, account: &Arc<Account>) -> Result<Tree, Diagnostic> {
+    Tree::with_account(&machine.root, Arc::clone(account)).map_err(no_folder)
 }
 
 fn no_folder(error: FileError) -> Diagnostic {

@@ -40,6 +40,7 @@ mod query;
 mod remote;
 mod replay;
 mod reports;
+mod rerun;
 mod run;
 mod schema;
 mod settings;

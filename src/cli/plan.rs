@@ -1,6 +1,7 @@
 //! `kiln plan`: what a run would do, and why; executes no step.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::base::diagnostic::Diagnostics;
 use crate::exec::foresee::{self, Foreseen};
@@ -20,9 +21,9 @@ use super::settings::Settings;
 /// # Errors
 /// The faults of the plan; unknown targets; files that cannot be read.
 pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Diagnostics> {
-    let glance = Glance::of(settings, output, asked);
+    let glance = Glance::of_plan(settings, output, asked);
     if let Some(answer) = glance.as_ref().and_then(Glance::answer) {
-        output.answer(&answer);
+        output.answer_bytes(answer.bytes());
         return Ok(0);
     }
     let mut typed = asked.targets.clone();
@@ -44,7 +45,8 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
     }
     opened.ready(settings, output, &selection.steps)?;
     let machine = machine::still(settings, &opened)?;
-    let tree = machine::accounted(&machine)?;
+    let account = Arc::default();
+    let tree = machine::accounted(&machine, &account)?;
     let ground = Ground { machine: &machine, graph: &opened.graph, tree: &tree, past: None };
     let known = opened.undecided.is_empty();
     let digest = known.then(|| foresee::digest(ground)).transpose().map_err(diff::unreadable)?;
@@ -77,8 +79,10 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
     // What was learnt about files helps the next command; failing to keep it costs only time.
     let kept = machine.keep();
     if let Some(glance) = glance.filter(|_| in_place && kept.is_ok()) {
-        let _ = glance.keep(opened, &selection.steps, &machine, &tree, answer);
+        let _ = glance.keep(&opened, &selection.steps, &machine, &account, answer.as_bytes());
     }
+    // The process ends here: its memory goes back in one piece, not plan node by plan node.
+    std::mem::forget(opened);
     Ok(0)
 }
 

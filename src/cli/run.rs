@@ -19,7 +19,7 @@ use crate::report::json::Json;
 use crate::report::plain::Plain;
 use crate::report::reporter::Reporter;
 use crate::report::terminal::Terminal;
-use crate::report::{Options, Renderer};
+use crate::report::{self, Options, Renderer};
 use crate::sys::cancel::{Cancel, Urgency};
 use crate::sys::signal::{Interrupt, Interrupts};
 use crate::sys::terminal::Screen;
@@ -27,16 +27,22 @@ use crate::sys::{clock, env, random};
 
 use super::args::{How, Run};
 use super::cache;
+use super::glance::Glance;
 use super::machine::{self, All};
 use super::open::{self, Opened};
 use super::output::Output;
 use super::projects;
 use super::reports::{self, Reports};
+use super::rerun::{self, Watch};
 use super::settings::Settings;
 
 /// # Errors
 /// Faults of the plan, of the command line and of the machine; failures of steps are an exit code.
 pub fn run(settings: &Settings, output: &Output, asked: &Run) -> Result<u8, Diagnostics> {
+    let glance = Glance::of_run(settings, output, asked);
+    if let Some(code) = glance.as_ref().and_then(|glance| rerun::again(glance, settings, output, &asked.how)) {
+        return Ok(code);
+    }
     let opened = open::open_for(settings, &asked.targets)?;
     output.show(&opened.warnings);
     let targets = opened.targets(&asked.targets)?;
@@ -45,10 +51,28 @@ pub fn run(settings: &Settings, output: &Output, asked: &Run) -> Result<u8, Diag
         return Ok(0);
     }
     opened.ready(settings, output, &selection.steps)?;
-    let code = carry_out(settings, output, &opened, selection, targets, &asked.how, |_| {}).map(|(code, _)| code);
+    let glance = glance.filter(|_| selection.left_out.is_empty());
+    let watch = glance.is_some().then(Arc::<Watch>::default);
+    let steps = selection.steps.clone();
+    let what = What { selection, targets, watch: watch.clone() };
+    let ended = carry_out(settings, output, &opened, what, &asked.how, |_| {});
+    if let (Some(glance), Some(watch), Ok((_, machine))) = (glance, watch, &ended) {
+        rerun::keep(glance, &opened, &steps, machine, &watch);
+    }
+    let code = ended.map(|(code, _)| code);
     // The process ends here: its memory goes back in one piece, not plan node by plan node.
     std::mem::forget(opened);
     code
+}
+
+/// What a run is about.
+pub struct What {
+    /// The steps.
+    pub selection: Selection,
+    /// What was typed, or the plan's default.
+    pub targets: Vec<String>,
+    /// Who listens beside screen and journal.
+    pub watch: Option<Arc<Watch>>,
 }
 
 /// Runs a selection with screen, journal and signals; `then` sees how it ended before the last event is told.
@@ -56,18 +80,18 @@ pub fn carry_out(
     settings: &Settings,
     output: &Output,
     opened: &Opened,
-    selection: Selection,
-    targets: Vec<String>,
+    what: What,
     how: &How,
     then: impl Fn(&RunEnd),
 ) -> Result<(u8, Arc<crate::engine::Machine>), Diagnostics> {
+    let What { selection, targets, watch } = what;
     let unable = not_yet::not_yet(&opened.graph, &selection.steps);
     if unable.has_errors() {
         return Err(unable);
     }
     let project = settings.project();
     let history = Arc::new(StepHistory::load(project.as_path()));
-    let jobs = how.jobs.map_or_else(|| std::thread::available_parallelism().map_or(2, |n| u32::try_from(n.get()).unwrap_or(2)), u32::from);
+    let jobs = jobs(how);
     let run = record::run_id(clock::now(), random::bits());
     let reporter = Arc::new(Reporter::start(renderer(output, opened, &selection, &history, how, jobs)).map_err(system("cli::no-thread"))?);
     let mut listeners: Vec<Arc<dyn Listener>> = Vec::new();
@@ -78,6 +102,7 @@ pub fn carry_out(
     listeners.extend(recorder.iter().map(|recorder| Arc::clone(recorder) as Arc<dyn Listener>));
     let reports = Reports::new(&how.reports, true).map(Arc::new);
     listeners.extend(reports.iter().map(|reports| Arc::clone(reports) as Arc<dyn Listener>));
+    listeners.extend(watch.iter().map(|watch| Arc::clone(watch) as Arc<dyn Listener>));
     listeners.push(Arc::clone(&reporter) as Arc<dyn Listener>);
     let cancel = Cancel::new();
     let wishes = Arc::new(Wishes::default());
@@ -94,9 +119,10 @@ pub fn carry_out(
         history,
         targets,
         plan: settings.plan_name.clone(),
-        jobs,
+        jobs: u32::try_from(jobs).unwrap_or(u32::MAX),
         keep_going: how.keep_going,
         force: how.force,
+        account: watch.map(|watch| Arc::clone(&watch.account)),
     };
     let runtime = runtime()?;
     let (shared, heard) = (Arc::clone(&machine), Arc::clone(&wishes));
@@ -162,19 +188,26 @@ fn begin(project: &crate::base::path::AbsPath, run: &crate::base::id::RunId, his
     Recorder::begin(&journal, run, clock::now(), history.clone()).map(Arc::new).map_err(|error| error.to_string())
 }
 
-fn renderer(output: &Output, opened: &Opened, selection: &Selection, history: &StepHistory, how: &How, jobs: u32) -> Box<dyn Renderer> {
+fn renderer(output: &Output, opened: &Opened, selection: &Selection, history: &StepHistory, how: &How, jobs: usize) -> Box<dyn Renderer> {
     let expected = selection.steps.iter().filter_map(|id| {
         let name = &opened.graph.action(*id).name;
         Some((name.clone(), history.expected_ms(name)?))
     });
-    screen(output, Options { verbose: how.verbose, expected: expected.collect(), jobs: jobs as usize })
+    screen(output, Options { verbose: how.verbose, expected: expected.collect(), jobs })
+}
+
+/// How many steps may run at once.
+pub fn jobs(how: &How) -> usize {
+    how.jobs.map_or_else(|| std::thread::available_parallelism().map_or(2, usize::from), usize::from)
 }
 
 /// The screen that fits where standard output leads, and what was asked for.
 pub fn screen(output: &Output, options: Options) -> Box<dyn Renderer> {
-    if output.json {
-        return Box::new(Json::new(io::stdout()));
-    }
+    if output.json { Box::new(Json::new(io::stdout())) } else { people(output, options) }
+}
+
+/// The screen for people.
+pub fn people(output: &Output, options: Options) -> Box<dyn report::Screen> {
     if Screen::Out.is_terminal() && output.out.unicode {
         return Box::new(Terminal::new(io::stdout(), output.out, Box::new(|| Screen::Out.size()), options));
     }

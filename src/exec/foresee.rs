@@ -151,28 +151,33 @@ fn keep(products: &[OnceLock<Product>], graph: &ActionGraph, id: StepId, taken: 
     let _ = products[id.index()].set(Product { result, digest });
 }
 
+/// Steps whose sources are held at once: those of all would be much of the memory that a large plan takes.
+const AT_ONCE: usize = 4_096;
+
 /// The digest of the whole plan from its definitions and sources: equal on every machine that has the same.
 ///
 /// # Errors
 /// [`GatherError`]: a source that is missing or cannot be read.
 pub fn digest(ground: Ground<'_>) -> Result<PlanDigest, GatherError> {
     let graph = ground.graph;
-    let sources: Result<Vec<Ingredients>, GatherError> =
-        graph.order().par_iter().with_min_len(16).map(|id| gather::sources(ground, *id)).collect();
     let mut digests: Vec<Option<Digest<Blake3>>> = vec![None; graph.len()];
     let mut named = Vec::new();
-    for (id, mut taken) in graph.order().iter().zip(sources?) {
-        let action = graph.action(*id);
-        for (need, _) in graph.needs(*id) {
-            if let Some(digest) = &digests[need.index()] {
-                taken.needs.push((graph.action(need).name.clone(), digest.to_string()));
+    for steps in graph.order().chunks(AT_ONCE) {
+        let sources: Result<Vec<Ingredients>, GatherError> =
+            steps.par_iter().with_min_len(16).map(|id| gather::sources(ground, *id)).collect();
+        for (id, mut taken) in steps.iter().zip(sources?) {
+            let action = graph.action(*id);
+            for (need, _) in graph.needs(*id) {
+                if let Some(digest) = &digests[need.index()] {
+                    taken.needs.push((graph.action(need).name.clone(), digest.to_string()));
+                }
             }
+            // The order of declaration is no part of what a plan says.
+            taken.needs.sort();
+            let digest = key::key(action, &taken).0;
+            digests[id.index()] = Some(digest);
+            named.push((action.name.to_string(), digest));
         }
-        // The order of declaration is no part of what a plan says.
-        taken.needs.sort();
-        let digest = key::key(action, &taken).0;
-        digests[id.index()] = Some(digest);
-        named.push((action.name.to_string(), digest));
     }
     named.sort();
     Ok(key::plan_digest(&named))

@@ -17,6 +17,8 @@ use crate::graph::action::ActionKind;
 use crate::graph::select::Selection;
 use crate::record::history::StepHistory;
 use crate::store::blob::StoreError;
+use crate::store::local::Store;
+use crate::sys::account::Account;
 use crate::sys::cancel::Urgency;
 use crate::sys::clock::{self, Stopwatch};
 use crate::sys::tree::Tree;
@@ -43,6 +45,9 @@ pub struct Request {
     pub keep_going: bool,
     /// Whether the asked steps run even if their results are known.
     pub force: bool,
+    /// Where all is written down that was seen of the project, for a run whose end shall be remembered; given up by the first step
+    /// that may have to run.
+    pub account: Option<Arc<Account>>,
 }
 
 /// How a run ended.
@@ -92,6 +97,7 @@ pub async fn run(machine: Arc<Machine>, request: Request, exit: impl Fn(&RunEnd)
         end: RunEnd { ended: Vec::new(), interrupted: false },
         saved_ms: 0,
         clock,
+        account: request.account.clone(),
     };
     shell.work().await?;
     let (end, saved_ms) = (shell.end, shell.saved_ms);
@@ -155,6 +161,7 @@ struct Shell<'a> {
     end: RunEnd,
     saved_ms: u64,
     clock: Stopwatch,
+    account: Option<Arc<Account>>,
 }
 
 /// What a check found: the end of a step that is in place, or nothing for one that may have to run.
@@ -232,16 +239,21 @@ impl Shell<'_> {
         self.checking += fresh.len();
         let check = |place: StepId| Check { place, id: self.steps[place.index()], found: None, sender: self.sender.clone() };
         let checks: Vec<Check> = fresh.into_iter().map(check).collect();
-        let shared = Arc::clone(&self.shared);
+        let (shared, account) = (Arc::clone(&self.shared), self.account.clone());
         tokio::task::spawn_blocking(move || {
             // What these steps need has ended, so each of their folders is found once for all of them.
-            let Ok(tree) = Tree::for_a_glance(&shared.machine.root) else { return };
+            let root = &shared.machine.root;
+            let tree = account.map_or_else(|| Tree::for_a_glance(root), |account| Tree::with_account(root, account));
+            let Ok(tree) = tree else { return };
             checks.into_par_iter().for_each(|mut check| check.found = step::in_place(&shared, &tree, check.id).map(Box::new));
         });
     }
 
     fn checked(&mut self, place: StepId, found: Option<Box<StepEnd>>) -> Result<(), ScheduleFault> {
         self.checking -= 1;
+        if let (None, Some(account)) = (&found, &self.account) {
+            account.give_up();
+        }
         if self.schedule.checked(place, found.is_some())?
             && let Some(end) = found
         {
@@ -292,20 +304,6 @@ impl Shell<'_> {
         self.asked.contains(&id) && !graph.waiting(id).iter().any(goes_on)
     }
 
-    /// What a step said when it ran is told again when it need not: whoever asks for a test sees what it found.
-    fn replay(&self, step: &StepName, log: ContentDigest) {
-        let machine = &self.shared.machine;
-        let event = match machine.store.read(log.0, REPLAYED) {
-            Ok(bytes) => Event::Output { step: step.clone(), stream: Stream::Out, bytes },
-            Err(StoreError::TooLarge { .. }) => {
-                Event::Notice { step: Some(step.clone()), text: format!("its log is long: `kiln log {step}` prints it") }
-            }
-            // A log that is gone is worth no words; the result stands.
-            Err(_) => return,
-        };
-        machine.listener.event(event);
-    }
-
     fn tell(&mut self, place: StepId, end: StepEnd) {
         let id = self.steps[place.index()];
         let StepEnd { ended, took_ms, key, manifest, log, detail } = end;
@@ -313,7 +311,7 @@ impl Shell<'_> {
         let step = self.shared.graph.action(id).name.clone();
         let asked = self.is_asked(id);
         if let (true, Ended::Cached { .. }, Some(log)) = (asked, &ended, log) {
-            self.replay(&step, log);
+            said(&self.shared.machine.store, &step, log).into_iter().for_each(|event| self.shared.machine.listener.event(event));
         }
         self.shared.machine.listener.event(Event::StepEnded {
             step,
@@ -326,6 +324,19 @@ impl Shell<'_> {
             detail,
             asked,
         });
+    }
+}
+
+/// What a step said when it ran, which is told again when it need not: whoever asks for a test sees what it found.
+#[must_use]
+pub fn said(store: &Store, step: &StepName, log: ContentDigest) -> Option<Event> {
+    match store.read(log.0, REPLAYED) {
+        Ok(bytes) => Some(Event::Output { step: step.clone(), stream: Stream::Out, bytes }),
+        Err(StoreError::TooLarge { .. }) => {
+            Some(Event::Notice { step: Some(step.clone()), text: format!("its log is long: `kiln log {step}` prints it") })
+        }
+        // A log that is gone is worth no words; the result stands.
+        Err(_) => None,
     }
 }
 

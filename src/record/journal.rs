@@ -142,9 +142,9 @@ pub(super) fn seed(run: &RunId) -> Digest<Blake3> {
 /// The record of the run that happens now.
 #[derive(Debug)]
 pub struct RunLog {
-    file: File,
-    path: PathBuf,
-    prev: Digest<Blake3>,
+    pub(super) file: File,
+    pub(super) path: PathBuf,
+    pub(super) prev: Digest<Blake3>,
     started: bool,
 }
 

@@ -4,6 +4,7 @@
 //! journal cannot be written, trusts a line that it reads.
 
 pub mod documents;
+pub mod drafts;
 pub mod history;
 pub mod journal;
 pub mod program;

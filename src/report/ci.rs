@@ -16,7 +16,7 @@ use super::sanitize::Cleaner;
 use super::sink::Sink;
 use super::style::Style;
 use super::summary::Tally;
-use super::{Options, Renderer};
+use super::{Options, Renderer, Screen};
 
 /// The most that is held of one step's output, in bytes of text.
 const HELD: usize = 1 << 20;
@@ -189,6 +189,12 @@ fn data(text: &str) -> String {
 /// Source: actions/toolkit, `escapeProperty`.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+impl<W: Write + Send> Screen for Ci<W> {
+    fn in_place(&mut self, steps: usize, groups: usize) {
+        self.tally.in_place(steps, groups);
+    }
 }
 
 impl<W: Write + Send> Renderer for Ci<W> {

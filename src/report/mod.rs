@@ -63,6 +63,12 @@ pub trait Renderer: Send {
     fn finish(&mut self);
 }
 
+/// A renderer for people.
+pub trait Screen: Renderer {
+    /// Takes in that so many steps, and so many groups, stood in place and have nothing to show: as if each one's end had come.
+    fn in_place(&mut self, steps: usize, groups: usize);
+}
+
 /// What a person wants to see of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Options {

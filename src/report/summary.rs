@@ -52,6 +52,13 @@ impl Tally {
         }
     }
 
+    /// Takes in many steps and groups that stood in place.
+    pub fn in_place(&mut self, steps: usize, groups: usize) {
+        self.ended += steps + groups;
+        self.cached += steps;
+        self.groups += groups;
+    }
+
     fn step(&mut self, step: &StepName, ended: &Ended, has_log: bool) {
         self.ended += 1;
         match ended {

@@ -21,7 +21,7 @@ use super::sink::Sink;
 use super::style::Style;
 use super::summary::Tally;
 use super::tail::Tail;
-use super::{Options, Renderer};
+use super::{Options, Renderer, Screen};
 
 /// Bytes that may wait for the next tick.
 const WAITING: usize = 64 << 10;
@@ -217,6 +217,12 @@ impl<W: Write> Terminal<W> {
         let frame =
             if above.is_empty() && foot.is_empty() { self.canvas.clear(self.style) } else { self.canvas.frame(&above, &foot, self.style) };
         self.sink.put(&frame);
+    }
+}
+
+impl<W: Write + Send> Screen for Terminal<W> {
+    fn in_place(&mut self, steps: usize, groups: usize) {
+        self.tally.in_place(steps, groups);
     }
 }
 

@@ -21,6 +21,7 @@ pub mod random;
 pub mod sandbox;
 pub mod shim;
 pub mod shims;
+pub mod sights;
 pub mod signal;
 pub mod stat;
 pub mod terminal;

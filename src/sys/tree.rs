@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -42,7 +43,23 @@ pub struct Tree {
     /// Folders that were looked into, for a tree that remembers them.
     known: Option<RwLock<HashMap<RelPath, Arc<OwnedFd>>>>,
     /// What was seen, for a tree that keeps account.
-    account: Option<Account>,
+    account: Option<Arc<Account>>,
+}
+
+/// A folder of a tree.
+#[derive(Debug)]
+pub struct Folder(OwnedFd);
+
+impl Folder {
+    /// What stands under a name: `Some(None)` when nothing does, `None` when that cannot be told.
+    #[must_use]
+    pub fn look(&self, name: &CStr) -> Option<Option<Stat>> {
+        match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(raw) => Some(Some(stat::of_raw(&raw).1)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Some(None),
+            Err(_) => None,
+        }
+    }
 }
 
 /// The most folders that a tree remembers.
@@ -79,14 +96,14 @@ impl Tree {
     ///
     /// # Errors
     /// [`FileError`].
-    pub fn with_account(root: &AbsPath) -> Result<Self, FileError> {
-        Ok(Self { account: Some(Account::default()), ..Self::for_a_glance(root)? })
+    pub fn with_account(root: &AbsPath, account: Arc<Account>) -> Result<Self, FileError> {
+        Ok(Self { account: Some(account), ..Self::for_a_glance(root)? })
     }
 
     /// What was seen so far, for a tree that keeps account.
     #[must_use]
     pub fn account(&self) -> Option<&Account> {
-        self.account.as_ref()
+        self.account.as_deref()
     }
 
     /// The folder.
@@ -134,6 +151,18 @@ impl Tree {
             }
         };
         look(&folder, name)
+    }
+
+    /// The folder at `path`, for looking at many names in it; `None` when there is none.
+    ///
+    /// # Errors
+    /// What stands in the way; also when a link on the way leads out.
+    pub fn folder(&self, path: &RelPath) -> io::Result<Option<Folder>> {
+        match self.resolve(path, OFlags::PATH | OFlags::DIRECTORY, Links::Inside) {
+            Ok(folder) => Ok(Some(Folder(folder))),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// As [`Tree::status`], but refuses links on the way.

@@ -1,4 +1,4 @@
-//! The answer that `kiln plan` keeps when everything stands in place: what a command says never depends on whether it was there.
+//! What `kiln plan` and `kiln run` keep when everything stands in place: what a command says and does never depends on whether it was there.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -55,19 +55,23 @@ fn says(project: &Project, args: &[&str]) -> (i32, String, String) {
     (ran.code, ran.out, ran.err)
 }
 
-/// Runs until an answer is kept. Files must be older than a step of the clock before kiln believes what it sees of them.
+/// Runs until answers of `plan` and of `run` are kept. Files must be older than a step of the clock before kiln believes what it sees of them.
 fn settle(project: &Project) -> (i32, String, String) {
     project.kiln(&["run"]).ends(0);
-    for name in kept(project, "glance-") {
+    for name in [kept(project, "glance-"), kept(project, "rerun-")].concat() {
         fs::remove_file(name).unwrap();
     }
+    until_kept(project, "rerun-", &["run"]);
+    until_kept(project, "glance-", &["plan", "--json"]);
+    says(project, &[])
+}
+
+/// Runs kiln until it keeps a file whose name begins so.
+fn until_kept(project: &Project, begin: &str, args: &[&str]) {
     let begun = SystemTime::now();
-    loop {
-        let said = says(project, &[]);
-        if !kept(project, "glance-").is_empty() {
-            return said;
-        }
-        assert!(begun.elapsed().unwrap() < Duration::from_secs(20), "no answer is ever kept: {said:?}");
+    while kept(project, begin).is_empty() {
+        let ran = project.kiln(args);
+        assert!(begun.elapsed().unwrap() < Duration::from_secs(20), "no answer is ever kept: {}{}", ran.out, ran.err);
     }
 }
 
@@ -227,7 +231,97 @@ fn after_every_change_a_kept_answer_makes_no_difference() {
         let without = says(&project, &[]);
         assert_eq!(with, without, "{what}");
         assert!(differs.is_none_or(|differs| differs == (with != before)), "{what}: {with:?}");
+        // The run that kept what it told finds the same changes, and nothing else.
+        let in_place = without.0 == 0 && without.1.matches("\"cached\"").count() == 4;
+        let ran = project.kiln(&["run"]);
+        if in_place {
+            assert_eq!((ran.code, ran.out.lines().count(), ran.err.as_str()), (0, 1, ""), "{what}: {}", ran.out);
+            assert!(ran.out.contains(" 3 steps: 3 cached, in "), "{what}: {}", ran.out);
+        } else {
+            assert!(ran.code != 0 || ran.out.lines().count() > 1, "{what}: {}", ran.out);
+        }
+        assert!(without.0 == 0 || ran.code == without.0, "{what}: {}{}", ran.out, ran.err);
     }
+}
+
+/// A text without the times in it.
+fn timeless(text: &str) -> String {
+    let mut words: Vec<&str> = text.split_inclusive([' ', '\n']).collect();
+    for at in 1..words.len() {
+        if words[at - 1] == "in " && words[at].starts_with(|c: char| c.is_ascii_digit()) {
+            words[at] = "T ";
+        }
+    }
+    words.concat()
+}
+
+/// The events of the last run, without what is another in each.
+fn last_events(project: &Project) -> Vec<serde_json::Value> {
+    let mut runs = kept(project, "2");
+    runs.sort();
+    let text = fs::read_to_string(runs.pop().unwrap()).unwrap();
+    let event = |line: &str| {
+        let mut event: serde_json::Value = serde_json::from_str(line).unwrap();
+        let fields = event.as_object_mut().unwrap();
+        for name in ["prev", "run", "at", "at_ms"] {
+            fields.remove(name);
+        }
+        if fields["event"] == "run-ended" {
+            fields.remove("took_ms");
+        }
+        event
+    };
+    text.lines().map(event).collect()
+}
+
+#[test]
+fn a_run_in_which_nothing_changed_tells_and_records_what_it_would_without_a_kept_one() {
+    let plan = "kiln 1\nproject \"t\" { default \"all\"; }\n\
+        task \"loud\" { inputs \"src\"; outputs \"a\"; run \"cp src a; echo first; printf second\"; }\n\
+        task \"mute\" { inputs \"a\"; outputs \"b\"; run \"cp a b\"; }\n\
+        task \"wide\" { matrix { n 1 2 3; }; inputs \"src\"; run \"echo $n\"; }\n\
+        group \"all\" \"loud\" \"mute\" \"wide\"\n";
+    for server in ["none", "github", "gitlab"] {
+        let mut project = Project::new(plan);
+        project.write("src", "1");
+        project.env("KILN_CI", server);
+        for args in [&["run"][..], &["loud"], &["run", "mute", "loud", "-j1"], &["all", "-k", "--color=always"], &["wide[n=2]"]] {
+            project.kiln(args).ends(0);
+            kept(&project, "rerun-").into_iter().for_each(|name| fs::remove_file(name).unwrap());
+            until_kept(&project, "rerun-", args);
+            // Whoever looks at files anew writes down what they hold.
+            let learnt = kept(&project, "files").remove(0);
+            let known = fs::read(&learnt).unwrap();
+            fs::remove_file(&learnt).unwrap();
+            let (fast, recorded) = (project.kiln(args), last_events(&project));
+            assert!(!learnt.exists(), "{args:?}: what was kept was not used");
+            fs::write(&learnt, known).unwrap();
+            kept(&project, "rerun-").into_iter().for_each(|name| fs::remove_file(name).unwrap());
+            let (slow, expected) = (project.kiln(args), last_events(&project));
+            assert_eq!((fast.code, timeless(&fast.out), fast.err), (slow.code, timeless(&slow.out), slow.err), "{args:?}");
+            assert!(!expected.is_empty() && expected.len() == recorded.len());
+            // Steps end in any order that their needs allow.
+            let sorted = |mut events: Vec<serde_json::Value>| {
+                events.sort_by_key(ToString::to_string);
+                events
+            };
+            assert_eq!(sorted(recorded), sorted(expected), "{args:?}");
+        }
+        project.kiln(&["history", "verify"]).ends(0);
+        project.kiln(&["replay", "-v"]).ends(0);
+        project.kiln(&["log", "loud"]).ends(0).says("second");
+    }
+}
+
+#[test]
+fn a_run_that_wants_to_hear_of_every_step_is_carried_out() {
+    let project = project();
+    settle(&project);
+    for (args, says) in [(&["run", "-v"][..], "many"), (&["run", "--json"], "step-ended"), (&["run", "--force", "one"], "1 ran")] {
+        project.kiln(args).ends(0).says(says);
+    }
+    project.kiln(&["run", "--report", "junit=report.xml"]).ends(0);
+    assert!(fs::read_to_string(project.path("report.xml")).unwrap().contains("many"));
 }
 
 #[test]
@@ -270,17 +364,50 @@ fn a_kept_answer_is_believed_only_whole() {
 }
 
 #[test]
-fn plans_that_rest_on_programs_variables_or_commands_keep_no_answer() {
-    for (line, extra) in [("tools \"sh\"", ""), ("pass-env \"LEVEL\"", ""), ("env X=\"${said}\"", "let said command=\"echo x\"\n")] {
+fn plans_that_rest_on_commands_or_versions_of_tools_keep_no_answer() {
+    for (line, extra) in [("env X=\"${said}\"", "let said command=\"echo x\"\n"), ("tools \"sh\"", "tool \"sh\" check=\"echo 1.2.3\"\n")] {
         let plan = format!("kiln 1\n{extra}task \"a\" {{ inputs \"src\"; outputs \"out\"; {line}; run \"cp src out\"; }}\n");
         let project = Project::new(&plan);
         project.write("src", "1");
         project.kiln(&["run", "a"]).ends(0);
         for _ in 0..4 {
             project.kiln(&["plan", "a"]).ends(0).says("cached");
+            project.kiln(&["run", "a"]).ends(0).says("1 cached");
         }
-        assert!(kept(&project, "glance-").is_empty(), "{line}");
+        assert!(kept(&project, "glance-").is_empty() && kept(&project, "rerun-").is_empty(), "{line}");
     }
+}
+
+#[test]
+fn programs_and_passed_variables_are_looked_at_before_a_kept_answer_is_believed() {
+    let plan = "kiln 1\ntask \"a\" { inputs \"src\"; outputs \"out\"; pass-env \"LEVEL\"; tools \"my-tool\"; run \"my-tool > out\"; }\n";
+    let tool = |project: &Project, folder: &str, says: &str| {
+        project.write(&format!("{folder}/my-tool"), format!("#!/bin/sh\necho {says}\n"));
+        fs::set_permissions(project.path(&format!("{folder}/my-tool")), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let mut project = Project::new(plan);
+    project.write("src", "1");
+    tool(&project, "../late", "one");
+    fs::create_dir_all(project.path("../early")).unwrap();
+    let folders = ["early", "late"].map(|name| project.path(&format!("../{name}")).to_str().unwrap().to_owned());
+    let path = format!("{}:{}", folders.join(":"), std::env::var("PATH").unwrap());
+    project.env("PATH", &path);
+    let settled = |project: &Project| {
+        project.kiln(&["run", "a"]).ends(0);
+        kept(project, "rerun-").into_iter().for_each(|name| fs::remove_file(name).unwrap());
+        until_kept(project, "rerun-", &["run", "a"]);
+        project.kiln(&["run", "a"]).ends(0).says("1 cached");
+    };
+    settled(&project);
+    project.env("LEVEL", "high");
+    project.kiln(&["run", "a"]).ends(0).says("1 ran");
+    settled(&project);
+    tool(&project, "../late", "two");
+    project.kiln(&["run", "a"]).ends(0).says("1 ran");
+    settled(&project);
+    tool(&project, "../early", "three");
+    project.kiln(&["run", "a"]).ends(0).says("1 ran");
+    assert_eq!(fs::read_to_string(project.path("out")).unwrap(), "three\n");
 }
 
 #[test]
@@ -291,11 +418,7 @@ fn a_plan_that_asks_git_or_a_file_keeps_an_answer_until_they_say_something_else(
     let plan = || project.kiln(&["plan", "a", "--json"]).ends(0).out;
     let kept = || {
         project.kiln(&["run", "a"]).ends(0);
-        let begun = SystemTime::now();
-        while kept(&project, "glance-").is_empty() {
-            plan();
-            assert!(begun.elapsed().unwrap() < Duration::from_secs(20), "no answer is ever kept");
-        }
+        until_kept(&project, "glance-", &["plan", "a"]);
     };
     kept();
     assert!(plan().contains("\"cached\""));
