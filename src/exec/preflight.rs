@@ -17,6 +17,9 @@ use crate::plan::image::{Add, AddSource, Base, LayerDef, Recipe};
 use crate::sys::file;
 use crate::sys::tree::Tree;
 
+/// Up to so many steps are looked at by one thread.
+const FEW: usize = 64;
+
 /// Finds sources of `steps` that are named without wildcards and are not there: inputs of tasks, sources of copies, base
 /// layouts. One fault per place in the plan.
 #[must_use]
@@ -34,7 +37,12 @@ pub fn missing(root: &AbsPath, graph: &ActionGraph, steps: &[StepId]) -> Diagnos
         sources(graph, *id).into_iter().filter_map(absent).collect()
     };
     let mut faults = Diagnostics::default();
-    faults.extend(steps.par_iter().with_min_len(64).map(missing).collect::<Vec<_>>().into_iter().flatten());
+    // Starting threads takes longer than looking for a few files.
+    if steps.len() < FEW {
+        faults.extend(steps.iter().flat_map(missing));
+    } else {
+        faults.extend(steps.par_iter().with_min_len(FEW).map(missing).collect::<Vec<_>>().into_iter().flatten());
+    }
     faults
 }
 

@@ -245,7 +245,9 @@ impl Shell<'_> {
             let root = &shared.machine.root;
             let tree = account.map_or_else(|| Tree::for_a_glance(root), |account| Tree::with_account(root, account));
             let Ok(tree) = tree else { return };
-            checks.into_par_iter().for_each(|mut check| check.found = step::in_place(&shared, &tree, check.id).map(Box::new));
+            let look = |mut check: Check| check.found = step::in_place(&shared, &tree, check.id).map(Box::new);
+            // One step alone is not worth threads of its own.
+            if checks.len() == 1 { checks.into_iter().for_each(look) } else { checks.into_par_iter().for_each(look) }
         });
     }
 
