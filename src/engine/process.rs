@@ -147,7 +147,9 @@ pub async fn run_task(job: &TaskJob<'_>) -> TaskOutcome {
 pub fn bare_environment(host: &dyn Fn(&str) -> Option<OsString>) -> BTreeMap<OsString, OsString> {
     let mut all: BTreeMap<OsString, OsString> = BTreeMap::new();
     all.insert("PATH".into(), DEFAULT_PATH.into());
-    all.extend(PASSED.iter().filter_map(|name| Some(((*name).into(), host(name)?))));
+    // An empty PATH or HOME is none.
+    let given = |name: &str| host(name).filter(|value| !value.is_empty());
+    all.extend(PASSED.iter().filter_map(|name| Some(((*name).into(), given(name)?))));
     all.extend(FIXED.map(|(name, value)| (name.into(), value.into())));
     all
 }
@@ -182,7 +184,7 @@ fn make_output_folders(job: &TaskJob<'_>) -> Result<(), FileError> {
 
 async fn run_attempts(job: &TaskJob<'_>, log: &mut Option<LogSink<'_>>, attempts: &mut u32) -> Result<(), Break> {
     make_output_folders(job).map_err(|fault| Break::Failed(Failure::of_disk(&fault)))?;
-    let mut env = environment(job.cell, &crate::sys::env::var_os, job.extra_env);
+    let mut env = environment(job.cell, &crate::sys::env::exact, job.extra_env);
     if let Some(sandbox) = job.sandbox {
         sandbox.adjust(&mut env);
     }

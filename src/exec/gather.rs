@@ -19,6 +19,7 @@ use crate::sys::stat::{Kind, Stat};
 use crate::sys::tree::Tree;
 use crate::sys::{env, file, walk};
 
+use super::links;
 use super::past::Past;
 
 /// What a step that ended well left to those that wait for it.
@@ -89,7 +90,7 @@ pub fn gather<'p>(ground: Ground<'_>, id: StepId, products: impl Fn(StepId) -> O
     let mut taken = Ingredients { files: all_files(ground, id, &made, failed_need.is_none())?, ..Ingredients::default() };
     if let ActionKind::Run(cell) = &graph.action(id).kind {
         let keyed = cell.pass_env.iter().filter(|name| !cell.unkeyed.contains(name));
-        taken.pass_env = keyed.map(|name| (name.clone(), env::var(name))).collect();
+        taken.pass_env = keyed.map(|name| (name.clone(), env::exact(name).map(text))).collect();
         for name in &cell.tools {
             taken.tools.push((name.clone(), tool(machine, name)?));
             if let Some(version) = machine.tools.version(name) {
@@ -163,7 +164,10 @@ fn all_files(ground: Ground<'_>, id: StepId, made: &[&OutputFile], complete: boo
         ActionKind::Run(cell) => {
             let Some(inputs) = &cell.inputs else { return Ok(Vec::new()) };
             let own = |path: &RelPath| cell.outputs.iter().any(|output| output.pattern.selects(path));
-            Ok(vec![files(ground, inputs, made, complete, &own)?])
+            let mut found = files(ground, inputs, made, complete, &own)?;
+            let exclude: Vec<&Pattern> = inputs.exclude.iter().map(|(pattern, _)| pattern).collect();
+            links::follow(ground, &mut found, &exclude, &own)?;
+            Ok(vec![found])
         }
         ActionKind::Base(recipe) => {
             let Base::Layout { path, span, .. } = &recipe.base else { return Ok(Vec::new()) };
@@ -230,7 +234,7 @@ fn files(
 }
 
 /// Reads what the walk found: digests from the stat cache where it knows them.
-fn contents(machine: &Machine, tree: &Tree, entries: Vec<walk::Entry>) -> Result<Vec<OutputFile>, GatherError> {
+pub(super) fn contents(machine: &Machine, tree: &Tree, entries: Vec<walk::Entry>) -> Result<Vec<OutputFile>, GatherError> {
     let first = |faults: Vec<HashError>| GatherError::new(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
     let digests = machine.stats.digests_of_entries(tree, &entries).map_err(first)?;
     entries
@@ -244,6 +248,12 @@ fn contents(machine: &Machine, tree: &Tree, entries: Vec<walk::Entry>) -> Result
             Ok(OutputFile { path: entry.path, entry: found })
         })
         .collect()
+}
+
+/// A variable's value as a text that no other value gives.
+fn text(value: std::ffi::OsString) -> String {
+    // No variable can hold a zero byte.
+    value.into_string().unwrap_or_else(|raw| format!("\0{}", raw.as_encoded_bytes().escape_ascii()))
 }
 
 fn tool(machine: &Machine, name: &str) -> Result<crate::base::digest::ContentDigest, GatherError> {

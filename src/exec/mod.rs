@@ -6,6 +6,7 @@ pub mod compare;
 pub mod estimate;
 pub mod foresee;
 pub mod gather;
+mod links;
 pub mod look;
 pub mod not_yet;
 pub mod offline;

@@ -14,6 +14,7 @@ use crate::graph::ingredients::Ingredients;
 use crate::key;
 use crate::record::history::StepHistory;
 use crate::store::claim::Claim;
+use crate::store::clean::{self, Outputs};
 use crate::store::outputs::{self, OutputError};
 use crate::store::restore::{self, RestoreError};
 use crate::store::result::{ActionResult, OutputFile};
@@ -251,9 +252,13 @@ async fn carry_out(shared: &Arc<Shared>, id: StepId, look: Look, why: String, cl
     let machine = &shared.machine;
     let seen = Arc::clone(&taken);
     let (manifest, witness) = aside(shared, move |shared| {
-        // Only commands can have a file changed under them: images read what was hashed, and check it.
-        let watched = cacheable && matches!(shared.action(id).kind, ActionKind::Run(_));
+        let runs = matches!(shared.action(id).kind, ActionKind::Run(_));
         let manifest = manifest(shared, id, &seen)?;
+        if runs {
+            clear(shared, id)?;
+        }
+        // Only commands can have a file changed under them: images read what was hashed, and check it.
+        let watched = cacheable && runs;
         Ok((manifest, if watched { Witness::call(&shared.machine.root, &seen) } else { Witness::default() }))
     })
     .await??;
@@ -290,6 +295,20 @@ async fn carry_out(shared: &Arc<Shared>, id: StepId, look: Look, why: String, cl
     leave(shared, id, &taken, result);
     let ended = if unchanged { Ended::Cached { from: Origin::InPlace } } else { Ended::Done };
     Ok(StepEnd { ended, took_ms, key: Some(key), manifest, log, detail })
+}
+
+/// Takes away what the step left when it last ran, so that it begins as in a fresh clone: a file that it no longer makes would
+/// be taken for its own, and one that it adds to would grow. What somebody changed since stays.
+fn clear(shared: &Shared, id: StepId) -> Result<(), Failure> {
+    let machine = &shared.machine;
+    let action = shared.action(id);
+    let declared = look::declared(action);
+    let key = if declared.is_empty() { None } else { shared.history.get(&action.name).and_then(|last| last.key) };
+    // A result that the store no longer has cannot say what was made.
+    let Some(last) = key.and_then(|key| machine.store.result(key).ok().flatten()) else { return Ok(()) };
+    let mut outputs = Outputs::default();
+    outputs.add(&last.outputs, &declared);
+    clean::clean(&machine.stats, &machine.root, &outputs, false, false).map(drop).map_err(Failure::disk)
 }
 
 /// Brings the outputs to the store; those that were made behind walls, from there to the project too.

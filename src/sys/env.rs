@@ -17,6 +17,13 @@ pub fn var(name: &str) -> Option<String> {
     var_os(name).and_then(|value| value.into_string().ok())
 }
 
+/// A variable as it is, also an empty one: whoever hands it on cannot know what emptiness means.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "this is the door")]
+pub fn exact(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
 /// All variables.
 #[must_use]
 #[allow(clippy::disallowed_methods, reason = "this is the door")]

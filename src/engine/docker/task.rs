@@ -145,7 +145,7 @@ async fn image(machine: &Machine, job: &Job<'_>, container: &Container, docker: 
 fn order<'a>(machine: &'a Machine, mark: &Mark, cell: &TaskCell, container: &'a Container, image: &'a str, command: &Command) -> Order<'a> {
     let mut variables: Vec<String> = FIXED.iter().map(|(name, value)| format!("{name}={value}")).collect();
     variables.extend(cell.env.iter().map(|(name, value)| format!("{name}={value}")));
-    variables.extend(cell.pass_env.iter().filter_map(|name| env::var(name).map(|value| format!("{name}={value}"))));
+    variables.extend(cell.pass_env.iter().filter_map(|name| env::exact(name)?.into_string().ok().map(|value| format!("{name}={value}"))));
     // `run` replaces the image's entrypoint by the shell; `exec` gives the entrypoint its arguments, as `docker run` does.
     let (entrypoint, cmd) = match command {
         Command::Script(text) => {

@@ -113,14 +113,12 @@ pub(super) static TASK: NodeSpec =
         &WHEN,
     ]);
 
-static INPUTS: NodeSpec = NodeSpec::new("inputs", "files that can change the result; without it the task always runs")
-    .args(&[ArgSpec::some("pattern", Kind::Path, "a path or glob; `!` before it leaves files out")]);
+static INPUTS: NodeSpec =
+    NodeSpec::new("inputs", "files that can change the result, and what links among them lead to; without it the task always runs")
+        .args(&[ArgSpec::some("pattern", Kind::Path, "a path or glob; `!` before it leaves files out")]);
 
-static OUTPUTS: NodeSpec = NodeSpec::new("outputs", "files that it makes").args(&[ArgSpec::some(
-    "pattern",
-    Kind::Path,
-    "a file, a folder with `/` at its end, or a glob",
-)]);
+static OUTPUTS: NodeSpec = NodeSpec::new("outputs", "files that it makes; those of its last run are taken away before it runs again")
+    .args(&[ArgSpec::some("pattern", Kind::Path, "a file, a folder with `/` at its end, or a glob")]);
 
 static PASS_ENV: NodeSpec = NodeSpec::new("pass-env", "variables taken from kiln's own environment; their values are part of the key")
     .args(&[ArgSpec::some("variable", Kind::Text, "its name")])
