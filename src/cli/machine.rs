@@ -1,6 +1,6 @@
 //! The machine of a run: store, stat cache, journal, connections.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::base::diagnostic::{Class, Diagnostic};
 use crate::base::id::RunId;
@@ -70,6 +70,7 @@ pub fn machine(
         registries,
         tools: Arc::clone(&opened.versions),
         shims: Shims::own(),
+        jobs: OnceLock::new(),
         screen,
     })
 }

@@ -58,7 +58,7 @@ use clap::error::ErrorKind;
 
 use crate::base::diagnostic::{Class, Diagnostic};
 use crate::plan::arg::Call;
-use crate::sys::{sandbox, shim};
+use crate::sys::{jobs, sandbox, shim};
 
 use self::args::{Cli, Command};
 use self::calls::Split;
@@ -71,6 +71,9 @@ pub fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     if words.get(1).is_some_and(|word| word == shim::WORD) {
         return shim::shim_main(words.into_iter().skip(2));
+    }
+    if words.get(1).is_some_and(|word| word == jobs::WORD) {
+        return jobs::jobs_main(words.into_iter().skip(2));
     }
     if words.get(1).is_some_and(|word| word == sandbox::WORD) {
         return sandbox::sandbox_main(words.into_iter().skip(2));

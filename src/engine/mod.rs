@@ -17,7 +17,7 @@ pub mod tools;
 #[cfg(feature = "docker")]
 pub mod docker;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::base::digest::ContentDigest;
 use crate::base::id::{RunId, StepName};
@@ -34,6 +34,7 @@ use crate::store::result::ImageResult;
 use crate::store::stat_cache::StatCache;
 use crate::sys::cancel::Cancel;
 use crate::sys::file::FileError;
+use crate::sys::jobs::Jobs;
 use crate::sys::shims::Shims;
 
 use self::sandbox::Sandboxed;
@@ -61,6 +62,8 @@ pub struct Machine {
     pub tools: Arc<Tools>,
     /// The helpers behind which commands run.
     pub shims: Shims,
+    /// The jobs that steps share with their programs, in a run with a step that shares them.
+    pub jobs: OnceLock<Jobs>,
     /// Leaves the screen to a program (`true`), or takes it back.
     pub screen: Box<dyn Fn(bool) + Send + Sync>,
 }

@@ -15,15 +15,17 @@ use crate::base::path::AbsPath;
 use crate::base::time::Span;
 use crate::base::words::{count, visible};
 use crate::event::{Event, FailureClass, Listener, Stream};
-use crate::plan::target::{Command, TaskCell};
+use crate::plan::retry::{Retry, RetryOn};
+use crate::plan::target::{Command, JobForm, TaskCell};
 use crate::store::claim::Claim;
 use crate::sys::cancel::{Cancel, Urgency};
 use crate::sys::clock::Stopwatch;
 use crate::sys::exit::{Exit, How, Stopped};
 use crate::sys::file::{self, FileError};
+use crate::sys::jobs::{self, Jobs};
 use crate::sys::modes::SavedModes;
 use crate::sys::process::{self, Io, Limits, Pipe, Spec};
-use crate::sys::program::{DEFAULT_PATH, SpawnError};
+use crate::sys::program::{self, DEFAULT_PATH, SpawnError};
 use crate::sys::shims::Shims;
 
 use super::log::{Log, LogLimits, LogSink};
@@ -70,6 +72,8 @@ pub struct TaskJob<'a> {
     pub claim: Option<&'a Claim>,
     /// The walls around it, or the watch over it.
     pub sandbox: Option<&'a Sandboxed>,
+    /// The jobs that its programs may share.
+    pub jobs: Option<&'a Jobs>,
 }
 
 /// What a task used and left.
@@ -115,6 +119,8 @@ struct Failure {
     help: Option<String>,
     /// Whether another attempt could end otherwise.
     again: bool,
+    /// The name that `retry` has for it.
+    sort: Option<RetryOn>,
 }
 
 /// Runs the commands of a task, again if the plan allows retries.
@@ -188,16 +194,22 @@ async fn run_attempts(job: &TaskJob<'_>, log: &mut Option<LogSink<'_>>, attempts
     if let Some(sandbox) = job.sandbox {
         sandbox.adjust(&mut env);
     }
-    let mut pause = FIRST_RETRY;
+    if let Some(jobs) = job.jobs.filter(|_| job.cell.jobserver == Some(JobForm::Fifo)) {
+        let before = env.iter().position(|(name, _)| name == "MAKEFLAGS").map(|at| env.swap_remove(at).1);
+        let auth = format!("fifo:{}", jobs.path().display());
+        env.push(("MAKEFLAGS".into(), jobs::make_flags(before.as_deref(), jobs.all(), &auth)));
+    }
+    let mut pause = job.cell.retry.delay.unwrap_or(FIRST_RETRY);
+    let longest = pause.max(LAST_RETRY);
     loop {
         *attempts += 1;
         match run_commands(job, &env, log).await {
-            Err(Break::Failed(failure)) if failure.again && *attempts <= job.cell.retry => {
-                let (tries, next) = (job.cell.retry.saturating_add(1), Span(pause));
+            Err(Break::Failed(failure)) if *attempts <= job.cell.retry.times && failure.may_pass(&job.cell.retry) => {
+                let (tries, next) = (job.cell.retry.times.saturating_add(1), Span(pause));
                 job.notice(format!("attempt {attempts} of {tries} failed: {}; the next one begins in {next}", failure.reason));
                 tokio::select! {
                     () = job.cancel.requested(Urgency::Gentle) => return Err(Break::Cancelled),
-                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(LAST_RETRY),
+                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(longest),
                 }
             }
             end => return end,
@@ -246,9 +258,17 @@ async fn run_command(
     if argv.is_empty() {
         return Err(Failure::empty_command());
     }
-    let walled: Vec<OsString> = job.sandbox.iter().flat_map(|sandbox| sandbox.before()).chain(argv).collect();
-    let Some((program, args)) = walled.split_first() else { return Err(Failure::empty_command()) };
     let dir = job.root.at(&job.cell.dir);
+    let walled: Vec<OsString> = job.sandbox.iter().flat_map(|sandbox| sandbox.before()).chain(argv).collect();
+    let walled = match job.jobs.filter(|_| job.cell.jobserver == Some(JobForm::Pipe)) {
+        Some(jobs) => {
+            let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
+            let found = program::find(&walled[0], path, dir.as_path()).map_err(|error| Failure::spawn(&error))?;
+            jobs::before(jobs, &found).into_iter().chain(walled).collect()
+        }
+        None => walled,
+    };
+    let Some((program, args)) = walled.split_first() else { return Err(Failure::empty_command()) };
     let io = if job.cell.interactive { Io::Terminal } else { Io::Captured };
     let _modes = job.cell.interactive.then(SavedModes::of_stdin);
     let spec =
@@ -288,38 +308,54 @@ impl Failure {
             _ => None,
         };
         let class = if how == How::Lost { FailureClass::Environment } else { FailureClass::Step };
-        Self { class, reason: how.to_string(), help, again: true }
+        let sort = match how {
+            How::Code(code) => u8::try_from(code).ok().map(RetryOn::Exit),
+            How::Signal { .. } => Some(RetryOn::Signal),
+            How::Lost => None,
+        };
+        Self { class, reason: how.to_string(), help, again: true, sort }
     }
 
     fn timeout(timeout: Duration) -> Self {
         let help = Some("raise its `timeout`, or find out what it waits for in its log".to_owned());
-        Self { class: FailureClass::Step, reason: format!("stopped after {}, its timeout", Span(timeout)), help, again: true }
+        Self {
+            class: FailureClass::Step,
+            reason: format!("stopped after {}, its timeout", Span(timeout)),
+            help,
+            again: true,
+            sort: Some(RetryOn::Timeout),
+        }
     }
 
     fn silence(silence: Duration) -> Self {
         let (reason, help) = silent(silence);
-        Self { class: FailureClass::Step, reason, help: Some(help), again: true }
+        Self { class: FailureClass::Step, reason, help: Some(help), again: true, sort: Some(RetryOn::Silence) }
     }
 
     fn spawn(error: &SpawnError) -> Self {
         let machine = error.is_of_the_machine();
         let class = if machine { FailureClass::Environment } else { FailureClass::Step };
         // What is missing now is missing in a second, too.
-        Self { class, reason: error.to_string(), help: error.help(), again: machine }
+        Self { class, reason: error.to_string(), help: error.help(), again: machine, sort: None }
     }
 
     fn of_disk(fault: &FileError) -> Self {
         let help = fault.is_full().then(|| "make room on the disk, then run it again".to_owned());
-        Self { class: FailureClass::Environment, reason: visible(&fault.to_string()), help, again: false }
+        Self { class: FailureClass::Environment, reason: visible(&fault.to_string()), help, again: false, sort: None }
     }
 
     fn of_sandbox((class, reason, help): (FailureClass, String, Option<String>)) -> Self {
-        Self { class, reason, help, again: false }
+        Self { class, reason, help, again: false, sort: None }
+    }
+
+    /// Whether the plan lets it be tried again. What never began, for want of room, is no failure of the task.
+    fn may_pass(&self, retry: &Retry) -> bool {
+        self.again && (self.sort.is_none() || retry.is_for(self.sort))
     }
 
     fn empty_command() -> Self {
         let reason = "the plan gave it a command without a program".to_owned();
-        Self { class: FailureClass::Internal, reason, help: None, again: false }
+        Self { class: FailureClass::Internal, reason, help: None, again: false, sort: None }
     }
 
     /// Says which of several commands failed.

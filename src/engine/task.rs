@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::digest::{Blake3, ContentDigest};
 use crate::plan::target::TaskCell;
+use crate::sys::cancel::Urgency;
 use crate::sys::file;
 
 use super::log::{Kept, Log, LogLimits};
@@ -43,6 +44,14 @@ pub async fn run(machine: &Arc<Machine>, job: &Job<'_>, cell: &TaskCell) -> Outc
         shims: &machine.shims,
         claim: job.claim,
         sandbox: sandbox.as_ref(),
+        jobs: machine.jobs.get(),
+    };
+    let token = match machine.jobs.get() {
+        Some(jobs) => tokio::select! {
+            token = jobs.take() => Some(token),
+            () = machine.cancel.requested(Urgency::Gentle) => return Outcome::Cancelled { log: None },
+        },
+        None => None,
     };
     if cell.interactive {
         (machine.screen)(true);
@@ -50,6 +59,10 @@ pub async fn run(machine: &Arc<Machine>, job: &Job<'_>, cell: &TaskCell) -> Outc
     let outcome = commands::run_task(&task).await;
     if cell.interactive {
         (machine.screen)(false);
+    }
+    match (token, &outcome) {
+        (Some(token), TaskOutcome::Done(_)) => token.ended_well(),
+        (token, _) => drop(token),
     }
     match outcome {
         TaskOutcome::Done(ran) => match keep(machine, ran.log) {

@@ -20,7 +20,9 @@ use crate::store::blob::StoreError;
 use crate::store::local::Store;
 use crate::sys::account::Account;
 use crate::sys::cancel::Urgency;
+use crate::sys::capacity;
 use crate::sys::clock::{self, Stopwatch};
+use crate::sys::jobs::Jobs;
 use crate::sys::tree::Tree;
 
 use super::estimate;
@@ -76,6 +78,9 @@ pub async fn run(machine: Arc<Machine>, request: Request, exit: impl Fn(&RunEnd)
     machine.listener.event(started);
     let on_failure = if request.keep_going { OnFailure::KeepGoing } else { OnFailure::Stop };
     let schedule = Schedule::new(entries(&request), request.jobs, on_failure)?.with_pools(pools(&request));
+    if let Some(jobs) = jobs(&machine, &request) {
+        let _ = machine.jobs.set(jobs);
+    }
     let shared = Arc::new(Shared {
         machine: Arc::clone(&machine),
         graph: Arc::clone(&request.graph),
@@ -132,6 +137,8 @@ fn entries(request: &Request) -> Vec<Entry> {
         if let ActionKind::Run(cell) = &action.kind {
             entry.locks.clone_from(&cell.locks);
             entry.pools = cell.pools.iter().map(|pool| (pool.name.clone(), pool.weight)).collect();
+            entry.pools.extend(cell.memory.map(|bytes| (MEMORY.to_owned(), mebibytes(bytes))));
+            entry.weight = cell.cpus;
             entry.exclusive = cell.interactive;
             entry.allow_failure = cell.allow_failure;
         }
@@ -146,7 +153,26 @@ fn pools(request: &Request) -> HashMap<String, u32> {
         ActionKind::Run(cell) => Some(cell),
         _ => None,
     });
-    cells.flat_map(|cell| &cell.pools).map(|pool| (pool.name.clone(), pool.capacity)).collect()
+    let named = cells.flat_map(|cell| &cell.pools).map(|pool| (pool.name.clone(), pool.capacity));
+    named.chain(capacity::memory().map(|bytes| (MEMORY.to_owned(), mebibytes(bytes)))).collect()
+}
+
+/// The pool of the machine's memory; a name with a blank is no name of the plan.
+const MEMORY: &str = "the machine's memory";
+
+fn mebibytes(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX)
+}
+
+/// The jobs that steps share with their programs, if any step of the run does.
+fn jobs(machine: &Machine, request: &Request) -> Option<Jobs> {
+    let shares = |id: &StepId| matches!(&request.graph.action(*id).kind, ActionKind::Run(cell) if cell.jobserver.is_some());
+    if !request.selection.steps.iter().any(shares) {
+        return None;
+    }
+    let made = Jobs::new(machine.store.scratch().as_path(), request.jobs);
+    let told = |error| machine.listener.event(Event::Notice { step: None, text: format!("programs cannot share kiln's jobs: {error}") });
+    made.map_err(told).ok()
 }
 
 struct Shell<'a> {

@@ -13,6 +13,7 @@ pub mod isolation;
 pub mod lock;
 pub mod param;
 pub mod policy;
+pub mod retry;
 pub mod sandbox;
 pub mod secret;
 pub mod service;

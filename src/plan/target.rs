@@ -14,6 +14,7 @@ use crate::base::platform::Platform;
 use super::arg::Arguments;
 use super::image::ImageDef;
 use super::isolation::Isolation;
+use super::retry::Retry;
 use super::sandbox::SandboxDef;
 use super::secret::SecretUse;
 use super::service::ServiceDef;
@@ -100,8 +101,14 @@ pub struct TaskCell {
     pub timeout: Option<Duration>,
     /// How long a command may print nothing before it is stopped.
     pub silence: Option<Duration>,
-    /// How often it is tried again after a failure.
-    pub retry: u32,
+    /// When it is tried again after a failure.
+    pub retry: Retry,
+    /// How many of kiln's jobs it takes; at least one.
+    pub cpus: u32,
+    /// How much memory it needs, in bytes: those that run together never need more than the machine has.
+    pub memory: Option<u64>,
+    /// Whether its programs share kiln's jobs, and how they learn of them.
+    pub jobserver: Option<JobForm>,
     /// Whether it takes over the terminal; runs alone and is never cached.
     pub interactive: bool,
     /// Whether the run goes on as if it had succeeded.
@@ -112,6 +119,15 @@ pub struct TaskCell {
     pub pools: Vec<PoolUse>,
     /// What becomes of undeclared reads and writes; `None` for nothing.
     pub sandbox: Option<SandboxDef>,
+}
+
+/// How programs learn of the jobs that they share: the two forms of GNU make's jobserver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobForm {
+    /// By open descriptors: make from 4.2 on, cargo.
+    Pipe,
+    /// By the path of a named pipe: make from 4.4 on, cargo, ninja from 1.13 on.
+    Fifo,
 }
 
 /// What a task takes of a pool.

@@ -29,6 +29,8 @@ mod hostile;
 mod image;
 mod include;
 mod inputs;
+mod interrupt;
+mod jobs;
 mod json;
 mod kdl_suite;
 mod language;

@@ -454,7 +454,10 @@ task "t" {
     env CI="2"
     exec "go" "vet"
     timeout "5m"
-    retry 2
+    retry 2 on="timeout exit:75" delay="2s"
+    cpus 2
+    memory "1GiB"
+    jobserver fifo
     interactive
     allow-failure
     lock "db" "net"
@@ -504,7 +507,10 @@ image "web" name="shop-web" {
     let plan = &resolved.plan;
     let TargetKind::Task(cells) = &plan.targets[&"t".parse::<TargetName>().unwrap()].kind else { panic!() };
     let cell = &cells[0];
-    assert_eq!((cell.shell.join(" "), cell.dir.to_string(), cell.retry), ("bash -ec".into(), "src".into(), 2));
+    assert_eq!(
+        (cell.shell.join(" "), cell.dir.to_string(), cell.retry.times, cell.cpus, cell.memory),
+        ("bash -ec".into(), "src".into(), 2, 2, Some(1 << 30))
+    );
     assert_eq!(
         (cell.pass_env.join(" "), cell.tools.join(" "), cell.locks.join(" ")),
         ("PATH TERM".into(), "go gcc".into(), "db net".into())

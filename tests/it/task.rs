@@ -12,6 +12,7 @@ use kiln::engine::log::{Kept, LogLimits};
 use kiln::engine::process::{TaskJob, TaskOutcome, environment, run_task};
 use kiln::engine::redact::Needles;
 use kiln::event::{Event, FailureClass, Listener};
+use kiln::plan::retry::{Retry, RetryOn};
 use kiln::plan::target::{Command, Output, TaskCell};
 use kiln::sys::cancel::{Cancel, Urgency};
 use kiln::sys::file;
@@ -49,7 +50,10 @@ fn cell(scripts: &[&str]) -> TaskCell {
         container: None,
         timeout: None,
         silence: None,
-        retry: 0,
+        retry: Retry::default(),
+        cpus: 1,
+        memory: None,
+        jobserver: None,
         interactive: false,
         allow_failure: false,
         locks: Vec::new(),
@@ -107,6 +111,7 @@ impl Bench {
             shims: &Shims::new(env!("CARGO_BIN_EXE_kiln")),
             claim: None,
             sandbox: None,
+            jobs: None,
         };
         let (text, class, help, ran) = match run_task(&job).await {
             TaskOutcome::Done(ran) => ("done".to_owned(), None, None, ran),
@@ -176,7 +181,7 @@ fn a_step_sees_the_fixed_variables_the_passed_ones_and_its_own() {
 async fn a_task_is_tried_again_as_often_as_the_plan_says() {
     let bench = Bench::new();
     let mut task = cell(&["echo try >> tries; test $(wc -l < tries) -ge 3"]);
-    task.retry = 2;
+    task.retry.times = 2;
     let outcome = bench.run(&task).await;
     assert_eq!((outcome.text.as_str(), outcome.attempts), ("done", 3));
     assert_eq!(
@@ -187,11 +192,38 @@ async fn a_task_is_tried_again_as_often_as_the_plan_says() {
         ]
     );
     file::remove(bench.root().join("tries")).unwrap();
-    task.retry = 1;
+    task.retry.times = 1;
     assert_eq!(bench.run(&task).await.text, "exit code 1");
     // What is missing is not looked for twice.
     task.commands = vec![Command::Exec(vec!["no-such-tool".into()])];
     assert_eq!(bench.run(&task).await.attempts, 1);
+}
+
+#[tokio::test]
+async fn a_task_is_tried_again_only_after_the_failures_that_its_plan_names() {
+    let mut task = cell(&["echo try >> tries; exit 75"]);
+    for (on, attempts) in [
+        (vec![RetryOn::Exit(75)], 3),
+        (vec![RetryOn::Exit(1), RetryOn::Timeout], 1),
+        (vec![RetryOn::Signal, RetryOn::Exit(75)], 3),
+        (vec![], 3),
+    ] {
+        let bench = Bench::new();
+        task.retry = Retry { times: 2, on, delay: Some(Duration::from_millis(10)) };
+        assert_eq!(bench.run(&task).await.attempts, attempts, "{:?}", task.retry);
+        if attempts > 1 {
+            let pauses: Vec<bool> = bench.notices().iter().zip(["10 ms", "20 ms"]).map(|(notice, pause)| notice.ends_with(pause)).collect();
+            assert_eq!(pauses, [true, true], "{:?}", bench.notices());
+        }
+    }
+    task.commands = vec![Command::Script("kill -9 $$".to_owned())];
+    task.retry = Retry { times: 1, on: vec![RetryOn::Signal], delay: Some(Duration::from_millis(1)) };
+    assert_eq!(Bench::new().run(&task).await.attempts, 2);
+    task.commands = vec![Command::Script("sleep 60".to_owned())];
+    task.timeout = Some(Duration::from_millis(50));
+    assert_eq!(Bench::new().run(&task).await.attempts, 1);
+    task.retry.on = vec![RetryOn::Timeout];
+    assert_eq!(Bench::new().run(&task).await.attempts, 2);
 }
 
 #[tokio::test]
@@ -216,7 +248,7 @@ async fn a_cancelled_task_is_no_failed_one() {
     for script in ["echo up; sleep 1000", "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done"] {
         let bench = Bench::new();
         let mut task = cell(&[script, "echo not reached"]);
-        task.retry = 5;
+        task.retry.times = 5;
         let stop = async {
             let start = Instant::now();
             while *bench.ear.1.lock().unwrap() == 0 {
@@ -237,7 +269,7 @@ async fn a_cancelled_task_is_no_failed_one() {
 async fn a_wish_to_stop_ends_the_pause_before_a_retry() {
     let bench = Bench::new();
     let mut task = cell(&["exit 1"]);
-    task.retry = 60;
+    task.retry.times = 60;
     let stop = async {
         while bench.notices().is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -15,6 +15,7 @@ pub(super) mod policy;
 pub(super) mod profile;
 pub(super) mod project;
 pub(super) mod release;
+mod running;
 mod sandbox;
 pub(super) mod secret;
 pub(super) mod service;

@@ -21,10 +21,11 @@ use super::container::container;
 use super::defaults::{self, Defaults};
 use super::env_file;
 use super::project::check_env;
+use super::running;
 use super::sandbox;
 use super::secret;
 use super::shape::has_unknown;
-use super::view::{Text, View, children, duration, is_exclusion, number, shown, was_written};
+use super::view::{Text, View, children, duration, is_exclusion, number, shown, size, was_written};
 
 /// What `run` is handed to unless `shell` says otherwise. A failing line ends the script.
 const SHELL: &[&str] = &["sh", "-ec"];
@@ -106,7 +107,10 @@ fn one(view: &View<'_, '_>, node: &Node, names: &Names, cell: &MatrixCell, platf
         exec_in: exec_in(view, node, names),
         timeout: view.child_parsed(node, "timeout", "plan::bad-duration", timeout),
         silence: silence(view, node),
-        retry: view.child_parsed(node, "retry", "plan::bad-value", number(0, 100)).unwrap_or_default(),
+        retry: running::retry(view, node),
+        cpus: view.child_parsed(node, "cpus", "plan::bad-value", number(1, 1_024)).unwrap_or(1),
+        memory: view.child_parsed(node, "memory", "plan::bad-size", size),
+        jobserver: running::jobserver(view, node),
         interactive: view.flag(node, "interactive", false),
         allow_failure: view.flag(node, "allow-failure", false),
         locks,

@@ -48,3 +48,25 @@ static SANDBOX_WRITE: NodeSpec = NodeSpec::new(
 .args(&[ArgSpec::some("path", Kind::Text, "a path of the project, an absolute one, or one below the home folder as `~/…`")]);
 
 static SANDBOX_NETWORK: NodeSpec = NodeSpec::flag("network", "it can reach the network");
+
+pub(super) static TASK_CPUS: NodeSpec = NodeSpec::single(
+    "cpus",
+    "how many of kiln's jobs (`-j`) it takes while it runs; a hint for the schedule, not a limit",
+    &[ArgSpec::one("number", Kind::Integer, "1 to 1024; more than there are is all of them")],
+);
+
+pub(super) static TASK_MEMORY: NodeSpec = NodeSpec::single(
+    "memory",
+    "how much memory it needs: tasks that say so run together only as far as the machine's memory reaches; a hint for the schedule, not a limit",
+    &[ArgSpec::one("size", Kind::Size, "for instance `\"4GiB\"`")],
+);
+
+pub(super) static JOBSERVER: NodeSpec = NodeSpec::single(
+    "jobserver",
+    "make, cargo and others that know GNU make's jobserver share kiln's jobs (`-j`) with the other tasks: MAKEFLAGS says how",
+    &[ArgSpec::maybe(
+        "form",
+        Kind::Words(&["pipe", "fifo"]),
+        "`pipe`: by open descriptors, as all of them know it, and as without it; `fifo`: by a path, which ninja needs and make before 4.4 does not know",
+    )],
+);

@@ -2,7 +2,7 @@
 
 use super::arg::{ARG, FLAG, REST};
 use super::container::CONTAINER;
-use super::running::{POOL_USE, SANDBOX, SILENCE};
+use super::running::{JOBSERVER, POOL_USE, SANDBOX, SILENCE, TASK_CPUS, TASK_MEMORY};
 use super::template::USE;
 use super::{ArgSpec, Kind, NodeSpec, PropSpec};
 
@@ -103,6 +103,9 @@ pub(super) static TASK: NodeSpec =
         &TIMEOUT,
         &SILENCE,
         &RETRY,
+        &TASK_CPUS,
+        &TASK_MEMORY,
+        &JOBSERVER,
         &INTERACTIVE,
         &ALLOW_FAILURE,
         &LOCK,
@@ -155,7 +158,18 @@ static TIMEOUT: NodeSpec =
     NodeSpec::single("timeout", "after which it is stopped", &[ArgSpec::one("time", Kind::Duration, "a length of time")]);
 
 static RETRY: NodeSpec =
-    NodeSpec::single("retry", "how often it is tried again after a failure", &[ArgSpec::one("times", Kind::Integer, "0 to 100")]);
+    NodeSpec::single("retry", "how often it is tried again after a failure", &[ArgSpec::one("times", Kind::Integer, "0 to 100")]).props(&[
+        PropSpec::new(
+            "on",
+            Kind::Text,
+            "after which failures, with blanks between: `timeout`, `silence`, `signal`, `exit:75`; after any unless given",
+        ),
+        PropSpec::new(
+            "delay",
+            Kind::Duration,
+            "the pause before the first further attempt, doubled for each next one up to ten seconds; `500ms` unless given",
+        ),
+    ]);
 
 static INTERACTIVE: NodeSpec = NodeSpec::flag("interactive", "it takes over the terminal: runs alone and is never cached");
 
