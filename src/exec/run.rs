@@ -301,8 +301,10 @@ impl Shell<'_> {
         if verdict == End::Cached {
             self.saved_ms += end.took_ms;
         }
-        self.tell(place, end);
         let was_stopped = self.schedule.is_stopped();
+        // A step can hear of a wish to stop, and end, before this loop does.
+        self.end.interrupted |= !was_stopped && matches!(end.ended, Ended::Cancelled);
+        self.tell(place, end);
         let unstarted = self.schedule.finish(place, verdict)?;
         if self.schedule.is_stopped() && !was_stopped {
             // Fail fast: what still runs is asked to end, so that the answer comes at once.

@@ -126,20 +126,23 @@ impl From<Failure> for Stop {
 
 async fn attempt(shared: &Arc<Shared>, id: StepId) -> Result<StepEnd, Stop> {
     let force = shared.forced.contains(&id);
-    let (mut look, claimed) = aside(shared, move |shared| begin(shared, id, force)).await??;
+    let (mut look, claimed, mut noted) = aside(shared, move |shared| begin(shared, id, force)).await??;
     // Only one kiln works on an action at a time; whoever waited looks again and finds the result.
     let claim = match claimed {
         Claimed::Unneeded => None,
         Claimed::Taken(claim) => Some(claim),
         Claimed::Held => {
             let claim = wait_for_claim(shared, id, look.key).await?;
-            if !force {
-                look = aside(shared, move |shared| glance(shared, id, false)).await??;
-            }
+            (look, noted) = aside(shared, move |shared| {
+                let look = if force { look } else { glance(shared, id, false)? };
+                let noted = note(shared, id, &look)?;
+                Ok::<_, Failure>((look, noted))
+            })
+            .await??;
             Some(claim)
         }
     };
-    let end = follow(shared, id, look, claim.as_ref()).await;
+    let end = follow(shared, id, look, claim.as_ref(), noted).await;
     drop(claim);
     Ok(end?)
 }
@@ -154,13 +157,43 @@ enum Claimed {
     Held,
 }
 
-fn begin(shared: &Shared, id: StepId, force: bool) -> Result<(Look, Claimed), Failure> {
+fn begin(shared: &Shared, id: StepId, force: bool) -> Result<(Look, Claimed, Option<Noted>), Failure> {
     let look = glance(shared, id, force)?;
-    if !matches!(look.verdict, Verdict::Runs { .. }) || !look.cacheable {
-        return Ok((look, Claimed::Unneeded));
+    let claimed = if look.cacheable && matches!(look.verdict, Verdict::Runs { .. }) {
+        shared.machine.store.try_claim(look.key).map_or(Claimed::Held, Claimed::Taken)
+    } else {
+        Claimed::Unneeded
+    };
+    let noted = if matches!(claimed, Claimed::Held) { None } else { note(shared, id, &look)? };
+    Ok((look, claimed, noted))
+}
+
+/// What is noted before a step runs.
+struct Noted {
+    /// What went into the key, in the store: the next run can tell what changed.
+    manifest: Option<ContentDigest>,
+    /// Tells later whether the inputs stayed as they are.
+    witness: Witness,
+}
+
+/// Nothing for a step that need not run.
+fn note(shared: &Shared, id: StepId, look: &Look) -> Result<Option<Noted>, Failure> {
+    if !matches!(look.verdict, Verdict::Runs { .. }) {
+        return Ok(None);
     }
-    let claimed = shared.machine.store.try_claim(look.key).map_or(Claimed::Held, Claimed::Taken);
-    Ok((look, claimed))
+    noted(shared, id, &look.taken, look.cacheable).map(Some)
+}
+
+/// Right before the commands: the claim is taken, and nothing can be found that makes them needless.
+fn noted(shared: &Shared, id: StepId, taken: &Ingredients, cacheable: bool) -> Result<Noted, Failure> {
+    let runs = matches!(shared.action(id).kind, ActionKind::Run(_));
+    let manifest = manifest(shared, id, taken)?;
+    if runs {
+        clear(shared, id)?;
+    }
+    // Only commands can have a file changed under them: images read what was hashed, and check it.
+    let watched = cacheable && runs;
+    Ok(Noted { manifest, witness: if watched { Witness::call(&shared.machine.root, taken) } else { Witness::default() } })
 }
 
 /// Waits for the claim that another one holds. A wish to stop ends the wait.
@@ -180,7 +213,7 @@ fn glance(shared: &Shared, id: StepId, force: bool) -> Result<Look, Failure> {
     look.map_err(|error| Failure::new(FailureClass::Step, &error, error.help.clone()))
 }
 
-async fn follow(shared: &Arc<Shared>, id: StepId, look: Look, claim: Option<&Claim>) -> Result<StepEnd, Failure> {
+async fn follow(shared: &Arc<Shared>, id: StepId, look: Look, claim: Option<&Claim>, before: Option<Noted>) -> Result<StepEnd, Failure> {
     let why = match look.verdict {
         Verdict::Known { result, origin: Origin::InPlace } => return known(shared, id, look.key, &look.taken, *result, Origin::InPlace),
         Verdict::Known { ref result, origin: Origin::Restored } => {
@@ -197,7 +230,7 @@ async fn follow(shared: &Arc<Shared>, id: StepId, look: Look, claim: Option<&Cla
         }
         Verdict::Runs { ref why } => why.clone(),
     };
-    carry_out(shared, id, look, why, claim).await
+    carry_out(shared, id, look, why, claim, before).await
 }
 
 /// The manifest of the key goes to the store, so that the next run can tell what changed.
@@ -245,23 +278,25 @@ fn leave(shared: &Shared, id: StepId, taken: &Ingredients, result: ActionResult)
     let _ = shared.products[id.index()].set(Product { result, digest });
 }
 
-async fn carry_out(shared: &Arc<Shared>, id: StepId, look: Look, why: String, claim: Option<&Claim>) -> Result<StepEnd, Failure> {
+async fn carry_out(
+    shared: &Arc<Shared>,
+    id: StepId,
+    look: Look,
+    why: String,
+    claim: Option<&Claim>,
+    before: Option<Noted>,
+) -> Result<StepEnd, Failure> {
     let Look { taken, key, cacheable, .. } = look;
     let taken = Arc::new(taken);
     let action = shared.action(id);
     let machine = &shared.machine;
-    let seen = Arc::clone(&taken);
-    let (manifest, witness) = aside(shared, move |shared| {
-        let runs = matches!(shared.action(id).kind, ActionKind::Run(_));
-        let manifest = manifest(shared, id, &seen)?;
-        if runs {
-            clear(shared, id)?;
+    let Noted { manifest, witness } = match before {
+        Some(noted) => noted,
+        None => {
+            let seen = Arc::clone(&taken);
+            aside(shared, move |shared| noted(shared, id, &seen, cacheable)).await??
         }
-        // Only commands can have a file changed under them: images read what was hashed, and check it.
-        let watched = cacheable && runs;
-        Ok((manifest, if watched { Witness::call(&shared.machine.root, &seen) } else { Witness::default() }))
-    })
-    .await??;
+    };
     machine.listener.event(Event::StepStarted { step: action.name.clone(), at_ms: shared.clock.millis(), why });
     for pattern in gather::idle_patterns(action, &taken) {
         let text = format!("no file matches its input `{pattern}`");
@@ -275,7 +310,9 @@ async fn carry_out(shared: &Arc<Shared>, id: StepId, look: Look, why: String, cl
         Outcome::Failed(failure) => {
             return Ok(StepEnd { key: Some(key), manifest, ..StepEnd::failed(failure, action, took_ms) });
         }
-        Outcome::Cancelled { log } => return Ok(StepEnd { ended: Ended::Cancelled, took_ms, key: Some(key), manifest, log, detail: None }),
+        Outcome::Cancelled { log } => {
+            return Ok(StepEnd { ended: Ended::Cancelled, took_ms, key: Some(key), manifest, log, detail: None });
+        }
     };
     let Made { image, documents, log, detail, unchanged, behind } = made;
     let result = ActionResult { run: machine.run.clone(), took_ms, outputs: Vec::new(), image, documents, log, detail: detail.clone() };

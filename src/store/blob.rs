@@ -211,7 +211,8 @@ enum CopyError {
 
 /// Hands all that `from` gives to `write`, piece by piece; gives the number of bytes.
 fn copy(from: &mut impl Read, mut write: impl FnMut(&[u8]) -> Result<(), FileError>) -> Result<u64, CopyError> {
-    let mut piece = vec![0; 256 << 10];
+    // Most files are small: clearing a large buffer for each would take longer than the rest.
+    let mut piece = vec![0; 8 << 10];
     let mut size = 0;
     loop {
         match from.read(&mut piece) {
@@ -219,6 +220,9 @@ fn copy(from: &mut impl Read, mut write: impl FnMut(&[u8]) -> Result<(), FileErr
             Ok(count) => {
                 write(&piece[..count]).map_err(CopyError::Write)?;
                 size += count as u64;
+                if count == piece.len() {
+                    piece.resize(256 << 10, 0);
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(CopyError::Read(error)),

@@ -5,7 +5,7 @@
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use crate::base::digest::ActionKey;
-use crate::sys::lock::Lock;
+use crate::sys::lock::{Lock, Place};
 
 use crate::sys::file;
 
@@ -14,7 +14,7 @@ use super::local::Store;
 /// The right to carry out one action; given back when dropped.
 #[derive(Debug)]
 pub struct Claim {
-    lock: Option<Lock>,
+    place: Option<Place>,
 }
 
 impl Claim {
@@ -22,8 +22,14 @@ impl Claim {
     /// when this one is killed.
     #[must_use]
     pub fn lock(&self) -> Option<BorrowedFd<'_>> {
-        self.lock.as_ref().map(Lock::as_fd)
+        self.place.as_ref().map(Place::as_fd)
     }
+}
+
+/// Says that somebody lives, to whoever finds something of his; given back when dropped.
+#[derive(Debug)]
+pub struct Life {
+    _lock: Option<Lock>,
 }
 
 impl Store {
@@ -31,25 +37,36 @@ impl Store {
     /// Claims exclude each other between processes and between the threads of one.
     #[must_use]
     pub fn claim(&self, key: ActionKey) -> Claim {
-        Claim { lock: Lock::wait(self.layout().lock(key)).ok() }
+        Claim { place: Place::wait(self.layout().claims(), place(key)).ok() }
     }
 
     /// As [`Store::claim`], without waiting; `None` while somebody else holds the claim.
     #[must_use]
     pub fn try_claim(&self, key: ActionKey) -> Option<Claim> {
-        match Lock::try_take(self.layout().lock(key)) {
+        match Place::try_take(self.layout().claims(), place(key)) {
             Ok(None) => None,
-            Ok(lock) => Some(Claim { lock }),
-            Err(_) => Some(Claim { lock: None }),
+            Ok(place) => Some(Claim { place }),
+            Err(_) => Some(Claim { place: None }),
         }
     }
 
-    /// Takes over a claim whose holder was killed: the file of a claim that was given back is gone, and that of a held one is
-    /// locked. `None` for both, and for a claim that this store never saw.
+    /// Leaves a sign of life under `key`.
     #[must_use]
-    pub fn take_abandoned(&self, key: ActionKey) -> Option<Claim> {
+    pub fn live(&self, key: ActionKey) -> Life {
+        Life { _lock: Lock::wait(self.layout().lock(key)).ok() }
+    }
+
+    /// Takes over the sign of somebody who was killed: the file of a sign that was given back is gone, and that of a living one is
+    /// locked. `None` for both, and for a sign that this store never saw.
+    #[must_use]
+    pub fn take_abandoned(&self, key: ActionKey) -> Option<Life> {
         let path = self.layout().lock(key);
         file::status(&path).ok()?;
-        Some(Claim { lock: Some(Lock::try_take(path).ok()??) })
+        Some(Life { _lock: Some(Lock::try_take(path).ok()??) })
     }
+}
+
+/// The place of a key among the claims: keys are digests, so two that share one are not met in practice, and would only wait.
+fn place(key: ActionKey) -> u64 {
+    key.0.as_bytes().first_chunk().copied().map_or(0, u64::from_be_bytes)
 }

@@ -61,6 +61,12 @@ impl Layout {
         sharded(self.0.join("actions"), &key.0.hex())
     }
 
+    /// The file in which a place is locked for each action that is carried out.
+    pub(super) fn claims(&self) -> AbsPath {
+        self.0.join("claims")
+    }
+
+    /// A file of its own for somebody who lives.
     pub(super) fn lock(&self, key: ActionKey) -> AbsPath {
         self.0.join("locks").join(key.0.hex())
     }

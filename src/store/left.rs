@@ -9,11 +9,14 @@ use crate::sys::stat::Kind;
 use crate::sys::tree::{Tree, is_left_behind};
 use crate::sys::{clock, file};
 
+use super::local::Store;
+
 /// What looks like a running kiln's is old enough after an hour: its process id was given to another program.
 const LONG_MS: i64 = 3_600_000;
 
-/// Removes leftovers from the folders of `outputs` and those above them: a restore stages where the nearest folder was.
-pub(super) fn sweep<'a>(tree: &Tree, outputs: impl IntoIterator<Item = &'a RelPath>) {
+/// Removes leftovers from the folders of `outputs` and those above them: a restore stages where the nearest folder was. Each folder is
+/// listed once by a store that is open: ten thousand steps may share one.
+pub(super) fn sweep<'a>(store: &Store, tree: &Tree, outputs: impl IntoIterator<Item = &'a RelPath>) {
     let mut folders = BTreeSet::new();
     for output in outputs {
         let mut at = output.parent();
@@ -22,6 +25,7 @@ pub(super) fn sweep<'a>(tree: &Tree, outputs: impl IntoIterator<Item = &'a RelPa
             folders.insert(folder);
         }
     }
+    folders.retain(|folder| store.is_new(tree.root().at(folder)));
     for folder in folders {
         // A folder that is not there, or is a link, has nothing of ours.
         if !folder.is_root() && !matches!(tree.plain_status(&folder), Ok((Kind::Folder, _))) {

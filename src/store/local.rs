@@ -1,8 +1,9 @@
 //! The store on this machine's disk.
 //! In: bytes. Out: the same bytes, verified while they are read. Never: a blob that is seen before it is whole.
 
+use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::base::digest::{Algorithm, Digest, Hasher};
 use crate::base::path::AbsPath;
@@ -18,6 +19,8 @@ use super::lease::Lease;
 pub struct Store {
     root: AbsPath,
     layout: Layout,
+    /// The folders outside that were cleared of what killed kilns left there.
+    cleared: Arc<Mutex<HashSet<AbsPath>>>,
     /// Says to who collects that this process runs.
     pub(super) lease: Arc<OnceLock<Lease>>,
 }
@@ -30,7 +33,7 @@ impl Store {
     /// [`StoreError::Unsafe`] when the directory is a link or another user's; [`StoreError::File`].
     pub fn open(root: AbsPath) -> Result<Self, StoreError> {
         let (root, layout) = Layout::open(&root)?;
-        Ok(Self { root, layout, lease: Arc::default() })
+        Ok(Self { root, layout, cleared: Arc::default(), lease: Arc::default() })
     }
 
     /// The directory.
@@ -115,5 +118,10 @@ impl Store {
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Err(StoreError::Missing(digest.to_string())),
             Err(cause) => Err(FileError { act: "read", path: self.blob_path(digest).as_path().to_owned(), cause }.into()),
         }
+    }
+
+    /// Whether `folder` is asked about for the first time.
+    pub(super) fn is_new(&self, folder: AbsPath) -> bool {
+        self.cleared.lock().unwrap_or_else(PoisonError::into_inner).insert(folder)
     }
 }

@@ -117,7 +117,7 @@ pub fn capture(store: &Store, cache: &StatCache, root: &AbsPath, outputs: &[Patt
         let names = selection.missing.iter().map(|index| outputs[*index].to_string()).collect();
         return Err(vec![OutputError::NotMade(names)]);
     }
-    left::sweep(&tree, selection.entries.iter().map(|entry| &entry.path));
+    left::sweep(store, &tree, selection.entries.iter().map(|entry| &entry.path));
     let keep = |entry: &Entry| {
         let kept = match entry.kind {
             Kind::File { executable } => {

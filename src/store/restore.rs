@@ -88,7 +88,7 @@ pub fn restore(
         }
     }
     let folders = restore.staging_folders(&difference)?;
-    left::sweep(&tree, recorded.iter().map(|output| &output.path));
+    left::sweep(store, &tree, recorded.iter().map(|output| &output.path));
     let staged: Vec<Option<Staged>> =
         difference.wanted.par_iter().map(|(output, _)| restore.stage(output, &folders)).collect::<Result<_, _>>()?;
     let removed = restore.clear(&difference)?;

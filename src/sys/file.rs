@@ -125,6 +125,10 @@ pub fn append(path: impl AsRef<Path>) -> Result<File, FileError> {
 /// # Errors
 /// [`FileError`].
 pub fn create_dirs(path: impl AsRef<Path>) -> Result<(), FileError> {
+    // A look is cheaper than an attempt, and nearly always enough.
+    if fs::metadata(path.as_ref()).is_ok_and(|found| found.is_dir()) {
+        return Ok(());
+    }
     at("create folder", path.as_ref(), fs::create_dir_all(path.as_ref()))
 }
 

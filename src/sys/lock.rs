@@ -10,6 +10,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+
 use super::file::{FileError, at};
 
 /// A lock that this process holds. Its file is removed when the lock is given back.
@@ -74,6 +78,57 @@ impl Drop for Lock {
     }
 }
 
+/// A lock on one place in a file that stays. Files cost more than locks: where one is taken for each of thousands of steps, making and
+/// removing a file for it would take longer than all else that is done for the step.
+#[derive(Debug)]
+pub struct Place {
+    /// Locked while open, here or in a process that it was handed to.
+    file: File,
+}
+
+impl Place {
+    /// Waits until no other holder of this `place` is left. Two locks of one place exclude each other also within a process.
+    ///
+    /// # Errors
+    /// [`FileError`] when the file cannot be made, or the file system has no such locks.
+    pub fn wait(path: impl AsRef<Path>, place: u64) -> Result<Self, FileError> {
+        let path = path.as_ref();
+        let file = open(path)?;
+        loop {
+            match fcntl(&file, FcntlArg::F_OFD_SETLKW(&range(place))) {
+                Err(Errno::EINTR) => {}
+                done => return at("lock", path, done.map_err(io::Error::from)).map(|_| Self { file }),
+            }
+        }
+    }
+
+    /// Takes the place if nobody holds it; `None` when somebody does.
+    ///
+    /// # Errors
+    /// As [`Place::wait`].
+    pub fn try_take(path: impl AsRef<Path>, place: u64) -> Result<Option<Self>, FileError> {
+        let path = path.as_ref();
+        let file = open(path)?;
+        match fcntl(&file, FcntlArg::F_OFD_SETLK(&range(place))) {
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
+            done => at("lock", path, done.map_err(io::Error::from)).map(|_| Some(Self { file })),
+        }
+    }
+}
+
+impl AsFd for Place {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// One byte, wherever it is: a lock needs no byte in the file.
+fn range(place: u64) -> libc::flock {
+    let start = i64::try_from(place >> 2).unwrap_or_default();
+    // The kernel refuses a process here: such a lock belongs to the open file.
+    libc::flock { l_type: libc::F_WRLCK as i16, l_whence: libc::SEEK_SET as i16, l_start: start, l_len: 1, l_pid: 0 }
+}
+
 /// Whether somebody holds the lock at `path` now. Takes nothing: who asks for the lock meanwhile gets it.
 #[must_use]
 pub fn is_held(path: impl AsRef<Path>) -> bool {
@@ -121,6 +176,38 @@ mod tests {
         });
         assert_eq!(done.into_inner(), 400);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn places_of_one_file_are_held_apart_and_by_one_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("places");
+        let (first, last) = (Place::try_take(&path, 0).unwrap(), Place::try_take(&path, u64::MAX).unwrap());
+        assert!(first.is_some() && last.is_some());
+        assert!(Place::try_take(&path, 0).unwrap().is_none());
+        assert!(Place::try_take(&path, 4).unwrap().is_some());
+        // Whoever was handed the file keeps the place.
+        let handed = first.as_ref().unwrap().as_fd().try_clone_to_owned().unwrap();
+        drop(first);
+        assert!(Place::try_take(&path, 0).unwrap().is_none());
+        let (inside, done) = (AtomicU32::new(0), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let place = Place::wait(&path, 0).unwrap();
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        done.fetch_add(1, Ordering::SeqCst);
+                        drop(place);
+                    }
+                });
+            }
+            drop(handed);
+        });
+        assert_eq!(done.into_inner(), 400);
+        assert_eq!(fs::metadata(&path).unwrap().len(), 0);
     }
 
     #[test]

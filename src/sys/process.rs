@@ -262,7 +262,8 @@ impl Child {
     /// Reads both pipes to `output` until the program and everything below it has ended, or a limit is reached and all
     /// was stopped. Dropping the future stops the program too.
     pub async fn wait(mut self, limits: &Limits, output: &mut (dyn FnMut(Pipe, &[u8]) + Send)) -> Exit {
-        let mut buffers = [vec![0; CHUNK], vec![0; CHUNK]];
+        // Room that is not cleared: most programs write little or nothing.
+        let mut buffers = [Vec::with_capacity(CHUNK), Vec::with_capacity(CHUNK)];
         let mut watch = Watch::default();
         let mut useful = false;
         while watch.gone.is_none() || self.out.is_some() || self.err.is_some() {
@@ -351,9 +352,10 @@ impl Child {
 }
 
 /// Reads what is there; 0 at the end. A pipe that is closed already never answers.
-async fn read(pipe: &mut Option<Receiver>, buffer: &mut [u8]) -> usize {
+async fn read(pipe: &mut Option<Receiver>, buffer: &mut Vec<u8>) -> usize {
+    buffer.clear();
     match pipe {
-        Some(pipe) => pipe.read(buffer).await.unwrap_or(0),
+        Some(pipe) => pipe.read_buf(buffer).await.unwrap_or(0),
         None => std::future::pending().await,
     }
 }

@@ -82,6 +82,9 @@ fn the_table_of_the_store_names_every_file_and_every_file_is_there() {
     fs::write(&object, "damaged").unwrap();
     project.kiln(&["cache", "verify"]).ends(5);
     let _collecting = kiln::sys::lock::Lock::wait(project.cache().join("store/v1/collecting")).unwrap();
+    // Only a container leaves a sign of life.
+    let store = kiln::store::local::Store::open(kiln::base::path::AbsPath::new(project.cache().join("store")).unwrap()).unwrap();
+    let _life = store.live(kiln::base::digest::ActionKey(kiln::base::digest::Digest::of(b"container")));
     project.write("in", "y").write("../wait", "");
     let mut running = project.start(&["run", "t"]);
     project.wait_for("../begun");

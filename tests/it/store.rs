@@ -269,6 +269,7 @@ fn threads_that_want_one_action_carry_it_out_once() {
     });
     assert_eq!(done.into_inner(), 1);
     assert_eq!(fs::read_dir(bench.store.root().as_path().join("v1/locks")).unwrap().count(), 0);
+    assert_eq!(fs::metadata(bench.store.root().as_path().join("v1/claims")).unwrap().len(), 0);
 }
 
 /// Not a test of its own: the other process of the test below, which holds a claim until it is killed.

@@ -8,7 +8,7 @@ use bollard::query_parameters::{ListContainersOptions, RemoveContainerOptions};
 
 use crate::base::digest::{ActionKey, Digest};
 use crate::base::id::RunId;
-use crate::store::claim::Claim;
+use crate::store::claim::Life;
 use crate::store::local::Store;
 
 use super::{Docker, DockerError};
@@ -36,11 +36,11 @@ impl Mark {
         pairs.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
-    /// Says that the run lives for as long as the claim is held. The kernel takes it from a kiln that is killed, but leaves its
+    /// Says that the run lives for as long as the sign is held. The kernel takes it from a kiln that is killed, but leaves its
     /// file: only this machine and this store know the run, and know that it is dead.
     #[must_use]
-    pub fn live(&self, store: &Store) -> Claim {
-        store.claim(self.key(&self.run.to_string()))
+    pub fn live(&self, store: &Store) -> Life {
+        store.live(self.key(&self.run.to_string()))
     }
 
     fn key(&self, run: &str) -> ActionKey {
