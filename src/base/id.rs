@@ -94,9 +94,15 @@ pub enum StepKind {
     Index,
     /// Holds one platform's image against its policy and writes its SBOM.
     Scan,
+    /// Lists what is in one platform's image, where no scan does.
+    Sbom,
+    /// Records what the image was made of.
+    Provenance,
     /// Sends blobs and manifests, by digest, to one registry. No tag moves.
     Push,
-    /// Moves the tags in one registry, after every push of the image.
+    /// Signs the image in one registry and sends what goes beside it, after every push of the image.
+    Evidence,
+    /// Moves the tags in one registry, after every push of the image and all evidence.
     Tag,
     /// Starts a service and waits until it is healthy.
     Up,
@@ -106,8 +112,20 @@ pub enum StepKind {
 
 impl StepKind {
     /// All kinds, in the order of an image's chain.
-    pub const ALL: &'static [Self] =
-        &[Self::Run, Self::Base, Self::Build, Self::Index, Self::Scan, Self::Push, Self::Tag, Self::Up, Self::Group];
+    pub const ALL: &'static [Self] = &[
+        Self::Run,
+        Self::Base,
+        Self::Build,
+        Self::Index,
+        Self::Scan,
+        Self::Sbom,
+        Self::Provenance,
+        Self::Push,
+        Self::Evidence,
+        Self::Tag,
+        Self::Up,
+        Self::Group,
+    ];
 
     /// The word in a step name.
     #[must_use]
@@ -118,7 +136,10 @@ impl StepKind {
             Self::Build => "build",
             Self::Index => "index",
             Self::Scan => "scan",
+            Self::Sbom => "sbom",
+            Self::Provenance => "provenance",
             Self::Push => "push",
+            Self::Evidence => "evidence",
             Self::Tag => "tag",
             Self::Up => "up",
             Self::Group => "group",

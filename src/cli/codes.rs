@@ -23,6 +23,7 @@ pub const CODES: &[(&str, &str)] = &[
         "cli::no-runtime",
         "The system refused threads or file handles that kiln needs to start; a limit (`ulimit -u`, `ulimit -n`) is too low.",
     ),
+    ("cli::image", "The name of an image is a repository with its host, and a tag or a digest: `ghcr.io/acme/web:1.4`."),
     ("cli::no-target", "Nothing was named and the plan has no default. Write `default \"name\"` in `project`, or name a target."),
     (
         "cli::no-schema",
@@ -224,6 +225,10 @@ pub const CODES: &[(&str, &str)] = &[
         "The registry's certificate is not signed by an authority that this machine trusts. SSL_CERT_FILE names more; a registry without TLS must be marked `insecure`.",
     ),
     (
+        "run::no-key",
+        "A `push` with `sign` takes part in this run, and its key, or the password of the key, is not there. So nothing was started. Set COSIGN_PRIVATE_KEY (and COSIGN_PASSWORD for a sealed key), or write where the key is: `sign key=`, `sign secret=`, `sign password=`.",
+    ),
+    (
         "run::not-yet",
         "The plan is sound, but it asks for something that this kiln only reads and checks: it would have to leave it out, which nobody would notice. So nothing was started. `kiln check`, `list`, `plan` and `graph` know the whole plan; the help names what works instead.",
     ),
@@ -239,6 +244,15 @@ pub const CODES: &[(&str, &str)] = &[
         "The plan declares a tool, and the script that tells its version failed here or printed none. Install the tool, or write `check=` as it likes to be asked.",
     ),
     ("tool::version", "This machine has a version of a tool that the plan does not take. Install another, or change `version=`."),
+    ("verify::bad-key", "The file is no public key in PEM. Keys are ECDSA P-256 and P-384, Ed25519 and RSA."),
+    (
+        "verify::no-key",
+        "`kiln verify-signature` wants the key that must have signed: an image that somebody signed is an image that anybody can have signed.",
+    ),
+    (
+        "verify::refused",
+        "Nothing beside the image is a signature, or a claim of the asked kind, of this key and about this image. The message says what is there instead. Exit code 4: the image is not to be used.",
+    ),
     (
         "why::against",
         "`--against` takes a run of this project on this machine (its name, or how the name begins), a file that `kiln why STEP --export` or `kiln plan --json --keys` printed, also on another machine, a commit, a plan file, or a folder with a plan. `git:NAME` is always a commit.",

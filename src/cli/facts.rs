@@ -8,6 +8,7 @@ use crate::base::platform::Platform;
 use crate::base::time::Day;
 use crate::engine::ask::{self, Question};
 use crate::engine::process::bare_environment;
+use crate::evidence::provenance::origin;
 use crate::plan::facts::{CiFact, CommandError, FactError, Facts, GitFact, git_version};
 use crate::sys::cancel::Cancel;
 use crate::sys::shims::Shims;
@@ -83,6 +84,7 @@ impl Git<'_> {
                 Ok(self.ask(&["status", "--porcelain", "--untracked-files=no"])?.map(|changes| (!changes.is_empty()).to_string()))
             }
             GitFact::Time => self.ask(&["log", "-1", "--format=%ct"]),
+            GitFact::Origin => Ok(self.ask(&["config", "--get", "remote.origin.url"])?.and_then(|remote| origin(&remote))),
         }
     }
 }

@@ -148,7 +148,8 @@ fn connections(settings: &Settings, plan: &Plan, store: &Store) -> Session {
     session_of(insecure(plan), settings.offline, store)
 }
 
-fn session_of(insecure_hosts: Vec<String>, offline: bool, store: &Store) -> Session {
+/// Connections to registries; these hosts may be spoken to without TLS.
+pub fn session_of(insecure_hosts: Vec<String>, offline: bool, store: &Store) -> Session {
     let options = Options { insecure_hosts, offline, ..Options::new(Arc::new(ConfigFiles::of_machine())) };
     Session::new(options, Arc::new(StoreBlobs(store.clone())))
 }

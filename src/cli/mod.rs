@@ -48,6 +48,7 @@ mod sources;
 mod tags;
 mod tools;
 mod usage;
+mod verify;
 mod why;
 
 use std::ffi::OsString;
@@ -121,6 +122,9 @@ fn command(cli: Cli, output: &Output, calls: Vec<Call>, help: Option<&str>) -> u
         _ => {}
     }
     let command = match command {
+        Some(Command::VerifySignature(asked)) => {
+            return verify::verify(&global, output, &asked).unwrap_or_else(|faults| output.faults(faults));
+        }
         Some(Command::Cache(command)) => return cache::run(&global, output, command).unwrap_or_else(|faults| output.faults(faults)),
         other => other,
     };
@@ -149,6 +153,7 @@ fn command(cli: Cli, output: &Output, calls: Vec<Call>, help: Option<&str>) -> u
         Some(Command::Replay(asked)) => replay::replay(&settings, output, &asked),
         Some(
             Command::Cache(_)
+            | Command::VerifySignature(_)
             | Command::Explain { .. }
             | Command::Fmt(_)
             | Command::Schema { .. }

@@ -326,6 +326,15 @@ impl Opened {
         if faults.has_errors() { Err(faults) } else { Ok(()) }
     }
 
+    /// Looks for the keys that the steps sign with.
+    ///
+    /// # Errors
+    /// One fault for each that is not where the plan says.
+    pub fn keys(&self, settings: &Settings, steps: &[StepId]) -> Result<(), Diagnostics> {
+        let faults = preflight::keys(&settings.root, &self.graph, steps);
+        if faults.has_errors() { Err(faults) } else { Ok(()) }
+    }
+
     /// Holds the tools of the steps against the plan and the lock; gives what is worth knowing.
     ///
     /// # Errors

@@ -89,6 +89,7 @@ pub fn carry_out(
     if unable.has_errors() {
         return Err(unable);
     }
+    opened.keys(settings, &selection.steps)?;
     let project = settings.project();
     let history = Arc::new(StepHistory::load(project.as_path()));
     let jobs = jobs(how);

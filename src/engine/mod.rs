@@ -4,15 +4,19 @@
 pub mod ask;
 pub mod blobs;
 pub mod embedded;
+pub mod evidence;
 pub mod log;
 pub mod process;
+pub mod provenance;
 pub mod publish;
 pub mod redact;
 pub mod sandbox;
 pub mod scan;
 pub mod secret;
+pub mod signing;
 pub mod task;
 pub mod tools;
+pub mod verify;
 
 #[cfg(feature = "docker")]
 pub mod docker;
@@ -176,7 +180,10 @@ pub async fn carry_out(machine: &Arc<Machine>, job: Job<'_>) -> Outcome {
         ActionKind::Build(build) => embedded::build(machine, &job, build).await,
         ActionKind::Index(image) => embedded::index(machine, &job, image),
         ActionKind::Scan(scan) => scan::scan(machine, &job, scan).await,
+        ActionKind::Sbom(sbom) => scan::bill(machine, &job, sbom).await,
+        ActionKind::Provenance(action) => provenance::provenance(machine, &job, action).await,
         ActionKind::Push(publish) => publish::push(machine, &job, publish).await,
+        ActionKind::Evidence(action) => evidence::evidence(machine, &job, action).await,
         ActionKind::Tag(publish) => publish::tag(machine, &job, publish).await,
         ActionKind::Up(_) => Err(Failure::new(FailureClass::Internal, "a service cannot be started by a run yet", None)),
         ActionKind::Group => Ok(Made::default()),

@@ -21,12 +21,12 @@ use super::embedded::failure;
 use super::{Failure, Job, Machine, Made};
 
 /// Where one image goes.
-enum Place {
+pub(super) enum Place {
     Remote(Repository),
     Layout { folder: AbsPath, shown: RelPath },
 }
 
-fn place(machine: &Machine, publication: &PublishAction) -> Result<Place, Failure> {
+pub(super) fn place(machine: &Machine, publication: &PublishAction) -> Result<Place, Failure> {
     match &publication.registry.place {
         RegistryPlace::Layout(folder) => {
             let folder = folder.join(&publication.repository).map_err(|error| Failure::new(FailureClass::Step, error, None))?;
@@ -68,7 +68,7 @@ fn existing(folder: &AbsPath) -> Vec<String> {
 }
 
 /// A blob that is gone or damaged is noticed when it is handed on.
-fn unpublished(error: publish::PublishError) -> Failure {
+pub(super) fn unpublished(error: publish::PublishError) -> Failure {
     match &error {
         publish::PublishError::Store(error) | publish::PublishError::Image(ImageError::Store(error)) => Failure::store(error),
         _ => Failure::disk(error),
@@ -149,7 +149,7 @@ pub async fn push(machine: &Arc<Machine>, job: &Job<'_>, publication: &PublishAc
 }
 
 /// Tags wait for every push of the image, so after one that failed none of them has moved, in any registry.
-fn untagged(mut failure: Failure) -> Failure {
+pub(super) fn untagged(mut failure: Failure) -> Failure {
     let safe = "no tag was moved";
     failure.help = Some(failure.help.map_or_else(|| safe.to_owned(), |help| format!("{help}; {safe}")));
     failure

@@ -7,8 +7,8 @@ use crate::base::digest::{Blake3, ContentDigest};
 use crate::base::time::Moment;
 use crate::base::words;
 use crate::event::{Event, FailureClass, Stream};
-use crate::graph::action::ScanAction;
-use crate::plan::policy::Level;
+use crate::graph::action::{SbomAction, ScanAction};
+use crate::plan::policy::{self, Level, PolicyDef};
 use crate::scan::run::{self, ImageFacts, Scan};
 use crate::scan::verdict::Verdict;
 
@@ -17,6 +17,8 @@ use super::{Failure, Job, Machine, Made};
 
 /// The name of the bill of materials among a step's documents.
 pub const SBOM: &str = "sbom.cdx.json";
+/// The name of the same in SPDX.
+pub const SPDX: &str = "sbom.spdx.json";
 /// The name of the findings among a step's documents.
 pub const FINDINGS: &str = "findings.json";
 
@@ -41,9 +43,31 @@ pub async fn scan(machine: &Arc<Machine>, job: &Job<'_>, action: &ScanAction) ->
         let reason = format!("policy `{}`: {}", action.policy.name, scan.verdict.summary());
         return Err(Failure { class, reason, help: Some(help(&scan.verdict)), log });
     }
-    let documents = vec![(FINDINGS.to_owned(), keep(&scan.verdict.findings_json())?), (SBOM.to_owned(), keep(&scan.sbom)?)];
+    let documents = vec![
+        (FINDINGS.to_owned(), keep(&scan.verdict.findings_json())?),
+        (SBOM.to_owned(), keep(&scan.sbom)?),
+        (SPDX.to_owned(), keep(&scan.spdx)?),
+    ];
     let detail = Some(format!("{}, {}", scan.verdict.summary(), words::count(scan.packages, "package")));
     Ok(Made { documents, log, detail, ..Made::default() })
+}
+
+/// Lists what is in one platform, and judges nothing.
+pub async fn bill(machine: &Arc<Machine>, job: &Job<'_>, action: &SbomAction) -> Result<Made, Failure> {
+    let image = super::root_image(job)?.1.descriptor.clone();
+    let facts = ImageFacts { mutable_base: false, name: action.repository.clone(), epoch: Moment::from_seconds(action.epoch) };
+    let policy = PolicyDef { rules: Vec::new(), ..policy::default_policy() };
+    let shared = Arc::clone(machine);
+    let scan = tokio::task::spawn_blocking(move || run::scan_image(&shared.store, &image, &facts, &policy))
+        .await
+        .map_err(|error| Failure::new(FailureClass::Internal, error, None))?
+        .map_err(|error| failure(error.diagnostic()))?;
+    for gap in &scan.verdict.gaps {
+        job.notice(machine, format!("the bill of materials is incomplete and says so: {gap}"));
+    }
+    let keep = |bytes: &[u8]| machine.store.put::<Blake3>(bytes).map(ContentDigest).map_err(Failure::disk);
+    let documents = vec![(SBOM.to_owned(), keep(&scan.sbom)?), (SPDX.to_owned(), keep(&scan.spdx)?)];
+    Ok(Made { documents, detail: Some(words::count(scan.packages, "package")), ..Made::default() })
 }
 
 /// An exception holds for a path only; a finding about the whole image needs another policy.

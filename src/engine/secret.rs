@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::base::path::AbsPath;
 use crate::event::FailureClass;
 use crate::plan::secret::{SecretSource, SecretUse};
 use crate::sys::{env, file};
@@ -58,24 +59,29 @@ pub async fn fetch(machine: &Machine, job: &Job<'_>, secrets: &[SecretUse]) -> R
     Ok(Given { env: variables, needles: Needles::new(values.iter().map(Vec::as_slice)), folder })
 }
 
-fn missing(secret: &SecretUse, why: &str, help: String) -> Failure {
-    Failure::new(FailureClass::Environment, format!("secret `{}` has no value: {why}", secret.name), Some(help))
+/// Why a place has no value, and the next act.
+#[derive(Debug)]
+pub(super) struct Unfound {
+    pub why: String,
+    pub help: String,
 }
 
 async fn value(machine: &Machine, secret: &SecretUse) -> Result<Vec<u8>, Failure> {
-    let value = match &secret.source {
+    look_up(machine, &secret.source).await.map_err(|Unfound { why, help }| {
+        Failure::new(FailureClass::Environment, format!("secret `{}` has no value: {why}", secret.name), Some(help))
+    })
+}
+
+/// The value that a place has now; one that is empty is none.
+pub(super) async fn look_up(machine: &Machine, source: &SecretSource) -> Result<Vec<u8>, Unfound> {
+    let missing = |why: String, help: String| Unfound { why, help };
+    let value = match source {
         SecretSource::Env(name) => match env::var_os(name) {
             Some(value) => value.into_vec(),
-            None => return Err(missing(secret, &format!("{name} is not set"), format!("set {name} in the environment that kiln runs in"))),
+            None => return Err(missing(format!("{name} is not set"), format!("set {name} in the environment that kiln runs in"))),
         },
-        SecretSource::File(path) => {
-            let place = match path.strip_prefix("~/") {
-                Some(rest) => env::var_os("HOME").map(PathBuf::from).unwrap_or_default().join(rest),
-                None => machine.root.as_path().join(path),
-            };
-            file::read(place, LIMIT)
-                .map_err(|error| missing(secret, &error.to_string(), format!("put it into `{path}`, for this user alone")))?
-        }
+        SecretSource::File(path) => file::read(place(&machine.root, path), LIMIT)
+            .map_err(|error| missing(error.to_string(), format!("put it into `{path}`, for this user alone")))?,
         SecretSource::Command(script) => {
             let question = Question {
                 script,
@@ -88,15 +94,24 @@ async fn value(machine: &Machine, secret: &SecretUse) -> Result<Vec<u8>, Failure
                 shims: &machine.shims,
             };
             // What the command wrote is not repeated: it may hold the value.
-            ask::ask(&question).await.map_err(|no| {
-                missing(secret, &format!("its command {}", no.reason), "run the command by hand to see what is wrong".to_owned())
-            })?
+            ask::ask(&question)
+                .await
+                .map_err(|no| missing(format!("its command {}", no.reason), "run the command by hand to see what is wrong".to_owned()))?
         }
     };
     if value.trim_ascii().is_empty() {
-        return Err(missing(secret, "what was found is empty", "a step would go on without it".to_owned()));
+        return Err(missing("what was found is empty".to_owned(), "a step would go on without it".to_owned()));
     }
     Ok(value)
+}
+
+/// Where a file with a secret is: absolute, below the home folder, or in the project.
+#[must_use]
+pub fn place(root: &AbsPath, path: &str) -> PathBuf {
+    match path.strip_prefix("~/") {
+        Some(rest) => env::var_os("HOME").map(PathBuf::from).unwrap_or_default().join(rest),
+        None => root.as_path().join(path),
+    }
 }
 
 /// The value as a variable: without the newlines at its end, which files and commands end with.

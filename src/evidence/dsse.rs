@@ -65,6 +65,12 @@ impl Envelope {
         serde_json::from_slice(bytes).map_err(|_| BadEnvelope::Form)
     }
 
+    /// The payload as it is: nobody vouches for it.
+    #[must_use]
+    pub fn unverified(&self) -> Option<Vec<u8>> {
+        STANDARD.decode(&self.payload).ok()
+    }
+
     /// The statement in it, when a signature of `key` is over it.
     ///
     /// # Errors

@@ -65,7 +65,9 @@ impl BadKey {
             }
             Self::NoPassword => "set COSIGN_PASSWORD, or name a secret: `sign password=\"…\"`; an empty password is set, too",
             Self::Password => "look at COSIGN_PASSWORD, or at the secret of `sign password=`",
-            Self::Encrypted => "seal it as cosign does: `cosign import-key-pair --key FILE`",
+            Self::Encrypted => {
+                "`openssl pkcs8 -in FILE -out key.pem` opens it, for this user alone; `cosign generate-key-pair` makes one that is sealed"
+            }
             Self::Kind => "make one with `cosign generate-key-pair`",
         }
     }

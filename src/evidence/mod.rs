@@ -3,7 +3,9 @@
 //! bytes every time. Never: reads a file, asks a registry or a clock, shows a key.
 
 pub mod artifact;
+pub mod beside;
 pub mod bundle;
+pub mod check;
 pub mod dsse;
 pub mod key;
 mod pem;

@@ -125,6 +125,12 @@ impl Provenance {
     }
 }
 
+/// A text of a plan as everybody may read it: of an address neither name, password nor query.
+#[must_use]
+pub fn public(text: &str) -> String {
+    if text.contains("://") { origin(text).unwrap_or_else(|| "an address".to_owned()) } else { text.to_owned() }
+}
+
 /// The address of a repository without a name, a password or a query; `git@host:path` becomes `ssh://host/path`. `None` for what is
 /// no address, such as a folder of this machine.
 #[must_use]
@@ -166,6 +172,18 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(origin(remote).as_deref(), expected, "{remote}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_address_is_shown_as_it_is() {
+        for (text, expected) in [
+            ("linux/amd64", "linux/amd64"),
+            ("https://me:pw@host/x?token=pw", "https://host/x"),
+            ("postgres://me:pw@host/x", "an address"),
+            ("see https://me:pw@host/x", "an address"),
+        ] {
+            assert_eq!(public(text), expected);
         }
     }
 

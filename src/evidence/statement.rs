@@ -93,6 +93,12 @@ impl Statement {
         if read.kind != V1 && read.kind != V01 { Err(BadStatement::Form) } else { Ok(read) }
     }
 
+    /// Whether it says that it is a claim of this type.
+    #[must_use]
+    pub fn is_of(&self, predicate_type: &str) -> bool {
+        self.predicate_type == predicate_type
+    }
+
     /// Whether it is a claim of this type about this image and nothing else: one that also speaks of other things may have been made for
     /// them.
     ///

@@ -55,7 +55,7 @@ fn foresee_one(ground: Ground<'_>, history: &StepHistory, products: &[OnceLock<P
         Ok(look) => match look.verdict {
             Verdict::Runs { why } => Foreseen::Runs(why),
             Verdict::Known { result, origin } => {
-                keep(products, ground.graph, id, &look.taken, *result);
+                keep(products, ground.graph, id, look.key, &look.taken, *result);
                 if origin == Origin::InPlace { Foreseen::InPlace } else { Foreseen::Restorable }
             }
         },
@@ -121,7 +121,7 @@ pub fn look_into(ground: Ground<'_>, history: &StepHistory, id: StepId) -> Resul
                 open.push(step);
                 roots.push((step, look));
             }
-            Verdict::Known { result, .. } => keep(&products, graph, step, &look.taken, *result),
+            Verdict::Known { result, .. } => keep(&products, graph, step, look.key, &look.taken, *result),
         }
     }
     Ok(Insight::Waits { taken: Ingredients::default(), open, roots })
@@ -140,15 +140,15 @@ pub fn keys(ground: Ground<'_>, history: &StepHistory, steps: &[StepId]) -> Hash
         let Ok(look) = look::look(ground, history, *id, false, |need| products[need.index()].get()) else { continue };
         keys.insert(*id, (look.key, key::record(graph.action(*id), &look.taken, &graph.basis(*id))));
         if let Verdict::Known { result, .. } = look.verdict {
-            keep(&products, graph, *id, &look.taken, *result);
+            keep(&products, graph, *id, look.key, &look.taken, *result);
         }
     }
     keys
 }
 
-fn keep(products: &[OnceLock<Product>], graph: &ActionGraph, id: StepId, taken: &Ingredients, result: ActionResult) {
+fn keep(products: &[OnceLock<Product>], graph: &ActionGraph, id: StepId, key: ActionKey, taken: &Ingredients, result: ActionResult) {
     let digest = gather::product_digest(graph.action(id), taken, &result);
-    let _ = products[id.index()].set(Product { result, digest });
+    let _ = products[id.index()].set(Product { result, digest, key });
 }
 
 /// Steps whose sources are held at once: those of all would be much of the memory that a large plan takes.

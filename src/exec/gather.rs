@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::base::digest::{Blake3, Digest};
+use crate::base::digest::{ActionKey, Blake3, ContentDigest, Digest};
 use crate::base::id::{StepId, StepName};
-use crate::base::path::RelPath;
+use crate::base::path::{AbsPath, RelPath};
 use crate::base::pattern::Pattern;
 use crate::engine::Machine;
 use crate::graph::action::{Action, ActionKind};
@@ -20,6 +20,7 @@ use crate::sys::tree::Tree;
 use crate::sys::{env, file, walk};
 
 use super::links;
+use super::materials;
 use super::past::Past;
 
 /// What a step that ended well left to those that wait for it.
@@ -29,6 +30,8 @@ pub struct Product {
     pub result: ActionResult,
     /// The digest of the result, or, for a group, of its members' results.
     pub digest: Digest<Blake3>,
+    /// The key that it was made or found under.
+    pub key: ActionKey,
 }
 
 /// Why the ingredients of a step could not be found.
@@ -74,7 +77,7 @@ pub struct Gathered {
 /// # Errors
 /// [`GatherError`]: a file that is missing or cannot be read, a program that is not there.
 pub fn gather<'p>(ground: Ground<'_>, id: StepId, products: impl Fn(StepId) -> Option<&'p Product>) -> Result<Gathered, GatherError> {
-    let Ground { machine, graph, .. } = ground;
+    let Ground { graph, .. } = ground;
     let mut failed_need = None;
     let mut needs: Vec<(&StepName, Edge, &Product)> = Vec::new();
     for (need, edge) in graph.needs(id).into_iter().filter(|(_, edge)| edge.requires()) {
@@ -89,22 +92,29 @@ pub fn gather<'p>(ground: Ground<'_>, id: StepId, products: impl Fn(StepId) -> O
         needs.iter().filter(|(_, edge, _)| edge.is_data()).flat_map(|(.., product)| &product.result.outputs).collect();
     let mut taken = Ingredients { files: all_files(ground, id, &made, failed_need.is_none())?, ..Ingredients::default() };
     if let ActionKind::Run(cell) = &graph.action(id).kind {
+        let machine = ground.machine;
         let keyed = cell.pass_env.iter().filter(|name| !cell.unkeyed.contains(name));
         taken.pass_env = keyed.map(|name| (name.clone(), env::exact(name).map(text))).collect();
         for name in &cell.tools {
-            taken.tools.push((name.clone(), tool(machine, name)?));
+            taken.tools.push((name.clone(), find_tool(machine, name)?.1));
             if let Some(version) = machine.tools.version(name) {
                 taken.versions.push((name.clone(), version.map_err(GatherError::new)?));
             }
         }
     }
     for (name, edge, product) in needs {
+        if matches!(graph.action(id).kind, ActionKind::Evidence(_)) && !product.result.documents.is_empty() {
+            taken.documents.push((name.clone(), product.result.documents.clone()));
+        }
         if let Some(image) = product.result.image.as_ref().filter(|_| edge.is_data()) {
             taken.images.push((name.clone(), image.clone()));
         }
         if edge.is_need() {
             taken.needs.push((name.clone(), product.digest.to_string()));
         }
+    }
+    if matches!(graph.action(id).kind, ActionKind::Provenance(_)) {
+        taken.materials = materials::materials(ground, id, &products)?;
     }
     Ok(Gathered { taken, failed_need })
 }
@@ -256,12 +266,14 @@ fn text(value: std::ffi::OsString) -> String {
     value.into_string().unwrap_or_else(|raw| format!("\0{}", raw.as_encoded_bytes().escape_ascii()))
 }
 
-fn tool(machine: &Machine, name: &str) -> Result<crate::base::digest::ContentDigest, GatherError> {
+/// Where a tool is, and the digest of its file.
+pub(super) fn find_tool(machine: &Machine, name: &str) -> Result<(AbsPath, ContentDigest), GatherError> {
     let path = env::var_os("PATH").unwrap_or_default();
     let program = crate::sys::program::find(std::ffi::OsStr::new(name), Some(&path), machine.root.as_path())
         .map_err(|error| GatherError { reason: format!("tool `{name}`: {error}"), help: error.help() })?;
-    let program = crate::base::path::AbsPath::new(file::canonical(program).map_err(GatherError::new)?)
+    let program = AbsPath::new(file::canonical(program).map_err(GatherError::new)?)
         .ok_or_else(|| GatherError::new(format!("tool `{name}` has no absolute path")))?;
     let status = file::status(&program).map_err(GatherError::new)?;
-    machine.stats.digest_of(&program, &Stat::of(&status)).map_err(GatherError::new)
+    let digest = machine.stats.digest_of(&program, &Stat::of(&status)).map_err(GatherError::new)?;
+    Ok((program, digest))
 }

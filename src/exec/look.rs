@@ -78,8 +78,8 @@ pub fn is_cacheable(action: &Action) -> bool {
             crate::plan::image::Base::Registry { reference, .. } => reference.digest.is_some(),
             _ => true,
         },
-        ActionKind::Build(_) | ActionKind::Index(_) | ActionKind::Scan(_) => true,
-        ActionKind::Push(_) | ActionKind::Tag(_) | ActionKind::Up(_) | ActionKind::Group => false,
+        ActionKind::Build(_) | ActionKind::Index(_) | ActionKind::Scan(_) | ActionKind::Sbom(_) | ActionKind::Provenance(_) => true,
+        ActionKind::Push(_) | ActionKind::Evidence(_) | ActionKind::Tag(_) | ActionKind::Up(_) | ActionKind::Group => false,
     }
 }
 
@@ -110,6 +110,7 @@ fn judge(ground: Ground<'_>, history: &StepHistory, id: StepId, taken: &Ingredie
             ActionKind::Run(cell) if cell.interactive => "it is interactive",
             ActionKind::Run(cell) if cell.exec_in.is_some() => "it looks at a running service",
             ActionKind::Up(_) => "a service is looked at each time",
+            ActionKind::Evidence(_) => "what stands beside the image is looked at each time",
             _ => "it declares no inputs",
         });
     }

@@ -8,6 +8,7 @@ pub mod foresee;
 pub mod gather;
 mod links;
 pub mod look;
+mod materials;
 pub mod not_yet;
 pub mod offline;
 pub mod past;

@@ -51,16 +51,14 @@ fn wishes(action: &Action) -> Vec<Wish<'_>> {
         }
         ActionKind::Build(build) => built(&build.recipe),
         ActionKind::Scan(scan) => scanned(scan),
-        ActionKind::Push(publish) => publish
-            .extras
-            .iter()
-            .map(|(extra, span)| {
-                let help =
-                    format!("leave `{}` out; the image itself is pushed by digest, and `{name}/build` is made without it", extra.word());
-                (format!("`{}` beside a pushed image", extra.word()), span, help)
-            })
-            .collect(),
-        ActionKind::Base(_) | ActionKind::Index(_) | ActionKind::Tag(_) | ActionKind::Group => Vec::new(),
+        ActionKind::Base(_)
+        | ActionKind::Index(_)
+        | ActionKind::Sbom(_)
+        | ActionKind::Provenance(_)
+        | ActionKind::Push(_)
+        | ActionKind::Evidence(_)
+        | ActionKind::Tag(_)
+        | ActionKind::Group => Vec::new(),
     }
 }
 

@@ -44,8 +44,15 @@ pub async fn missing(session: &Session, graph: &ActionGraph, steps: &[StepId]) -
             }
             ActionKind::Run(cell) => containers.extend(cell.container.iter().map(|inside| (&inside.image, &inside.span))),
             ActionKind::Up(up) => containers.push((&up.service.image, &up.service.image_span)),
-            // A tag step never comes without its push.
-            ActionKind::Build(_) | ActionKind::Index(_) | ActionKind::Scan(_) | ActionKind::Tag(_) | ActionKind::Group => {}
+            // Evidence and tags never come without their push.
+            ActionKind::Build(_)
+            | ActionKind::Index(_)
+            | ActionKind::Scan(_)
+            | ActionKind::Sbom(_)
+            | ActionKind::Provenance(_)
+            | ActionKind::Evidence(_)
+            | ActionKind::Tag(_)
+            | ActionKind::Group => {}
         }
     }
     faults.extend(absent(&containers).await);

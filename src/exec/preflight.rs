@@ -1,21 +1,23 @@
 //! What can be known to be missing before anything runs.
-//! In: a graph and the steps that take part. Out: every file that is named, is not there, and that no step makes.
-//! Never: reads a file, looks for what a wildcard could select.
+//! In: a graph and the steps that take part. Out: every file that is named, is not there, and that no step makes; every key.
+//! Never: reads a file, even a key; looks for what a wildcard could select.
 
 use std::borrow::Cow;
 
 use rayon::prelude::*;
 
-use crate::base::diagnostic::{Diagnostic, Diagnostics, Span};
+use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Span};
 use crate::base::id::StepId;
 use crate::base::path::{AbsPath, RelPath};
 use crate::base::pattern::Pattern;
 use crate::base::words;
+use crate::engine::secret;
 use crate::graph::ActionGraph;
 use crate::graph::action::ActionKind;
 use crate::plan::image::{Add, AddSource, Base, LayerDef, Recipe};
-use crate::sys::file;
+use crate::plan::secret::SecretSource;
 use crate::sys::tree::Tree;
+use crate::sys::{env, file};
 
 /// Up to so many steps are looked at by one thread.
 const FEW: usize = 64;
@@ -42,6 +44,29 @@ pub fn missing(root: &AbsPath, graph: &ActionGraph, steps: &[StepId]) -> Diagnos
         faults.extend(steps.iter().flat_map(missing));
     } else {
         faults.extend(steps.par_iter().with_min_len(FEW).map(missing).collect::<Vec<_>>().into_iter().flatten());
+    }
+    faults
+}
+
+/// Finds keys of `steps` that are not where the plan says: the image would be built, pushed and then not signed. No key is read.
+#[must_use]
+pub fn keys(root: &AbsPath, graph: &ActionGraph, steps: &[StepId]) -> Diagnostics {
+    let mut faults = Diagnostics::default();
+    let mut told: Vec<&Span> = Vec::new();
+    for id in steps {
+        let ActionKind::Evidence(action) = &graph.action(*id).kind else { continue };
+        let Some(sign) = action.evidence.sign.as_ref().filter(|sign| !told.contains(&&sign.span)) else { continue };
+        told.push(&sign.span);
+        for (from, what) in std::iter::once((&sign.key, "key")).chain(sign.password.iter().map(|from| (from, "password of the key"))) {
+            let why = match &from.source {
+                SecretSource::Env(name) if env::var_os(name).is_none() => format!("{name} is not set"),
+                SecretSource::File(path) if file::status(secret::place(root, path)).is_err() => format!("`{path}` does not exist"),
+                _ => continue,
+            };
+            let message = format!("the {what} that signs `{}` is not there: {why}", action.publication.repository);
+            let fault = Diagnostic::new(Class::Environment, "run::no-key", message).label(&sign.span, "signed here");
+            faults.push(fault.help("`cosign generate-key-pair` makes one; `sign key=\"FILE\"` or `sign secret=\"NAME\"` says where it is"));
+        }
     }
     faults
 }

@@ -268,14 +268,14 @@ fn known(
         log: result.log,
         detail: result.detail.clone(),
     };
-    leave(shared, id, taken, result);
+    leave(shared, id, key, taken, result);
     Ok(end)
 }
 
 /// Puts the product where the steps that wait will look for it.
-fn leave(shared: &Shared, id: StepId, taken: &Ingredients, result: ActionResult) {
+fn leave(shared: &Shared, id: StepId, key: ActionKey, taken: &Ingredients, result: ActionResult) {
     let digest = gather::product_digest(shared.action(id), taken, &result);
-    let _ = shared.products[id.index()].set(Product { result, digest });
+    let _ = shared.products[id.index()].set(Product { result, digest, key });
 }
 
 async fn carry_out(
@@ -329,7 +329,7 @@ async fn carry_out(
         // What a step leaves undone is its own failure, and its log tells more about it.
         Err(failure) => return Ok(StepEnd { key: Some(key), manifest, ..StepEnd::failed(Failure { log, ..failure }, action, took_ms) }),
     };
-    leave(shared, id, &taken, result);
+    leave(shared, id, key, &taken, result);
     let ended = if unchanged { Ended::Cached { from: Origin::InPlace } } else { Ended::Done };
     Ok(StepEnd { ended, took_ms, key: Some(key), manifest, log, detail })
 }

@@ -8,7 +8,8 @@ use crate::base::path::RelPath;
 use crate::base::pattern::Pattern;
 use crate::oci::reference::Tag;
 use crate::plan::RegistryDef;
-use crate::plan::image::{Base, Extra, ImageDef, Recipe, TagRule};
+use crate::plan::evidence::{Asked, Commit, EvidenceDef};
+use crate::plan::image::{Base, ImageDef, Recipe, TagRule};
 use crate::plan::policy::{PolicyDef, Severity};
 use crate::plan::service::{NetworkDef, ServiceDef, VolumeDef};
 use crate::plan::target::TaskCell;
@@ -37,8 +38,14 @@ pub enum ActionKind {
     Index(Arc<ImageDef>),
     /// Holds one platform against a policy.
     Scan(ScanAction),
+    /// Lists what is in one platform.
+    Sbom(SbomAction),
+    /// Records what all platforms were made of.
+    Provenance(ProvenanceAction),
     /// Sends blobs and manifests.
     Push(PublishAction),
+    /// Signs, and sends what goes beside.
+    Evidence(Box<EvidenceAction>),
     /// Moves tags.
     Tag(PublishAction),
     /// Starts a service and waits until it is healthy.
@@ -101,8 +108,35 @@ pub struct PublishAction {
     pub repository: String,
     /// The rules that give the tags, in order.
     pub rules: Vec<TagRule>,
-    /// What goes with the image.
-    pub extras: Vec<(Extra, Span)>,
+}
+
+/// A list of what is in one platform's image.
+#[derive(Debug, Clone)]
+pub struct SbomAction {
+    /// The image's name.
+    pub repository: String,
+    /// Seconds since 1970 for its time.
+    pub epoch: i64,
+}
+
+/// A record of what an image was made of.
+#[derive(Debug, Clone)]
+pub struct ProvenanceAction {
+    /// The image.
+    pub image: Arc<ImageDef>,
+    /// The commit that its sources are of.
+    pub commit: Option<Commit>,
+    /// What the plan was.
+    pub asked: Arc<Asked>,
+}
+
+/// What goes beside an image in one registry.
+#[derive(Debug, Clone)]
+pub struct EvidenceAction {
+    /// Where, and of what.
+    pub publication: PublishAction,
+    /// What.
+    pub evidence: EvidenceDef,
 }
 
 impl PublishAction {

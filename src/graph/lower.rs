@@ -11,16 +11,17 @@ use crate::base::diagnostic::{Diagnostic, Diagnostics, Span};
 use crate::base::id::{Cell, StepId, StepKind, StepName, TargetName};
 use crate::base::pattern::Pattern;
 use crate::base::platform::Platform;
-use crate::plan::image::{Add, AddSource, Base, Extra, ImageDef, LayerDef, PushDef, Recipe};
+use crate::plan::image::{Add, AddSource, Base, ImageDef, LayerDef, Recipe};
 use crate::plan::isolation::{Mount, MountSource, Network};
 use crate::plan::policy::{self, PolicyDef};
 use crate::plan::service::{ServiceDef, VolumeDef};
 use crate::plan::target::{ContainerImage, FileSet, Target, TargetKind, TaskCell};
 use crate::plan::{Plan, RegistryDef};
 
-use super::action::{Action, ActionKind, BuildAction, PublishAction, ScanAction, UpAction};
+use super::action::{Action, ActionKind, BuildAction, ScanAction, UpAction};
 use super::basis::Basis;
 use super::infer::Producers;
+use super::release::Built;
 use super::{ActionGraph, Edge, circle, node, step};
 
 /// Makes the graph of a whole plan.
@@ -51,15 +52,15 @@ pub(super) fn left_out(plan: &Plan) -> BTreeMap<String, String> {
     plan.targets.values().filter_map(|target| Some((target.name.to_string(), target.left_out.as_ref()?.condition.clone()))).collect()
 }
 
-struct Lowering<'a> {
-    plan: &'a Plan,
-    dag: DiGraph<Action, Edge>,
+pub(super) struct Lowering<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) dag: DiGraph<Action, Edge>,
     targets: HashMap<TargetName, Vec<StepId>>,
     producers: Producers,
     /// All reasons of a pair in one, so that a pair has one edge.
     edges: BTreeMap<(StepId, StepId), Edge>,
     faults: Diagnostics,
-    registries: HashMap<&'a str, Arc<RegistryDef>>,
+    pub(super) registries: HashMap<&'a str, Arc<RegistryDef>>,
     policies: HashMap<&'a str, Arc<PolicyDef>>,
     default_policy: Arc<PolicyDef>,
 }
@@ -87,7 +88,7 @@ impl<'a> Lowering<'a> {
         lowering
     }
 
-    fn add(&mut self, name: StepName, kind: ActionKind, span: &Span) -> StepId {
+    pub(super) fn add(&mut self, name: StepName, kind: ActionKind, span: &Span) -> StepId {
         let target = name.target.clone();
         let id = step(self.dag.add_node(Action { name, kind, span: span.clone() }));
         self.targets.entry(target).or_default().push(id);
@@ -140,7 +141,7 @@ impl<'a> Lowering<'a> {
         self.plan.volumes.get(name).cloned()
     }
 
-    /// One image: base → build per platform → index; a scan per platform; pushes after every scan; tags after every push.
+    /// One image: base → build per platform → index; a scan per platform; then its release.
     fn add_image(&mut self, target: &Target, image: &Arc<ImageDef>) {
         let name = |kind, platform: Option<&Platform>, registry: Option<&str>| StepName {
             target: target.name.clone(),
@@ -185,35 +186,10 @@ impl<'a> Lowering<'a> {
             }
             index
         };
-        let rules: Vec<_> = image.tags.iter().map(|(rule, _)| rule.clone()).collect();
-        let place = |push: &PushDef| Some((self.registries.get(push.registry.as_str()).cloned()?, push.extras.clone()));
-        let places: Vec<_> = image.push.iter().filter_map(place).collect();
-        let publish = |registry: &Arc<RegistryDef>, extras: &[(Extra, Span)]| PublishAction {
-            registry: Arc::clone(registry),
-            repository: image.repository.clone(),
-            rules: rules.clone(),
-            extras: extras.to_vec(),
-        };
-        let mut pushes = Vec::new();
-        for (registry, extras) in &places {
-            let push =
-                self.add(name(StepKind::Push, None, Some(&registry.name)), ActionKind::Push(publish(registry, extras)), &target.span);
-            self.edge(root, push, Edge::Data);
-            for scan in &scans {
-                self.edge(*scan, push, Edge::Need);
-            }
-            pushes.push(push);
-        }
-        for (registry, extras) in &places {
-            let tag = self.add(name(StepKind::Tag, None, Some(&registry.name)), ActionKind::Tag(publish(registry, extras)), &target.span);
-            self.edge(root, tag, Edge::Data);
-            for push in &pushes {
-                self.edge(*push, tag, Edge::Need);
-            }
-        }
+        self.add_release(target, image, &Built { builds, scans, root });
     }
 
-    fn edge(&mut self, first: StepId, then: StepId, reason: Edge) {
+    pub(super) fn edge(&mut self, first: StepId, then: StepId, reason: Edge) {
         let known = self.edges.entry((first, then)).or_insert(reason);
         *known = known.and(reason);
     }

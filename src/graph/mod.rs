@@ -9,6 +9,7 @@ pub mod ingredients;
 pub mod links;
 pub mod lower;
 pub mod query;
+mod release;
 pub mod select;
 
 use std::collections::BTreeMap;

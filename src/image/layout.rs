@@ -191,7 +191,9 @@ impl Layout<'_> {
     fn choose(&self, index: &Index, tag: Option<&str>, platform: &Platform) -> Result<Descriptor, LayoutError> {
         let path = || self.root.clone();
         let fits = |entry: &&Descriptor| tag.is_none_or(|tag| entry.annotations.get(REF_NAME).map(String::as_str) == Some(tag));
-        let found: Vec<Descriptor> = index.manifests.iter().filter(fits).cloned().collect();
+        // What goes beside an image is no image.
+        let image = |entry: &&Descriptor| entry.artifact_type().is_none();
+        let found: Vec<Descriptor> = index.manifests.iter().filter(fits).filter(image).cloned().collect();
         let different: BTreeSet<BlobDigest> = found.iter().map(|entry| entry.digest).collect();
         match (found.as_slice(), different.len(), tag) {
             ([], _, Some(tag)) => Err(LayoutError::NoTag { path: path(), tag: words::visible(tag), known: known_tags(index) }),

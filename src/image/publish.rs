@@ -151,6 +151,32 @@ fn copy(store: &Store, digest: BlobDigest, folder: &AbsPath, path: &AbsPath) -> 
     Ok(())
 }
 
+/// Writes artifacts that name an image of the layout as their subject, and lists them. Whether anything was written.
+///
+/// # Errors
+/// [`PublishError`]; nothing is listed then that is not there.
+pub fn attach(store: &Store, root: &AbsPath, artifacts: &[Descriptor]) -> Result<bool, PublishError> {
+    let mut changed = false;
+    for artifact in artifacts {
+        changed |= publish_blobs(store, artifact, root, Check::Size)?.written > 0;
+    }
+    let _alone = folder_lock::lock(root)?;
+    let layout = Layout { root };
+    let before = layout.index()?;
+    let mut index = before.clone().unwrap_or_else(|| Index::new(Vec::new()));
+    for artifact in artifacts {
+        if index.manifests.iter().all(|entry| entry.digest != artifact.digest) {
+            index.manifests.push(artifact.clone());
+        }
+    }
+    index.manifests = sorted(index.manifests);
+    if before.is_none_or(|before| sorted(before.manifests) != index.manifests) {
+        file::write_atomic(root.join("index.json"), &manifest::bytes(&index), true)?;
+        changed = true;
+    }
+    Ok(changed)
+}
+
 /// Makes `tags` name `top`; without tags, makes sure that it is listed at all. Returns whether anything was written.
 ///
 /// # Errors

@@ -1,8 +1,9 @@
 //! The one walk over an action that both sinks hear. Whoever changes it moves [`DOMAIN`], so that no old key is met.
 
 use crate::base::canon::Sink;
-use crate::graph::action::{Action, ActionKind, PublishAction, ScanAction};
-use crate::graph::ingredients::Ingredients;
+use crate::evidence::provenance::BUILD_TYPE;
+use crate::graph::action::{Action, ActionKind, ProvenanceAction, PublishAction, ScanAction};
+use crate::graph::ingredients::{Ingredients, Material};
 use crate::plan::RegistryPlace;
 use crate::plan::dockerfile::Dockerfile;
 use crate::plan::image::{Add, AddSource, Base, Copy, Health, HealthCommand, LayerDef, Recipe, Settings};
@@ -33,7 +34,17 @@ pub fn action<S: Sink>(action: &Action, taken: &Ingredients, sink: &mut S) {
             }
         }
         ActionKind::Scan(scan) => policy(scan, sink),
+        ActionKind::Sbom(sbom) => {
+            sink.text("scanner", crate::scan::VERSION);
+            sink.text("image", &sbom.repository);
+            sink.text("created", &sbom.epoch.to_string());
+        }
+        ActionKind::Provenance(provenance) => record(provenance, taken, sink),
         ActionKind::Push(publish) => place(publish, sink),
+        ActionKind::Evidence(evidence) => {
+            place(&evidence.publication, sink);
+            sink.list("evidence", &evidence.evidence.words());
+        }
         ActionKind::Tag(publish) => {
             place(publish, sink);
             sink.list("tags", &publish.tags::<&str>(&[]).iter().map(ToString::to_string).collect::<Vec<_>>());
@@ -351,6 +362,36 @@ fn custom<S: Sink>(rule: &CustomRule, sink: &mut S) {
     sink.close();
 }
 
+fn record<S: Sink>(provenance: &ProvenanceAction, taken: &Ingredients, sink: &mut S) {
+    sink.text("claim", BUILD_TYPE);
+    sink.text("kiln", env!("CARGO_PKG_VERSION"));
+    if let Some(commit) = &provenance.commit {
+        sink.text("commit", &commit.sha);
+        sink.maybe("origin", commit.origin.as_deref());
+        sink.flag("dirty", commit.dirty);
+    }
+    pairs("documents", &provenance.asked.documents, sink);
+    sink.list("profiles", &provenance.asked.profiles);
+    pairs("params", &provenance.asked.params, sink);
+    sink.list("platforms", &provenance.image.platforms.iter().map(|recipe| recipe.platform.to_string()).collect::<Vec<_>>());
+    sink.open("materials");
+    for material in &taken.materials {
+        match material {
+            Material::File(file) => {
+                sink.open(&file.path.escaped());
+                entry(&file.entry, sink);
+                sink.close();
+            }
+            Material::Image { repository, digest, platform } => sink.text(&format!("{repository} {platform}"), &digest.to_string()),
+            Material::Tool { name, digest, version, .. } => {
+                sink.text(name, &digest.to_string());
+                sink.maybe("version", version.as_deref());
+            }
+        }
+    }
+    sink.close();
+}
+
 fn place<S: Sink>(publish: &PublishAction, sink: &mut S) {
     match &publish.registry.place {
         RegistryPlace::Remote { host, prefix } => sink.text("registry", &format!("{host}/{prefix}")),
@@ -358,5 +399,4 @@ fn place<S: Sink>(publish: &PublishAction, sink: &mut S) {
     }
     sink.text("repository", &publish.repository);
     sink.list("immutable", &publish.registry.immutable);
-    sink.list("extras", &publish.extras.iter().map(|(extra, _)| extra.word()).collect::<Vec<_>>());
 }

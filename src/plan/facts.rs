@@ -36,6 +36,8 @@ pub enum GitFact {
     Dirty,
     /// The commit's time, seconds since 1970.
     Time,
+    /// The address of the remote `origin`, without anybody's name or password; none when it is no address.
+    Origin,
 }
 
 impl GitFact {
@@ -49,6 +51,7 @@ impl GitFact {
         (Self::Version, "version", "the last tag as a version, `1.4.2`, or what follows it, `1.4.3-dev.2+g1a2b3c4d5e6f`"),
         (Self::Dirty, "dirty", "`true` when a tracked file was changed, else `false`"),
         (Self::Time, "time", "the commit's time, seconds since 1970"),
+        (Self::Origin, "origin", "the address of the remote `origin`, without anybody's name or password"),
     ];
 }
 
@@ -132,6 +135,7 @@ const fn stand_in(what: GitFact) -> &'static str {
         GitFact::Describe | GitFact::Version => STAND_IN,
         GitFact::Dirty => "false",
         GitFact::Time => "0",
+        GitFact::Origin => "https://example.com/stand-in.git",
     }
 }
 

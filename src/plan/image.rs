@@ -12,6 +12,7 @@ use crate::base::platform::Platform;
 use crate::oci::reference::{Reference, Tag};
 
 use super::dockerfile::Dockerfile;
+use super::evidence::EvidenceDef;
 use super::policy::Severity;
 use super::service::Retention;
 use super::target::FileSet;
@@ -118,33 +119,7 @@ pub struct PushDef {
     /// Where it is named.
     pub span: Span,
     /// What is pushed beside the image.
-    pub extras: Vec<(Extra, Span)>,
-}
-
-/// What is pushed beside an image, as its referrer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Extra {
-    /// A signature.
-    Sign,
-    /// The bill of materials of every platform.
-    Sbom,
-    /// How it was built.
-    Provenance,
-}
-
-impl Extra {
-    /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Sign, Self::Sbom, Self::Provenance];
-
-    /// The word in the plan.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Sign => "sign",
-            Self::Sbom => "sbom",
-            Self::Provenance => "provenance",
-        }
-    }
+    pub evidence: EvidenceDef,
 }
 
 /// What an image stands on.

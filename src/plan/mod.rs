@@ -5,6 +5,7 @@
 pub mod arg;
 pub mod basis;
 pub mod dockerfile;
+pub mod evidence;
 pub mod explain;
 pub mod facts;
 pub mod image;
@@ -116,6 +117,8 @@ pub struct Plan {
     pub targets: IndexMap<TargetName, target::Target>,
     /// Every value that a definition rests on, by name, as JSON; [`target::Target::basis`] points here.
     pub basis: IndexMap<String, String>,
+    /// What the plan was, where provenance is asked for.
+    pub asked_for: std::sync::Arc<evidence::Asked>,
     /// Seconds since 1970 that images carry as `created`: `SOURCE_DATE_EPOCH`, else the last commit's time, else 0.
     pub epoch: i64,
 }

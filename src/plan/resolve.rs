@@ -11,6 +11,7 @@ use crate::syntax::document::Node;
 use super::arg::Call;
 use super::basis::{self, Used};
 use super::cx::Cx;
+use super::evidence::Asked;
 use super::expand::{Instance, bad_name};
 use super::facts::{Facts, GitFact};
 use super::include::Loaded;
@@ -41,7 +42,8 @@ pub fn resolve(documents: &Loaded, facts: &dyn Facts, overrides: &Overrides) -> 
     let plan = (!scopes.is_empty()).then(|| whole(&cx, &scopes, &overrides.calls));
     let finished = cx.finish();
     match (plan, finished.faults) {
-        (Some((plan, undecided)), None) => {
+        (Some((mut plan, undecided)), None) => {
+            plan.asked_for = Arc::new(Asked::of(documents, &plan, overrides));
             Ok(Resolved { plan, warnings: finished.warnings, facts_read: finished.facts_read, undecided, asks: finished.asks })
         }
         (_, faults) => Err(faults.unwrap_or_default()),
@@ -64,6 +66,7 @@ fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>], calls: &[Call]) -> (Plan, Undecided)
         tools: Vec::new(),
         targets: IndexMap::new(),
         basis: IndexMap::new(),
+        asked_for: Arc::default(),
         epoch: 0,
     };
     let mut undecided = Undecided::default();

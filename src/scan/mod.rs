@@ -12,4 +12,4 @@ pub mod verdict;
 pub mod view;
 
 /// Enters the key of every scan: moves when the same image could give other findings.
-pub const VERSION: &str = "kiln scan 1";
+pub const VERSION: &str = "kiln scan 2";

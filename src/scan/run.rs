@@ -20,6 +20,7 @@ use super::rules;
 use super::sbom::Package;
 use super::sbom::document::{self, Located, Subject};
 use super::sbom::source::{Reading, Release, Source};
+use super::sbom::spdx;
 use super::verdict::Verdict;
 use super::view::{self, View, ViewError};
 
@@ -44,6 +45,8 @@ pub struct Scan {
     pub verdict: Verdict,
     /// A CycloneDX 1.6 document in JSON.
     pub sbom: Vec<u8>,
+    /// The same as an SPDX 2.3 document in JSON.
+    pub spdx: Vec<u8>,
     /// How many packages it names.
     pub packages: usize,
 }
@@ -122,8 +125,17 @@ pub fn scan_image(store: &Store, image: &Descriptor, facts: &ImageFacts, policy:
     };
     let findings = rules::findings(&asked, policy);
     let subject = Subject { name: &facts.name, digest: image.digest, config: &config, epoch: facts.epoch };
-    let (sbom, packages) = document::write(&subject, &release(&view), listed.found, listed.gaps.is_empty());
-    Ok(Scan { verdict: Verdict::new(image.digest, findings, &policy.allow, &policy.waivers, listed.gaps), sbom, packages })
+    let release = release(&view);
+    let packages = document::merge(&release, listed.found);
+    let complete = listed.gaps.is_empty();
+    let sbom = document::write(&subject, &release, &packages, complete);
+    let spdx = spdx::write(&subject, &release, &packages, complete);
+    Ok(Scan {
+        verdict: Verdict::new(image.digest, findings, &policy.allow, &policy.waivers, listed.gaps),
+        sbom,
+        spdx,
+        packages: packages.len(),
+    })
 }
 
 fn documents(store: &Store, image: &Descriptor) -> Result<(Manifest, Config), ScanError> {

@@ -19,6 +19,8 @@ mod declarations;
 mod diff;
 mod docker;
 mod docs;
+mod evidence;
+mod evidence_schemas;
 mod explain;
 mod fake_registry;
 mod faults;

@@ -69,7 +69,7 @@ fn skopeo(args: &[&str], project: &Project) -> Command {
 }
 
 /// What a registry has under a name: the document, and its digest.
-fn remote(registry: &Real, name: &str) -> (Value, String) {
+pub fn remote(registry: &Real, name: &str) -> (Value, String) {
     let (repository, version) =
         name.rsplit_once([':', '@']).filter(|_| !name.contains("@sha256:")).or_else(|| name.split_once('@')).unwrap();
     let url = format!("http://{}/v2/{repository}/manifests/{version}", registry.host);
@@ -78,7 +78,7 @@ fn remote(registry: &Real, name: &str) -> (Value, String) {
     (serde_json::from_slice(&bytes).unwrap(), digest)
 }
 
-fn get(url: &str) -> Vec<u8> {
+pub fn get(url: &str) -> Vec<u8> {
     let accept = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json";
     // Whoever was first has installed it for all.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -89,7 +89,7 @@ fn get(url: &str) -> Vec<u8> {
     })
 }
 
-fn written(seen: &[Access]) -> Vec<&Access> {
+pub fn written(seen: &[Access]) -> Vec<&Access> {
     seen.iter().filter(|access| access.writes()).collect()
 }
 

@@ -7,6 +7,7 @@ pub(super) mod container;
 pub(super) mod defaults;
 pub(super) mod dockerfile;
 pub(super) mod env_file;
+mod evidence;
 mod forms;
 pub(super) mod image;
 pub(super) mod isolation;

@@ -5,12 +5,13 @@ use crate::base::time::Moment;
 use crate::base::words;
 use crate::oci::reference::Tag;
 use crate::plan::facts::Answer;
-use crate::plan::image::{Extra, PushDef, ScanDef, TagRule};
+use crate::plan::image::{PushDef, ScanDef, TagRule};
 use crate::plan::names::{Names, Thing};
 use crate::plan::policy::Severity;
 use crate::plan::value::engine::slug;
 use crate::syntax::document::{Node, Value};
 
+use super::evidence::evidence;
 use super::shape::not_a_word;
 use super::view::{View, children, shown};
 
@@ -52,11 +53,7 @@ pub(super) fn pushes(view: &View<'_, '_>, node: &Node, names: &Names) -> Vec<Pus
                 Diagnostic::plan("plan::push-without-tag", "the image is pushed without a tag", &child.name.span, "nobody would find it");
             view.cx.fault(fault.help("say under which names it can be pulled: `tag \"latest\"`, or `tag semver`"));
         }
-        let extra = |extra: &Extra| {
-            let written = view.child(child, extra.word()).filter(|_| view.flag(child, extra.word(), false))?;
-            Some((*extra, written.name.span.clone()))
-        };
-        let extras: Vec<(Extra, Span)> = Extra::ALL.iter().filter_map(extra).collect();
+        let beside = evidence(view, child);
         for (name, span) in view.texts(&child.args) {
             let Some(full) = names.thing(view.cx, Thing::Registry, &name, &span) else { continue };
             if let Some(first) = found.iter().find(|known| known.registry == full) {
@@ -64,7 +61,7 @@ pub(super) fn pushes(view: &View<'_, '_>, node: &Node, names: &Names) -> Vec<Pus
                 view.cx.fault(fault.label(&first.span, "first here").help("leave one of them out"));
                 continue;
             }
-            found.push(PushDef { registry: full, span, extras: extras.clone() });
+            found.push(PushDef { registry: full, span, evidence: beside.clone() });
         }
     }
     found

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::base::diagnostic::Diagnostic;
+use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::id::TargetName;
 use crate::base::words;
 use crate::plan::cx::Cx;
@@ -97,17 +97,7 @@ pub(super) fn uses(view: &View<'_, '_>, node: &Node, env: &[(String, String)], p
 
 fn one(view: &View<'_, '_>, node: &Node) -> Option<SecretUse> {
     let (name, span) = view.text(node.args.first()?)?;
-    let secrets = view.cx.secrets.get()?;
-    let Some(def) = secrets.get(&name) else {
-        if !view.cx.may_lack(&["secret"]) {
-            let fault = Diagnostic::plan("plan::unknown-secret", format!("there is no secret `{}`", shown(&name)), &span, "unknown secret");
-            view.cx.fault(match words::closest(&name, secrets.keys().map(String::as_str)) {
-                Some(near) => fault.help(format!("did you mean `{near}`?")),
-                None => fault.help(format!("declare it at the top: `secret \"{}\" env=\"NAME\"`", shown(&name))),
-            });
-        }
-        return None;
-    };
+    let def = known(view, &name, &span)?;
     let (as_file, given) = match node.props.as_slice() {
         [] => (false, None),
         [one] => (one.name.text == "file", Some(view.text(&one.value)?)),
@@ -127,6 +117,21 @@ fn one(view: &View<'_, '_>, node: &Node) -> Option<SecretUse> {
         }
         None => name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect(),
     };
-    let def = def.as_ref()?;
-    Some(SecretUse { name: view.cx.full(&name), source: def.source.clone(), variable, as_file, span })
+    Some(SecretUse { name: view.cx.full(&name), source: def.source, variable, as_file, span })
+}
+
+/// The secret of this name; one that there is none of is reported, one with a fault of its own was.
+pub(super) fn known(view: &View<'_, '_>, name: &str, span: &Span) -> Option<SecretDef> {
+    let secrets = view.cx.secrets.get()?;
+    if let Some(def) = secrets.get(name) {
+        return def.clone();
+    }
+    if !view.cx.may_lack(&["secret"]) {
+        let fault = Diagnostic::plan("plan::unknown-secret", format!("there is no secret `{}`", shown(name)), span, "unknown secret");
+        view.cx.fault(match words::closest(name, secrets.keys().map(String::as_str)) {
+            Some(near) => fault.help(format!("did you mean `{near}`?")),
+            None => fault.help(format!("declare it at the top: `secret \"{}\" env=\"NAME\"`", shown(name))),
+        });
+    }
+    None
 }

@@ -19,9 +19,17 @@ pub(super) static PUSH: NodeSpec = NodeSpec::new("push", "the registries that it
     .args(&[ArgSpec::any("registry", Kind::Text, "the name of a `registry`")])
     .children(&[&SIGN, &SBOM, &PROVENANCE]);
 
-static SIGN: NodeSpec = NodeSpec::flag("sign", "a signature goes with the image");
-static SBOM: NodeSpec = NodeSpec::flag("sbom", "the bill of materials of every platform goes with the image");
-static PROVENANCE: NodeSpec = NodeSpec::flag("provenance", "a record of how it was built goes with the image");
+static SIGN: NodeSpec = NodeSpec::flag(
+    "sign",
+    "the image and all that goes with it are signed; the key is COSIGN_PRIVATE_KEY, its password COSIGN_PASSWORD, unless said otherwise",
+)
+.props(&[
+    PropSpec::new("key", Kind::Text, "a file with the key: in the project, absolute, or `~/…`"),
+    PropSpec::new("secret", Kind::Text, "a `secret` of the plan that is the key"),
+    PropSpec::new("password", Kind::Text, "a `secret` of the plan that is the password"),
+]);
+static SBOM: NodeSpec = NodeSpec::flag("sbom", "the bill of materials of every platform goes with the image, in CycloneDX and SPDX");
+static PROVENANCE: NodeSpec = NodeSpec::flag("provenance", "a record of what it was made of goes with the image, in SLSA's form");
 
 pub(super) static PRUNE: NodeSpec = NodeSpec::single("prune", "what `kiln prune` keeps; nothing is removed without that command", &[])
     .props(&[

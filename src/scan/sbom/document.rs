@@ -114,11 +114,14 @@ struct Evidence {
     occurrences: Vec<Occurrence>,
 }
 
-#[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
+/// A place where a package was found.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "camelCase")]
-struct Occurrence {
-    location: String,
-    additional_context: String,
+pub(in crate::scan) struct Occurrence {
+    /// The file that names it, absolute.
+    pub location: String,
+    /// The layer that the file came with.
+    pub additional_context: String,
 }
 
 #[derive(Serialize)]
@@ -135,7 +138,7 @@ struct Composition {
 
 /// SPDX identifiers that CycloneDX wants in `id`; all others are valid in `name`. A short list of the common ones,
 /// because a wrong `id` makes the document invalid, and a `name` never does.
-const SPDX: [&str; 24] = [
+pub(super) const SPDX_LICENCES: [&str; 24] = [
     "0BSD",
     "AGPL-3.0-only",
     "Apache-2.0",
@@ -163,16 +166,12 @@ const SPDX: [&str; 24] = [
 ];
 
 /// Writes the document. `complete` says whether every database of the image was read.
-///
-/// Packages of the distribution get its name from `release`; one component stands for all places with the same package URL.
 #[must_use]
-pub fn write(subject: &Subject<'_>, release: &Release, found: Vec<Located>, complete: bool) -> (Vec<u8>, usize) {
-    let packages = merge(release, found);
-    let count = packages.len();
+pub(in crate::scan) fn write(subject: &Subject<'_>, release: &Release, packages: &Merged, complete: bool) -> Vec<u8> {
     let image = image(subject);
     let root = image.reference.clone();
     let mut components: Vec<Component> = distribution(release).into_iter().collect();
-    components.extend(packages.into_iter().map(|(purl, (package, places))| component(purl, package, places)));
+    components.extend(packages.iter().map(|(purl, (package, places))| component(purl.clone(), package.clone(), places.clone())));
     let mut document = Document {
         schema: "http://cyclonedx.org/schema/bom-1.6.schema.json",
         bom_format: "CycloneDX",
@@ -184,12 +183,14 @@ pub fn write(subject: &Subject<'_>, release: &Release, found: Vec<Located>, comp
         compositions: if complete { Vec::new() } else { vec![Composition { aggregate: "incomplete", assemblies: vec![root] }] },
     };
     document.serial_number = serial(&serde_json::to_vec(&document).unwrap_or_default());
-    (serde_json::to_vec(&document).unwrap_or_default(), count)
+    serde_json::to_vec(&document).unwrap_or_default()
 }
 
-type Merged = BTreeMap<String, (Package, BTreeSet<Occurrence>)>;
+/// Each package once, under its package URL, with all places where it was found.
+pub(in crate::scan) type Merged = BTreeMap<String, (Package, BTreeSet<Occurrence>)>;
 
-fn merge(release: &Release, found: Vec<Located>) -> Merged {
+/// Packages of the distribution get its name from `release`; all places with the same package URL are of one package.
+pub(in crate::scan) fn merge(release: &Release, found: Vec<Located>) -> Merged {
     let mut merged = Merged::new();
     for Located { mut package, path, layer } in found {
         let vendor = match package.purl.kind() {
@@ -230,7 +231,7 @@ fn component(purl: String, package: Package, places: BTreeSet<Occurrence>) -> Co
 }
 
 fn license(text: String) -> License {
-    if SPDX.contains(&text.as_str()) { License::Id(text) } else { License::Name(text) }
+    if SPDX_LICENCES.contains(&text.as_str()) { License::Id(text) } else { License::Name(text) }
 }
 
 fn distribution(release: &Release) -> Option<Component> {
@@ -245,7 +246,7 @@ fn distribution(release: &Release) -> Option<Component> {
 
 fn image(subject: &Subject<'_>) -> Component {
     let digest = subject.digest.to_string();
-    let purl = Purl::oci(subject.name, &digest).with("arch", &subject.config.architecture).to_string();
+    let purl = purl_of(subject).to_string();
     let platform = [Some(subject.config.os.as_str()), Some(subject.config.architecture.as_str()), subject.config.variant.as_deref()];
     Component {
         kind: "container",
@@ -259,13 +260,18 @@ fn image(subject: &Subject<'_>) -> Component {
     }
 }
 
+/// The package URL of the image.
+pub(super) fn purl_of(subject: &Subject<'_>) -> Purl {
+    Purl::oci(subject.name, &subject.digest.to_string()).with("arch", &subject.config.architecture)
+}
+
 fn kiln() -> Component {
     Component { kind: "application", name: "kiln".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), ..Component::default() }
 }
 
 /// A UUID out of the rest of the document: version 8 of RFC 9562, whose bits are the maker's own, here SHA-256.
 /// CycloneDX wants a number of its own for every document; equal documents have equal ones here.
-fn serial(document: &[u8]) -> String {
+pub(super) fn serial(document: &[u8]) -> String {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&Digest::<Sha256>::of(document).as_bytes()[..16]);
     bytes[6] = bytes[6] & 0x0f | 0x80;
@@ -292,7 +298,7 @@ mod tests {
         let (config, release) = (config(), Release { id: "debian".into(), version: "12".into() });
         let subject =
             Subject { name: "ghcr.io/acme/Api", digest: BlobDigest(Digest::of(b"image")), config: &config, epoch: Moment::from_seconds(0) };
-        String::from_utf8(write(&subject, &release, found, complete).0).unwrap()
+        String::from_utf8(write(&subject, &release, &merge(&release, found), complete)).unwrap()
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The bill of materials: which packages an image holds, and the CycloneDX document that says so.
+//! The bill of materials: which packages an image holds, and the CycloneDX and SPDX documents that say so.
 //! In: the bytes of package databases, lock files and binaries. Out: packages with their places.
 //! Never: runs a package manager, asks a network, or takes an unreadable database for an empty one.
 
@@ -13,6 +13,7 @@ pub mod purl;
 pub mod python;
 pub mod rust;
 pub mod source;
+pub mod spdx;
 
 use purl::Purl;
 
