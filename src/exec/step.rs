@@ -188,7 +188,9 @@ fn note(shared: &Shared, id: StepId, look: &Look) -> Result<Option<Noted>, Failu
 fn noted(shared: &Shared, id: StepId, taken: &Ingredients, cacheable: bool) -> Result<Noted, Failure> {
     let runs = matches!(shared.action(id).kind, ActionKind::Run(_));
     let manifest = manifest(shared, id, taken)?;
-    if runs {
+    // Behind walls a step sees none of it, and what it makes replaces it when all went well.
+    let walled = matches!(&shared.action(id).kind, ActionKind::Run(cell) if cell.is_walled());
+    if runs && !walled {
         clear(shared, id)?;
     }
     // Only commands can have a file changed under them: images read what was hashed, and check it.

@@ -15,7 +15,7 @@ use super::arg::Arguments;
 use super::image::ImageDef;
 use super::isolation::Isolation;
 use super::retry::Retry;
-use super::sandbox::SandboxDef;
+use super::sandbox::{Sandbox, SandboxDef};
 use super::secret::SecretUse;
 use super::service::ServiceDef;
 
@@ -194,6 +194,12 @@ pub enum ContainerImage {
 pub(super) const SHELLS: &[&str] = &["ash", "bash", "dash", "ksh", "mksh", "sh", "zsh"];
 
 impl TaskCell {
+    /// Whether it runs in a root of its own.
+    #[must_use]
+    pub fn is_walled(&self) -> bool {
+        self.sandbox.as_ref().is_some_and(|asked| asked.mode == Sandbox::Strict)
+    }
+
     /// What follows a script: the words of `rest`, behind the name that a shell takes first.
     #[must_use]
     pub fn behind_script(&self) -> Vec<&str> {
