@@ -106,7 +106,7 @@ fn evidence_of_a_release_is_verified_by_cosign_found_by_oras_and_not_sent_twice(
     }
     // The index has claims about all of it alone.
     verify(&project, &name(&digest), &["--attestation", "provenance"]).ends(0);
-    verify(&project, &name(&digest), &["--attestation", "spdx"]).ends(4).says("has no signed claim of kind `spdx`");
+    verify(&project, &name(&digest), &["--attestation", "spdx", "--json"]).ends(4).says("has no signed claim of kind `spdx`");
 
     registry.seen();
     project.kiln(&["run"]).ends(0);
@@ -176,7 +176,7 @@ fn evidence_that_cannot_be_made_moves_no_tag_and_says_what_is_missing() {
     assert_eq!(order.iter().position(|tag| tag == "v1"), Some(order.len() - 1), "the tag of the release moves last: {order:?}");
     let image = format!("{}/web:v1", registry.host);
     project.kiln(&["verify-signature", &image, "--key", "sealed.pub"]).ends(0);
-    verify(&project, &image, &[]).ends(4).says("verify::refused").says("is not of this key");
+    verify(&project, &image, &["--json"]).ends(4).says("verify::refused").says("is not of this key");
     project.kiln(&["verify-signature", &image]).ends(2).says("verify::no-key");
     project.kiln(&["verify-signature", &image, "--key", "build.kdl"]).ends(2).says("verify::bad-key");
     project.kiln(&["verify-signature", &image, "--key", "sealed.key"]).ends(2).says("holds a private key");
