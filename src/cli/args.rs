@@ -110,6 +110,8 @@ pub enum Command {
     Tags(super::tags::Tags),
     /// Clears repositories by the plan's rules; without `--yes` it only says what would go
     Prune(super::prune::Prune),
+    /// Gives an image in a registry another name, there or elsewhere, with all that is about it
+    Promote(super::promote::Promote),
     /// Logs in at a registry and keeps the login where other tools find it
     Login(super::login::Login),
     /// Removes the login at a registry

@@ -160,6 +160,16 @@ pub const CODES: &[(&str, &str)] = &[
         "A file that the plan names cannot be read: rights, a special file, or a link that leads out of the project.",
     ),
     (
+        "promote::immutable",
+        "The plan's registry is `immutable` for this tag, and it names another image already. Nothing was copied and no tag moved. Choose a \
+         new tag.",
+    ),
+    (
+        "promote::name",
+        "`kiln promote FROM TO…` takes an image with a tag or a digest, and new names with a tag: `ghcr.io/acme/web:1.2.0`, or `:1.2.0` in the \
+         same repository.",
+    ),
+    (
         "prune::no-rule",
         "`kiln prune` removes nothing without a rule for what stays: `prune keep=10 within=\"30d\"` in a `registry` or an `image` of the plan, or \
          `--keep`, `--within`, `--untagged` on the command line. Both stay: the newest so many, and what was made lately.",

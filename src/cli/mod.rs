@@ -35,6 +35,7 @@ mod pins;
 mod places;
 mod plan;
 mod projects;
+mod promote;
 mod prune;
 mod query;
 mod remote;
@@ -116,6 +117,7 @@ fn command(cli: Cli, output: &Output, calls: Vec<Call>, help: Option<&str>) -> u
         Some(Command::Completion { shell }) => return completion::script(output, *shell),
         Some(Command::Tags(asked)) => return tags::tags(&global, output, asked).unwrap_or_else(|faults| output.faults(faults)),
         Some(Command::Prune(asked)) => return prune::prune(&global, output, asked).unwrap_or_else(|faults| output.faults(faults)),
+        Some(Command::Promote(asked)) => return promote::promote(&global, output, asked).unwrap_or_else(|faults| output.faults(faults)),
         Some(Command::Login(asked)) => return login::login(&global, output, asked).unwrap_or_else(|faults| output.faults(faults)),
         Some(Command::Logout(asked)) => return login::logout(output, asked).unwrap_or_else(|faults| output.faults(faults)),
         Some(Command::Complete { words }) => return completion::complete(output, words),
@@ -159,6 +161,7 @@ fn command(cli: Cli, output: &Output, calls: Vec<Call>, help: Option<&str>) -> u
             | Command::Schema { .. }
             | Command::Tags(_)
             | Command::Prune(_)
+            | Command::Promote(_)
             | Command::Login(_)
             | Command::Logout(_)
             | Command::Completion { .. }

@@ -4,6 +4,7 @@
 
 pub mod auth;
 pub mod client;
+pub mod copy;
 mod delete;
 mod download;
 pub mod error;

@@ -53,6 +53,15 @@ impl Report {
     }
 }
 
+impl std::ops::AddAssign for Report {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.existing += other.existing;
+        self.mounted += other.mounted;
+        self.bytes += other.bytes;
+    }
+}
+
 /// Everything below a root.
 #[derive(Default)]
 struct Closure {
@@ -189,6 +198,6 @@ async fn children(
 }
 
 /// Layers that may not be distributed stay where they are. Source: image-spec, "Non-Distributable Layers".
-fn is_foreign(layer: &Descriptor) -> bool {
+pub(super) fn is_foreign(layer: &Descriptor) -> bool {
     layer.media_type.contains(".nondistributable.") || layer.media_type.contains(".foreign.")
 }

@@ -14,6 +14,7 @@ use crate::oci::reference::{Reference, Repository, Tag};
 
 use super::Blobs;
 use super::client::{Client, Options};
+use super::copy::Copied;
 use super::download;
 use super::error::RegistryError;
 use super::inventory::Inventory;
@@ -142,6 +143,14 @@ impl Session {
     /// As [`Client::standing`].
     pub async fn standing(&self, repository: &Repository, tag: &Tag) -> Result<Option<BlobDigest>, RegistryError> {
         self.client.standing(repository, tag).await
+    }
+
+    /// Brings an image and what is about it to another repository. No tag moves.
+    ///
+    /// # Errors
+    /// As [`Client::copy_image`].
+    pub async fn copy(&self, from: &Repository, to: &Repository, image: &Descriptor) -> Result<Copied, RegistryError> {
+        self.client.copy_image(from, to, image, &self.blobs).await
     }
 
     /// What stands in a repository. The documents are in the store afterwards.

@@ -78,6 +78,15 @@ pub(super) async fn upload(site: &Site, blob: &Descriptor, blobs: &Arc<dyn Blobs
     upload.run().await
 }
 
+/// Tries to take a blob over from another repository of the same registry; whether it stands now.
+pub(super) async fn mounted(site: &Site, blob: &Descriptor, from: &Repository, blobs: &Arc<dyn Blobs>) -> bool {
+    if from.host() != site.repository.host() || from.name() == site.repository.name() {
+        return false;
+    }
+    let source = Source::new(Arc::clone(blobs), blob.digest, blob.size);
+    Upload { site, scope: Scope::push(&site.repository), blob, source, session: None, in_chunks: false }.mount(from).await
+}
+
 impl Upload<'_> {
     /// Tries to mount; whatever the registry has against it, the upload goes on without.
     async fn mount(&mut self, from: &Repository) -> bool {

@@ -26,6 +26,7 @@ pub mod paint;
 pub mod plain;
 pub mod plan_diff;
 pub mod plan_table;
+pub mod promote;
 pub mod prune;
 pub mod query;
 pub mod reporter;

@@ -1,4 +1,4 @@
-//! Listing and clearing repositories of a real registry.
+//! Listing and clearing repositories of a real registry, and giving what stands there other names.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -94,4 +94,43 @@ fn what_cannot_be_cleared_says_why_and_nothing_is_removed() {
     // A repository that is not there holds nothing.
     project.kiln(&["prune", &format!("{}/not/there", registry.host), "--keep", "1", "--yes"]).ends(0).says("0 images went");
     project.kiln(&["prune", "127.0.0.1:1/a/b", "--keep", "1"]).ends(5).says("cannot be reached");
+}
+
+#[test]
+fn an_image_gets_another_name_in_its_repository_beside_it_and_in_another_registry() {
+    let (Some(one), Some(two)) = (Real::start(Mode::Open), Real::start(Mode::Open)) else { return };
+    let mut project = Project::new(&plan(&one.host, "immutable \"v*\""));
+    publish(&mut project, &[2, 1]);
+    let (web, beside, far) = (format!("{}/acme/web", one.host), format!("{}/acme/live", one.host), format!("{}/x/web", two.host));
+    let digest = |repository: &str, tag: &str| -> String {
+        let said: Value = serde_json::from_str(&project.kiln(&["tags", "--json", "--all", repository]).ends(0).out).unwrap();
+        let images = said["repositories"][0]["images"].as_array().unwrap();
+        let image = images.iter().find(|image| image["tags"].as_array().unwrap().iter().any(|name| name == tag));
+        image.map(|image| image["digest"].as_str().unwrap().to_owned()).unwrap_or_default()
+    };
+    let (first, second) = (digest(&web, "v1"), digest(&web, "v2"));
+    // Something that is about the first, under the tag that cosign would give it.
+    let about = format!("{}.sig", first.replace(':', "-"));
+    project.kiln(&["promote", &format!("{web}:v2"), &format!(":{about}")]).ends(0).says("is new");
+    one.seen();
+    let (from, live, away) = (format!("{web}:v1"), format!("{beside}:live"), format!("{far}:live"));
+    project.kiln(&["promote", "--dry-run", &from, ":stable", &live, &away]).ends(0).says("would be new");
+    assert!(one.seen().iter().chain(&two.seen()).all(|access| matches!(access.method.as_str(), "GET" | "HEAD")));
+    project.kiln(&["promote", &from, ":stable", &live, &away]).ends(0).says("blobs taken over").says("with 1 document about it");
+    assert!(one.seen().iter().all(|access| access.method != "PATCH"), "the registry has the blobs");
+    for (repository, tag) in [(&web, "stable"), (&beside, "live"), (&far, "live")] {
+        assert_eq!((digest(repository, tag), digest(repository, &about)), (first.clone(), second.clone()), "{repository}");
+    }
+    // Again, nothing is written; another image moves the tag and says from where.
+    two.seen();
+    project.kiln(&["promote", &from, &away]).ends(0).says("names it already");
+    assert!(two.seen().iter().all(|access| matches!(access.method.as_str(), "GET" | "HEAD")));
+    project.kiln(&["promote", &format!("{web}@{second}"), &away]).ends(0).says(&format!("moved from {}", &first[..19]));
+    assert_eq!(digest(&far, "live"), second);
+    // A tag that may not move stays, and nothing else is done.
+    project.kiln(&["promote", &format!("{web}:v2"), ":v1", ":other"]).ends(4).says("may not move").says(&first).says(&second);
+    assert_eq!((digest(&web, "v1"), digest(&web, "other")), (first, String::new()));
+    project.kiln(&["promote", &web, ":x"]).ends(2).says("neither a tag nor a digest");
+    project.kiln(&["promote", &from, &web]).ends(2).says("needs a tag");
+    project.kiln(&["promote", &format!("{web}:none"), ":x"]).ends(5).says("does not exist");
 }
