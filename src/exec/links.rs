@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use crate::base::path::RelPath;
+use crate::base::path::{AbsPath, RelPath};
 use crate::base::pattern::Pattern;
 use crate::store::result::{OutputEntry, OutputFile};
 use crate::sys::stat::Kind;
@@ -25,10 +25,7 @@ pub fn follow(
     own: &dyn Fn(&RelPath) -> bool,
 ) -> Result<(), GatherError> {
     let mut open = targets(ground, found);
-    if let Some(account) = ground.tree.account().filter(|_| found.iter().any(is_link)) {
-        // Where a link leads is not told by the names that were looked at.
-        account.give_up();
-    }
+    tell(ground, found);
     if open.is_empty() {
         return Ok(());
     }
@@ -52,6 +49,7 @@ pub fn follow(
         let others = ground.past.into_iter().flat_map(Past::others).filter(|file| selected(&file.path) && is_read(&file.path));
         fresh.extend(others.filter(|file| known.insert(file.path.clone())));
         open = targets(ground, &fresh);
+        tell(ground, &fresh);
         found.extend(fresh);
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
@@ -60,6 +58,20 @@ pub fn follow(
 
 fn is_link(file: &OutputFile) -> bool {
     matches!(file.entry, OutputEntry::Link { .. })
+}
+
+/// Gives the account up where what stands behind a link is not told by the names that are looked at.
+fn tell(ground: Ground<'_>, files: &[OutputFile]) {
+    if let Some(account) = ground.tree.account().filter(|_| !files.iter().all(|file| is_told(ground.tree.root(), file))) {
+        account.give_up();
+    }
+}
+
+/// Whether a link names a place of the project by its plain path, without another link on the way: then that place is looked at, too.
+fn is_told(root: &AbsPath, file: &OutputFile) -> bool {
+    let OutputEntry::Link { target } = &file.entry else { return true };
+    let named = file.path.parent().and_then(|folder| folder.join(target).ok());
+    named.is_some_and(|named| file::canonical(root.at(&named)).is_ok_and(|real| real == root.at(&named).as_path()))
 }
 
 fn targets(ground: Ground<'_>, files: &[OutputFile]) -> Vec<RelPath> {

@@ -164,6 +164,9 @@ fn begin(shared: &Shared, id: StepId, force: bool) -> Result<(Look, Claimed, Opt
     } else {
         Claimed::Unneeded
     };
+    // Between the look and the claim another kiln may have done the work.
+    let done = matches!(claimed, Claimed::Taken(_)) && !force && matches!(shared.machine.store.result(look.key), Ok(Some(_)));
+    let look = if done { glance(shared, id, false)? } else { look };
     let noted = if matches!(claimed, Claimed::Held) { None } else { note(shared, id, &look)? };
     Ok((look, claimed, noted))
 }

@@ -138,7 +138,7 @@ pub fn decide(holdings: &Holdings, rules: &Rules<'_>) -> Decision {
     // What has no tag and stays keeps its parts.
     links.spread(&mut stays);
     goes.retain(|digest, _| !stays.contains_key(digest));
-    Decision { goes: links.parents_first(&goes), stays }
+    Decision { goes: Links::parents_first(holdings, &goes), stays }
 }
 
 /// When an image was made, or came here.
@@ -205,16 +205,21 @@ impl Links {
         }
     }
 
-    /// An interrupted removal leaves no index whose parts are gone: depth first, and turned round.
-    fn parents_first(&self, goes: &BTreeMap<BlobDigest, Goes>) -> Vec<(BlobDigest, Goes)> {
+    /// An interrupted removal leaves no index whose parts are gone: depth first along what indexes name, and turned round. What is
+    /// about another document is visited first, so it goes last.
+    fn parents_first(holdings: &Holdings, goes: &BTreeMap<BlobDigest, Goes>) -> Vec<(BlobDigest, Goes)> {
+        let is_about = |digest: &&BlobDigest| {
+            holdings.get(digest).is_some_and(|one| one.subject.is_some() || one.tags.iter().any(|tag| about(tag).is_some()))
+        };
+        let (vouchers, others): (Vec<&BlobDigest>, Vec<&BlobDigest>) = goes.keys().partition(is_about);
         let (mut seen, mut order) = (BTreeSet::new(), Vec::new());
-        for digest in goes.keys() {
+        for digest in vouchers.into_iter().chain(others) {
             let mut path = vec![(*digest, 0)];
             while let Some((at, child)) = path.pop() {
                 if child == 0 && !seen.insert(at) {
                     continue;
                 }
-                match self.after(at).get(child) {
+                match holdings.get(&at).and_then(|one| one.children.get(child)) {
                     Some(next) => {
                         path.push((at, child + 1));
                         if goes.contains_key(next) && !seen.contains(next) {

@@ -241,7 +241,7 @@ fn publish_nothing_of_a_refused_image_arrives_anywhere() {
 fn publish_stops_at_a_wrong_password_and_says_what_to_do() {
     let Some(registry) = Real::start(Mode::Password) else { return };
     let project = web(&[("one", &registry.host)]);
-    let denied = |ran: Ran| ran.ends(5).says(&format!("docker login {}", registry.host)).never_says("wrong-word");
+    let denied = |ran: Ran| ran.ends(5).says(&format!("kiln login {}", registry.host)).never_says("wrong-word");
     denied(project.kiln(&["run"]));
     project.login(&registry.host, "wrong-word");
     denied(project.kiln(&["run"])).says("password is wrong").says("no tag was moved");

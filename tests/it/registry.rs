@@ -604,7 +604,7 @@ async fn registry_a_wrong_password_is_tried_once_and_never_shown() {
     let bench = Bench::new();
     let error = bench.session(canary()).resolve(&reference(&fake, "x:v1")).await.unwrap_err().diagnostic();
     assert_eq!(error.code, "registry::denied");
-    assert_eq!(error.help, Some(format!("log in again: `docker login {}`", fake.host)));
+    assert_eq!(error.help, Some(format!("log in again: `kiln login {}`", fake.host)));
     assert_eq!(fake.seen().iter().filter(|seen| seen.header("authorization").is_some()).count(), 1);
 
     // A token server that throws the password back, in clear and as it was sent.

@@ -13,12 +13,13 @@ use crate::plan::facts::{Recorder, STAND_IN};
 use crate::plan::param::ParamKind;
 use crate::syntax::document::{Node, Scalar, Value};
 
+use super::absent::{no_platform, undefined};
 use super::bindings::{FACTS, Origin, ROOTS, State};
 use super::compare::by_precedence;
 use super::engine::{PLAN_LIMIT, PlatformValue, VALUE_LIMIT, display, settle};
 use super::habits;
 use super::template::{Compiled, Dotted, Piece, Template};
-use super::{Locals, NoPlatform, Variable};
+use super::{Locals, Variable};
 
 /// How many names that stand for others are followed.
 const ALIASES: usize = 16;
@@ -438,57 +439,6 @@ impl Cx<'_> {
             },
         }
     }
-}
-
-fn no_platform(why: NoPlatform, span: &Span) -> Diagnostic {
-    let (message, help) = match why {
-        NoPlatform::Top => ("`platform` has a value only inside a task or an image", "move this to where it is used"),
-        NoPlatform::Whole => {
-            ("`platform` differs from step to step, and this holds for all of them", "use `matrix` or `each` for what differs here")
-        }
-        NoPlatform::Unlisted => ("`platform` has no value: the task lists no `platforms`", "list them: `platforms amd64 arm64`"),
-    };
-    Diagnostic::plan("plan::undefined", message, span, "has no value here").help(help)
-}
-
-/// Which name left an expression without a value, and what to do about it.
-fn undefined(compiled: &Compiled<'_>, absent: Option<&Dotted>, values: &BTreeMap<String, Resolved>) -> Diagnostic {
-    if let Some(name) = absent {
-        let why = match name.text.as_str() {
-            "git.tag" => "no tag points at the commit",
-            "git.branch" => "the head is on no branch",
-            "project.version" => "`project` has no `version=`",
-            _ if name.second().is_none() => "`include` gives it to other cells of the matrix only",
-            _ if name.root() == "git" => "this is not a repository with a commit",
-            _ if name.root() == "ci" => "this is not a run of a known CI system",
-            _ => "the variable is not set",
-        };
-        let fault = Diagnostic::plan("plan::undefined", format!("`{}` has no value: {why}", name.text), &name.span, "has no value here");
-        return fault.help(format!("say what holds then: `{}|default('…')`", name.text));
-    }
-    for name in &compiled.names {
-        let mut at = values.get(name.root()).cloned();
-        let mut path = name.root().to_owned();
-        for key in name.text.split('.').skip(1) {
-            let Some(map) = at else { break };
-            let next = map.get_attr(key).ok().filter(|value| !value.is_undefined());
-            if next.is_none() {
-                let keys: Vec<String> = map.try_iter().into_iter().flatten().map(|key| key.to_string()).collect();
-                let fault = Diagnostic::plan("plan::undefined", format!("`{path}` has no `{key}`"), &name.span, "has no value");
-                let near = words::closest(key, keys.iter().map(String::as_str));
-                return match near {
-                    Some(near) => fault.help(format!("did you mean `{near}`?")),
-                    None if keys.is_empty() || map.kind() != ValueKind::Map => fault,
-                    None => fault.help(format!("it has: {}", words::shorten(&keys.join(", "), 200))),
-                };
-            }
-            at = next;
-            path = format!("{path}.{key}");
-        }
-    }
-    let shown = words::shorten(&words::visible(compiled.span.text()), 80);
-    let fault = Diagnostic::plan("plan::undefined", format!("`{shown}` has no value"), &compiled.span, "has no value");
-    fault.help(format!("say what holds then: `{shown}|default('…')`"))
 }
 
 /// Numbers stand as they were written: `1.10` is not `1.1`, and `0755` keeps its zero.

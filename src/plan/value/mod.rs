@@ -2,6 +2,7 @@
 //! In: a value as it was written, the names in scope. Out: its text, list or map, of bounded size.
 //! Never: a fact that is not needed, a script; an undefined name is a fault, not an empty text.
 
+mod absent;
 pub(super) mod bindings;
 mod compare;
 pub(super) mod dotenv;
