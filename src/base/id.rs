@@ -19,7 +19,7 @@ pub enum BadName {
     #[error("is empty")]
     Empty,
     /// The command line would take it for an option.
-    #[error("begins with `{0}`; a name begins with a letter, a digit or `_`")]
+    #[error("begins with `{}`; a name begins with a letter, a digit or `_`", super::words::visible(&.0.to_string()))]
     Start(char),
     /// Other characters have a meaning in step names or are confusing on a screen.
     #[error("holds {0:?}; a name has letters, digits, `_`, `-`, `.` and `:`")]

@@ -159,6 +159,9 @@ impl Scanner<'_> {
             Fault::new("syntax::bare-braces", message, "a wide character", format!("write `{sign}`; as part of a text, quote it"))
         });
         if kind == Kind::Open {
+            if self.blocks.len() == DEPTH {
+                return self.stop(self.at + c.len_utf8());
+            }
             self.blocks.push(Block { open: self.at, indent: 0 });
         } else {
             self.blocks.pop();
@@ -245,10 +248,12 @@ impl Scanner<'_> {
     fn unclosed_blocks(&mut self) {
         let Some(block) = self.blocks.first() else { return };
         let (open, closer) = self.suspect.map_or((block.open, None), |(open, close)| (open, Some(close)));
-        self.faults.add(open, open + 1, || {
+        // What only looks like a brace counts as one, and is wider.
+        let end = |at: usize| at + self.text[at..].chars().next().map_or(0, char::len_utf8);
+        self.faults.add(open, end(open), || {
             let fault = Fault::new("syntax::unclosed-block", "this block is never closed", "opened here", "add the `}` that ends it");
             match closer {
-                Some(close) => fault.other(close, close + 1, "by its indentation, this one closes an outer block"),
+                Some(close) => fault.other(close, end(close), "by its indentation, this one closes an outer block"),
                 None => fault,
             }
         });

@@ -271,10 +271,13 @@ impl<'a> Walk<'a> {
     }
 
     fn second_block(&mut self, first: Range<usize>, second: Range<usize>) {
-        self.fault(second.start..second.start + 1, || {
+        // What only looks like a brace is wider than one.
+        let end = |at: usize| at + self.text[at..].chars().next().map_or(0, char::len_utf8);
+        let (first, second) = (first.start..end(first.start), second.start..end(second.start));
+        self.fault(second, || {
             Fault::new("syntax::second-block", "a node has one block", "the second one", "join the two blocks").other(
                 first.start,
-                first.start + 1,
+                first.end,
                 "the first one",
             )
         });
