@@ -93,10 +93,8 @@ fn watch() {
 #[test]
 fn no_bytes_make_kiln_panic_hang_or_mark_a_place_outside_the_text() {
     let seeds = corpus::seeds();
-    let seed = number("KILN_FUZZ_SEED").unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        u64::from(now.subsec_nanos()) ^ now.as_secs()
-    });
+    // Every run of the suite begins with the same cases, so that a change is judged by itself; KILN_FUZZ_SEED tries others.
+    let seed = number("KILN_FUZZ_SEED").unwrap_or(15_838);
     let limit = Duration::from_secs(number("KILN_FUZZ_SECONDS").unwrap_or(10));
     watch();
     for (name, text) in &seeds {
