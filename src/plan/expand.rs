@@ -174,7 +174,7 @@ fn written(nodes: &[Node]) -> u128 {
 
 fn instance<'a>(cx: &Cx<'a>, node: &'a Node, sort: Sort, vars: &[Variable]) -> Option<Instance<'a>> {
     let locals = whole_target(node, vars.to_vec());
-    let (text, span) = View { cx, locals: &locals }.text(&node.args[0])?;
+    let (text, span) = View { cx, locals: &locals }.text(node.args.first()?)?;
     match cx.full(&text).parse() {
         Ok(name) => Some(Instance { node, sort, name, span, vars: vars.to_vec() }),
         Err(why) => {
