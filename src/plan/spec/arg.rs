@@ -1,8 +1,10 @@
 //! What a task takes from the command line.
 
 use super::task::DOC;
-use super::top::{CHOICES, VALUE_DOC, VALUE_MAX, VALUE_MIN, VALUE_PATTERN, VALUE_REQUIRED, VALUE_TYPE};
+use super::top::{CHOICES, VALUE_DOC, value_props};
 use super::{ArgSpec, Kind, NodeSpec, PropSpec};
+
+static ARG_PROPS: [PropSpec; 7] = value_props("its value when none is typed; without it, one must be typed when the task takes part");
 
 pub(super) static ARG: NodeSpec = NodeSpec::new(
     "arg",
@@ -13,15 +15,7 @@ pub(super) static ARG: NodeSpec = NodeSpec::new(
     ArgSpec::one("name", Kind::Name, "its name"),
     ArgSpec::maybe("required", Kind::Words(&["required"]), "says that it has no default and must be typed"),
 ])
-.props(&[
-    PropSpec::new("default", Kind::Scalar, "its value when none is typed; without it, one must be typed when the task takes part"),
-    VALUE_TYPE,
-    VALUE_REQUIRED,
-    VALUE_MIN,
-    VALUE_MAX,
-    VALUE_PATTERN,
-    VALUE_DOC,
-])
+.props(&ARG_PROPS)
 .children(&[&DOC, &CHOICES]);
 
 pub(super) static FLAG: NodeSpec = NodeSpec::new(

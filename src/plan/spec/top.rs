@@ -53,33 +53,35 @@ static ENTRY: NodeSpec = NodeSpec::new("key", "an entry of a map: one argument i
     .args(&[ArgSpec::any("value", Kind::Scalar, "its value")])
     .open(&[], &ENTRY);
 
+static PARAM_PROPS: [PropSpec; 7] = value_props("its value when none is set; without it, one must be set");
+
 static PARAM: NodeSpec =
     NodeSpec::new("param", "a value that may be set from outside: by `--set name=value`, else by `KILN_PARAM_NAME`, else by a profile")
         .args(&[
             ArgSpec::one("name", Kind::Name, "its name"),
             ArgSpec::maybe("required", Kind::Words(&["required"]), "says that it has no default and must be set"),
         ])
-        .props(&[
-            PropSpec::new("default", Kind::Scalar, "its value when none is set; without it, one must be set"),
-            VALUE_TYPE,
-            VALUE_REQUIRED,
-            VALUE_MIN,
-            VALUE_MAX,
-            VALUE_PATTERN,
-            VALUE_DOC,
-        ])
+        .props(&PARAM_PROPS)
         .children(&[&DOC, &CHOICES]);
 
-/// What a value must be, the same for a `param` and for an `arg`.
-pub(super) const VALUE_TYPE: PropSpec = PropSpec::new(
-    "type",
-    Kind::Words(PARAM_KINDS),
-    "what the value must be, and what it is in expressions; that of a default which is a whole number, `#true` or `#false`, else `text`",
-);
-pub(super) const VALUE_REQUIRED: PropSpec = PropSpec::new("required", Kind::Flag, "the same as `required` behind the name");
-pub(super) const VALUE_MIN: PropSpec = PropSpec::new("min", Kind::Number, "the least that a number may be");
-pub(super) const VALUE_MAX: PropSpec = PropSpec::new("max", Kind::Number, "the most that a number may be");
-pub(super) const VALUE_PATTERN: PropSpec = PropSpec::new("pattern", Kind::Regex, "a regular expression that matches the whole text");
+/// What can be said of a value, the same for a `param` and for an `arg`; `default` says what it is when nobody gives one.
+pub(super) const fn value_props(default: &'static str) -> [PropSpec; 7] {
+    [
+        PropSpec::new("default", Kind::Scalar, default),
+        PropSpec::new(
+            "type",
+            Kind::Words(PARAM_KINDS),
+            "what the value must be, and what it is in expressions; that of a default which is a whole number, `#true` or `#false`, else \
+             `text`",
+        ),
+        PropSpec::new("required", Kind::Flag, "the same as `required` behind the name"),
+        PropSpec::new("min", Kind::Number, "the least that a number may be"),
+        PropSpec::new("max", Kind::Number, "the most that a number may be"),
+        PropSpec::new("pattern", Kind::Regex, "a regular expression that matches the whole text"),
+        VALUE_DOC,
+    ]
+}
+
 pub(super) const VALUE_DOC: PropSpec = PropSpec::new("doc", Kind::Text, "one line about it");
 
 /// The words of all types.
