@@ -47,7 +47,7 @@ struct Broken<'p> {
 /// One fault for all rules of a level.
 fn tell(cx: &Cx<'_>, target: &Target, service: &ServiceDef, policy: &str, rules: Vec<&Broken<'_>>) {
     let Some(first) = rules.first() else { return };
-    let names: Vec<&str> = rules.iter().take(SHOWN).map(|rule| rule.name).collect();
+    let names: Vec<String> = rules.iter().take(SHOWN).map(|rule| words::visible(rule.name)).collect();
     let more = rules.len().checked_sub(SHOWN).filter(|more| *more > 0).map_or_else(String::new, |more| format!(" and {more} more"));
     let noun = if rules.len() == 1 { "rule" } else { "rules" };
     let message = format!("service `{}` breaks the {noun} {}{more} of policy `{policy}`", target.name, words::list(&names, "and"));
@@ -57,10 +57,10 @@ fn tell(cx: &Cx<'_>, target: &Target, service: &ServiceDef, policy: &str, rules:
     let fault = Diagnostic::new(Class::Policy, "plan::policy-broken", message);
     let fault = if denied { fault.label(held, "held against it") } else { fault.label(&service.span, "warned of").warning() };
     let fault = rules.iter().take(SHOWN).fold(fault, |fault, rule| fault.label(rule.span, rule.doc.unwrap_or("this rule").to_owned()));
-    cx.fault(
-        fault
-            .help(format!("mend the service, or accept it for a while in the policy: `waive \"{}\" reason=\"…\" until=\"…\"`", first.name)),
-    );
+    cx.fault(fault.help(format!(
+        "mend the service, or accept it for a while in the policy: `waive \"{}\" reason=\"…\" until=\"…\"`",
+        words::visible(first.name)
+    )));
 }
 
 /// Whether all conditions hold. One on something that the plan does not decide does not.
