@@ -14,6 +14,7 @@ use super::matrix::{self, MatrixCell};
 use super::names::Sort;
 use super::param::ParamKind;
 use super::read::view::{Text, View};
+use super::template;
 use super::value::bindings::check_variable;
 use super::value::engine::PLAN_LIMIT;
 use super::value::{Locals, NoPlatform, Variable};
@@ -86,10 +87,11 @@ impl<'a> Found<'a> {
                     self.complete &= self.each(cx, node, vars).is_some();
                     continue;
                 }
-                // Without a block it could not be written out, which is reported.
+                // One that could not be written out, and a block that somebody wrote himself, are reported.
                 "use" => {
-                    self.complete &= cx.is_good(node) && node.children.is_some();
-                    self.walk(cx, node.children.as_deref().unwrap_or_default(), vars);
+                    let block = template::written_out(node);
+                    self.complete &= cx.is_good(node) && block.is_some();
+                    self.walk(cx, block.unwrap_or_default(), vars);
                     continue;
                 }
                 "task" => Sort::Task,
@@ -174,7 +176,7 @@ fn written(nodes: &[Node]) -> u128 {
 
 fn instance<'a>(cx: &Cx<'a>, node: &'a Node, sort: Sort, vars: &[Variable]) -> Option<Instance<'a>> {
     let locals = whole_target(node, vars.to_vec());
-    let (text, span) = View { cx, locals: &locals }.text(node.args.first()?)?;
+    let (text, span) = View { cx, locals: &locals }.text(&node.args[0])?;
     match cx.full(&text).parse() {
         Ok(name) => Some(Instance { node, sort, name, span, vars: vars.to_vec() }),
         Err(why) => {

@@ -5,6 +5,7 @@ use crate::base::words;
 use crate::plan::cx::Cx;
 use crate::plan::scope::first_text;
 use crate::plan::spec::{self, ArgSpec, Children, Count, Kind, NodeSpec};
+use crate::plan::template;
 use crate::syntax::document::{Node, Prop, Scalar, Value};
 
 use super::{forms, synonyms};
@@ -141,8 +142,9 @@ fn check_block(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) {
     if matches!(spec.children, Children::Elsewhere) {
         return;
     }
-    // What a template wrote out here; a block that somebody wrote is of the same use as its node.
-    if spec.name == "use" && children.first().is_none_or(|first| first.span.frame != node.span.frame) {
+    if spec.name == "use"
+        && let Some(children) = template::written_out(node)
+    {
         return check(cx, children, spec::around_targets(), Some("template"));
     }
     if matches!(spec.children, Children::None) {

@@ -35,6 +35,12 @@ pub(super) struct Frame {
     pub args: Vec<(String, Span, Option<Value>)>,
 }
 
+/// The nodes that a `use` has written out; `None` where it could not, and for a block that somebody wrote himself, which is of the same
+/// frame as its node.
+pub(super) fn written_out(node: &Node) -> Option<&[Node]> {
+    node.children.as_deref().filter(|children| children.first().is_none_or(|first| first.span.frame != node.span.frame))
+}
+
 /// All frames of a plan.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
