@@ -107,6 +107,15 @@ impl Task {
         format!("echo >>../ran/{} && {made}{}", self.name, self.command)
     }
 
+    /// What it makes, in a tool's words: `below` stands behind a folder.
+    pub fn outputs(&self, below: &str) -> Vec<String> {
+        let word = |makes: &Makes| match makes {
+            Makes::File(file) => file.clone(),
+            Makes::Files(folder, _) | Makes::Folder(folder) => format!("{folder}{below}"),
+        };
+        self.makes.iter().map(word).collect()
+    }
+
     /// The files it makes by name; `None` when a folder's names are not known.
     pub fn files(&self) -> Option<Vec<String>> {
         let mut files = Vec::new();

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::{Cannot, Tool, words};
-use crate::project::{Ask, Makes, Project, Reads};
+use crate::project::{Ask, Project, Reads};
 
 pub struct Kiln;
 
@@ -40,11 +40,7 @@ impl Tool for Kiln {
                 };
                 let _ = writeln!(plan, "    inputs {}", text(&pattern));
             }
-            for makes in &task.makes {
-                let pattern = match makes {
-                    Makes::File(file) => file.clone(),
-                    Makes::Files(folder, _) | Makes::Folder(folder) => format!("{folder}/"),
-                };
+            for pattern in task.outputs("/") {
                 let _ = writeln!(plan, "    outputs {}", text(&pattern));
             }
             for name in &task.env {

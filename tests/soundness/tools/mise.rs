@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::{Cannot, Tool, glob, words};
-use crate::project::{Ask, Makes, Project};
+use crate::project::{Ask, Project};
 
 pub struct Mise;
 
@@ -27,10 +27,7 @@ impl Tool for Mise {
             let _ = writeln!(file, "[env]\n_.file = {}", text(name));
         }
         for task in &project.tasks {
-            let outputs = task.makes.iter().map(|makes| match makes {
-                Makes::File(file) => file.clone(),
-                Makes::Files(folder, _) | Makes::Folder(folder) => folder.clone(),
-            });
+            let outputs = task.outputs("");
             let commands = task.programs.iter().map(|program| format!("{program} --version"));
             let _ = write!(
                 file,

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, json};
 
 use super::{Cannot, Tool, glob, words};
-use crate::project::{Ask, Makes, Project};
+use crate::project::{Ask, Project};
 
 pub struct Moon;
 
@@ -20,14 +20,7 @@ impl Tool for Moon {
         }
         let mut tasks = Map::new();
         for task in &project.tasks {
-            let outputs: Vec<String> = task
-                .makes
-                .iter()
-                .map(|makes| match makes {
-                    Makes::File(file) => file.clone(),
-                    Makes::Files(folder, _) | Makes::Folder(folder) => folder.clone(),
-                })
-                .collect();
+            let outputs = task.outputs("");
             let mut inputs: Vec<String> = task.reads.iter().map(glob).collect();
             inputs.extend(task.env.iter().map(|name| format!("${name}")));
             let mut options = json!({});

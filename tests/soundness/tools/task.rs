@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, json};
 
 use super::{Cannot, Offer, Tool, glob, words};
-use crate::project::{Ask, Makes, Project};
+use crate::project::{Ask, Project};
 
 pub struct Task;
 
@@ -17,14 +17,7 @@ impl Tool for Task {
     fn files(&self, project: &Project, _root: &Path, _ask: &Ask<'_>) -> Result<Vec<(&'static str, String)>, Cannot> {
         let mut tasks = Map::new();
         for task in &project.tasks {
-            let generates: Vec<String> = task
-                .makes
-                .iter()
-                .map(|makes| match makes {
-                    Makes::File(file) => file.clone(),
-                    Makes::Files(folder, _) | Makes::Folder(folder) => format!("{folder}/**/*"),
-                })
-                .collect();
+            let generates = task.outputs("/**/*");
             let mut node = json!({ "deps": project.needs_of(task), "cmds": [task.script()] });
             let sources: Vec<String> = task.reads.iter().map(glob).chain(project.env_file.clone()).collect();
             if !sources.is_empty() {

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, json};
 
 use super::{Cannot, Tool, glob, words};
-use crate::project::{Ask, Makes, Project};
+use crate::project::{Ask, Project};
 
 pub struct Turbo;
 
@@ -21,14 +21,7 @@ impl Tool for Turbo {
         let mut tasks = Map::new();
         let mut scripts = Map::new();
         for task in &project.tasks {
-            let outputs: Vec<String> = task
-                .makes
-                .iter()
-                .map(|makes| match makes {
-                    Makes::File(file) => file.clone(),
-                    Makes::Files(folder, _) | Makes::Folder(folder) => format!("{folder}/**"),
-                })
-                .collect();
+            let outputs = task.outputs("/**");
             let mut inputs: Vec<String> = task.reads.iter().map(glob).collect();
             inputs.extend(project.env_file.clone());
             let node = json!({
