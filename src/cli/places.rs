@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
 use crate::base::id::TargetName;
 use crate::base::words;
-use crate::graph::action::PublishAction;
-use crate::oci::reference::{Repository, Tag};
+use crate::oci::reference::{BadReference, Repository, Tag};
 use crate::plan::image::{ImageDef, TagRule};
 use crate::plan::service::Retention;
 use crate::plan::target::TargetKind;
-use crate::plan::{Plan, RegistryPlace};
+use crate::plan::{Plan, RegistryDef, RegistryPlace};
 use crate::registry::session::Session;
 
 use super::args::Global;
@@ -27,8 +26,8 @@ pub struct Place {
     pub image: Option<TargetName>,
     /// What `kiln prune` keeps there.
     pub prune: Option<Retention>,
-    /// Tags that never move, as patterns.
-    pub immutable: Vec<String>,
+    /// The registry of the plan.
+    pub registry: Option<RegistryDef>,
     /// Tags that the plan names literally.
     pub literal: BTreeSet<Tag>,
     /// Whether versions lead shorter tags there.
@@ -81,11 +80,11 @@ pub fn find(global: &Global, named: &[String]) -> Result<Places, Diagnostics> {
 }
 
 fn other(name: &str) -> Result<Place, Diagnostic> {
-    let repository: Repository = name.parse().map_err(|error: crate::oci::reference::BadReference| {
+    let repository: Repository = name.parse().map_err(|error: BadReference| {
         Diagnostic::new(Class::Usage, "registry::name", error.to_string())
             .help("a repository is named like `ghcr.io/acme/web`, without a tag")
     })?;
-    Ok(Place { repository, image: None, prune: None, immutable: Vec::new(), literal: BTreeSet::new(), versions: false })
+    Ok(Place { repository, image: None, prune: None, registry: None, literal: BTreeSet::new(), versions: false })
 }
 
 fn unknown(plan: &Plan, name: &str) -> Diagnostic {
@@ -121,11 +120,8 @@ fn of_plan(plan: &Plan) -> Result<Vec<Place>, Diagnostics> {
         for push in &image.push {
             let Some(registry) = plan.registries.get(&push.registry) else { continue };
             let RegistryPlace::Remote { host, prefix } = &registry.place else { continue };
-            let parts: Vec<&str> =
-                [host, prefix, &image.repository].into_iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
-            let repository: Repository = parts.join("/").parse().map_err(|error: crate::oci::reference::BadReference| {
-                Diagnostic::plan("registry::name", error.to_string(), &push.span, "pushed to there")
-            })?;
+            let repository = Repository::of([host, prefix, &image.repository])
+                .map_err(|error| Diagnostic::plan("registry::name", error.to_string(), &push.span, "pushed to there"))?;
             let literal = image.tags.iter().filter_map(|(rule, _)| if let TagRule::Literal(tag) = rule { Some(tag.clone()) } else { None });
             let versions = image.tags.iter().any(|(rule, _)| matches!(rule, TagRule::Semver(_)));
             // Cells of one image may share a repository.
@@ -138,7 +134,7 @@ fn of_plan(plan: &Plan) -> Result<Vec<Place>, Diagnostics> {
                 repository,
                 image: Some(name.clone()),
                 prune: image.prune.clone().or_else(|| registry.prune.clone()),
-                immutable: registry.immutable.clone(),
+                registry: Some(registry.clone()),
                 literal: literal.collect(),
                 versions,
             });
@@ -148,9 +144,14 @@ fn of_plan(plan: &Plan) -> Result<Vec<Place>, Diagnostics> {
 }
 
 impl Place {
+    /// Whether the plan lets this tag never move.
+    pub fn is_immutable(&self, tag: &Tag) -> bool {
+        self.registry.as_ref().is_some_and(|registry| registry.is_immutable(tag))
+    }
+
     /// Why an image with this tag stays whatever its age.
     pub fn holds(&self, tag: &Tag) -> Option<&'static str> {
-        if PublishAction::is_held(&self.immutable, tag) {
+        if self.is_immutable(tag) {
             return Some("never moves");
         }
         if self.literal.contains(tag) {

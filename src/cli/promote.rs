@@ -5,9 +5,8 @@ use clap::Args;
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
 use crate::base::digest::BlobDigest;
 use crate::base::words;
-use crate::graph::action::PublishAction;
 use crate::oci::descriptor::Descriptor;
-use crate::oci::reference::{Reference, Repository, Tag};
+use crate::oci::reference::{BadReference, Reference, Repository, Tag};
 use crate::registry::error::RegistryError;
 use crate::registry::push::Report;
 use crate::registry::session::Session;
@@ -53,7 +52,7 @@ pub fn promote(global: &Global, output: &Output, asked: &Promote) -> Result<u8, 
 }
 
 fn source(text: &str) -> Result<Reference, Diagnostic> {
-    let reference: Reference = text.parse().map_err(|error: crate::oci::reference::BadReference| unnamed(error.to_string()))?;
+    let reference: Reference = text.parse().map_err(|error: BadReference| unnamed(error.to_string()))?;
     if reference.tag.is_none() && reference.digest.is_none() {
         return Err(unnamed(format!("`{reference}` names no image: it has neither a tag nor a digest")));
     }
@@ -89,7 +88,7 @@ async fn all(session: &Session, from: &Reference, targets: &[Target<'_>], dry_ru
     let mut held = Diagnostics::default();
     for target in targets {
         let old = session.standing(&target.place.repository, &target.tag).await.map_err(told)?;
-        if let Some(old) = old.filter(|old| *old != image.digest && PublishAction::is_held(&target.place.immutable, &target.tag)) {
+        if let Some(old) = old.filter(|old| *old != image.digest && target.place.is_immutable(&target.tag)) {
             held.push(immovable(target, old, &image));
         }
         stand.push(old);

@@ -8,7 +8,6 @@ use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::digest::BlobDigest;
 use crate::oci::reference::Repository;
 use crate::registry::inventory::Inventory;
-use crate::registry::retention;
 use crate::report::json;
 use crate::report::tags::{self as screen, RepositoryView, Standing, TagsView};
 use crate::sys::clock;
@@ -49,7 +48,7 @@ fn view(repository: &Repository, inventory: &Inventory, all: bool) -> Repository
     let mut images = Vec::new();
     let mut hidden = 0;
     for (digest, holding) in &inventory.holdings {
-        let (about, names): (Vec<_>, Vec<_>) = holding.tags.iter().partition(|tag| retention::about(tag).is_some());
+        let (about, names): (Vec<_>, Vec<_>) = holding.tags.iter().partition(|tag| tag.subject().is_some());
         hidden += if all { 0 } else { about.len() };
         let mut tags: Vec<String> = names.into_iter().chain(about.into_iter().filter(|_| all)).map(ToString::to_string).collect();
         if tags.is_empty() {

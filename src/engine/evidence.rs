@@ -119,8 +119,8 @@ async fn remote(machine: &Arc<Machine>, repository: &Repository, all: &[Beside],
         let mut changed = listed;
         let Some(key) = key else { return Ok(changed) };
         for (companion, layers) in [(Companion::Signatures, &beside.signatures), (Companion::Attestations, &beside.attestations)] {
-            if let Some(tag) = companion.tag(beside.image.digest).filter(|_| !layers.is_empty()) {
-                changed |= extend(machine, repository, &tag, layers, key.public()).await?;
+            if !layers.is_empty() {
+                changed |= extend(machine, repository, &companion.tag(beside.image.digest), layers, key.public()).await?;
             }
         }
         Ok::<_, Failure>(changed)

@@ -32,11 +32,9 @@ pub(super) fn place(machine: &Machine, publication: &PublishAction) -> Result<Pl
             let folder = folder.join(&publication.repository).map_err(|error| Failure::new(FailureClass::Step, error, None))?;
             Ok(Place::Layout { folder: machine.root.at(&folder), shown: folder })
         }
-        RegistryPlace::Remote { host, prefix } => {
-            let parts: Vec<&str> =
-                [host, prefix, &publication.repository].into_iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
-            parts.join("/").parse().map(Place::Remote).map_err(|error| Failure::new(FailureClass::Step, error, None))
-        }
+        RegistryPlace::Remote { host, prefix } => Repository::of([host, prefix, &publication.repository])
+            .map(Place::Remote)
+            .map_err(|error| Failure::new(FailureClass::Step, error, None)),
     }
 }
 
@@ -97,7 +95,7 @@ async fn guard(machine: &Machine, publication: &PublishAction, image: &Descripto
         Place::Layout { folder, .. } => layout::tags(folder).unwrap_or_default(),
         Place::Remote(_) => BTreeMap::new(),
     };
-    for tag in tags_of(machine, publication, &place).await?.into_iter().filter(|tag| publication.is_immutable(tag)) {
+    for tag in tags_of(machine, publication, &place).await?.into_iter().filter(|tag| publication.registry.is_immutable(tag)) {
         let (old, shown) = match &place {
             Place::Layout { shown, .. } => (stand.get(tag.as_str()).map(|image| image.digest), shown.to_string()),
             Place::Remote(repository) => {

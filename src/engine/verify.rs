@@ -88,9 +88,8 @@ async fn all(
     let repository = &reference.repository;
     let mut found = Vec::new();
     let (companion, limit) = if claim.is_some() { (Companion::Attestations, CLAIM) } else { (Companion::Signatures, SIGNATURE) };
-    if let Some(tag) = companion.tag(digest)
-        && let Some((document, bytes)) = session.document(repository, tag.as_str()).await?
-    {
+    let tag = companion.tag(digest);
+    if let Some((document, bytes)) = session.document(repository, tag.as_str()).await? {
         for layer in layers(&document, &bytes).into_iter().take(MOST) {
             let evidence = match session.small_blob(repository, &layer, limit).await {
                 Ok(content) => of_layer(&layer, content),

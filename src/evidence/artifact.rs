@@ -89,12 +89,14 @@ pub enum Companion {
 impl Companion {
     /// The tag that belongs to an image.
     #[must_use]
-    pub fn tag(self, image: BlobDigest) -> Option<Tag> {
-        let end = match self {
-            Self::Signatures => "sig",
-            Self::Attestations => "att",
-        };
-        format!("sha256-{}.{end}", image.0.hex()).parse().ok()
+    pub fn tag(self, image: BlobDigest) -> Tag {
+        Tag::about(
+            image,
+            match self {
+                Self::Signatures => ".sig",
+                Self::Attestations => ".att",
+            },
+        )
     }
 }
 
@@ -239,7 +241,7 @@ mod tests {
     #[test]
     fn the_tags_of_an_image_are_made_of_its_digest() {
         let image: BlobDigest = format!("sha256:{}", "ab".repeat(32)).parse().unwrap();
-        assert_eq!(Companion::Signatures.tag(image).unwrap().as_str(), format!("sha256-{}.sig", "ab".repeat(32)));
-        assert_eq!(Companion::Attestations.tag(image).unwrap().as_str(), format!("sha256-{}.att", "ab".repeat(32)));
+        assert_eq!(Companion::Signatures.tag(image).as_str(), format!("sha256-{}.sig", "ab".repeat(32)));
+        assert_eq!(Companion::Attestations.tag(image).as_str(), format!("sha256-{}.att", "ab".repeat(32)));
     }
 }

@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use crate::base::diagnostic::Span;
 use crate::base::id::StepName;
-use crate::base::path::RelPath;
-use crate::base::pattern::Pattern;
 use crate::oci::reference::Tag;
 use crate::plan::RegistryDef;
 use crate::plan::evidence::{Asked, Commit, EvidenceDef};
@@ -160,21 +158,6 @@ impl PublishAction {
             }
         }
         tags
-    }
-}
-
-impl PublishAction {
-    /// Whether the plan lets this tag never move once it stands.
-    #[must_use]
-    pub fn is_immutable(&self, tag: &Tag) -> bool {
-        Self::is_held(&self.registry.immutable, tag)
-    }
-
-    /// Whether one of these patterns is for this tag.
-    #[must_use]
-    pub fn is_held(patterns: &[String], tag: &Tag) -> bool {
-        let Ok(path) = RelPath::new(tag.as_str()) else { return false };
-        patterns.iter().any(|pattern| Pattern::new(pattern).is_ok_and(|pattern| pattern.selects(&path)))
     }
 }
 

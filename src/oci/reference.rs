@@ -56,6 +56,21 @@ impl Tag {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The tag for what is about a document: `sha256-<hex>` is the list of its referrers where a registry keeps none, and with an
+    /// `end` such as `.sig` what cosign keeps there. Source: distribution-spec 1.1, "Referrers Tag Schema"; cosign, "SIGNATURE_SPEC.md".
+    #[must_use]
+    pub fn about(document: BlobDigest, end: &str) -> Self {
+        Self(format!("sha256-{}{end}", document.0.hex()))
+    }
+
+    /// The document that the tag is about; `None` for a name.
+    #[must_use]
+    pub fn subject(&self) -> Option<BlobDigest> {
+        let (hex, end) = self.0.strip_prefix("sha256-")?.split_at_checked(64)?;
+        let known = end.is_empty() || end.starts_with('.') && end.len() > 1;
+        if known { format!("sha256:{hex}").parse().ok() } else { None }
+    }
 }
 
 impl FromStr for Tag {
@@ -85,6 +100,13 @@ impl Repository {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+    /// A host, what stands before a name, and the name; empty ones are left out.
+    ///
+    /// # Errors
+    /// [`BadReference`] when they make no name together.
+    pub fn of(parts: [&str; 3]) -> Result<Self, BadReference> {
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/").parse()
     }
     /// One more part of the name.
     ///
@@ -245,5 +267,24 @@ mod tests {
         ] {
             assert!(text.parse::<Reference>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_tag_about_a_document_is_told_from_a_name() {
+        let document = BlobDigest(crate::base::digest::Digest::from_bytes([7; 32]));
+        let hex = document.0.hex();
+        for (text, expected) in [
+            (format!("sha256-{hex}"), true),
+            (format!("sha256-{hex}.sig"), true),
+            (format!("sha256-{hex}.att"), true),
+            (format!("sha256-{hex}."), false),
+            (format!("sha256-{hex}0"), false),
+            ("sha256-abc.sig".to_owned(), false),
+            (format!("sha256-{}", hex.replace('7', "g")), false),
+            ("latest".to_owned(), false),
+        ] {
+            assert_eq!(text.parse::<Tag>().unwrap().subject() == Some(document), expected, "{text}");
+        }
+        assert_eq!((Tag::about(document, ".sig").subject(), Tag::about(document, "").subject()), (Some(document), Some(document)));
     }
 }

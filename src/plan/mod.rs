@@ -44,6 +44,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::id::TargetName;
+use crate::base::path::RelPath;
+use crate::base::pattern::Pattern;
+use crate::oci::reference::Tag;
 
 /// What the command line says about values.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -153,6 +156,15 @@ pub struct RegistryDef {
     pub span: Span,
 }
 
+impl RegistryDef {
+    /// Whether the plan lets this tag never move once it stands.
+    #[must_use]
+    pub fn is_immutable(&self, tag: &Tag) -> bool {
+        let Ok(path) = RelPath::new(tag.as_str()) else { return false };
+        self.immutable.iter().any(|pattern| Pattern::new(pattern).is_ok_and(|pattern| pattern.selects(&path)))
+    }
+}
+
 /// The kinds of places that take images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RegistryPlace {
@@ -164,5 +176,5 @@ pub enum RegistryPlace {
         prefix: String,
     },
     /// A directory in OCI layout below the project, one per image: `oci:dist/images` gives `dist/images/web`.
-    Layout(crate::base::path::RelPath),
+    Layout(RelPath),
 }

@@ -9,7 +9,6 @@ use futures_util::stream::{StreamExt as _, TryStreamExt as _};
 
 use crate::base::digest::BlobDigest;
 use crate::oci::descriptor::Descriptor;
-use crate::oci::manifest::Document;
 use crate::oci::reference::{Repository, Tag};
 
 use super::Blobs;
@@ -17,15 +16,15 @@ use super::client::{Client, Site};
 use super::download::download;
 use super::error::{Fault, RegistryError};
 use super::pull::{described, is_document};
-use super::push::{Report, is_foreign};
+use super::push::{Report, parts_of};
 use super::upload::{exists, mounted};
 
 /// Documents of one image with all that is about it; more is no image.
 const MAX_DOCUMENTS: usize = 10_000;
 /// Evidence about evidence about evidence.
 const MAX_DEPTH: usize = 4;
-/// The tags under which cosign keeps what is about a digest: `sha256-<hex>.sig`. Source: cosign, "SIGNATURE_SPEC.md".
-const ENDS: [&str; 3] = ["sig", "att", "sbom"];
+/// The ends of the tags under which cosign keeps what is about a digest.
+const ENDS: [&str; 3] = [".sig", ".att", ".sbom"];
 
 /// What a copy did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -92,7 +91,7 @@ impl Client {
     async fn named_evidence(&self, from: &Repository, subject: BlobDigest) -> Result<BTreeMap<Tag, Descriptor>, RegistryError> {
         let mut found = BTreeMap::new();
         for end in ENDS {
-            let Ok(tag) = format!("sha256-{}.{end}", subject.0.hex()).parse::<Tag>() else { continue };
+            let tag = Tag::about(subject, end);
             if let Some((document, _)) = self.document(from, tag.as_str()).await?.filter(|(found, _)| is_document(&found.media_type)) {
                 found.insert(tag, document);
             }
@@ -108,17 +107,9 @@ async fn bring(source: &Site, target: &Site, root: &Descriptor, blobs: &Arc<dyn 
         if documents.len() > MAX_DOCUMENTS {
             return Err(source.error(Fault::protocol("the image has too many documents")));
         }
-        match described(source, &next, blobs).await? {
-            Document::Index(index) => {
-                let (below, others): (Vec<_>, Vec<_>) = index.manifests.into_iter().partition(|entry| is_document(&entry.media_type));
-                open.extend(below);
-                parts.extend(others.into_iter().map(|part| (part.digest, part)));
-            }
-            Document::Manifest(manifest) => {
-                let all = std::iter::once(manifest.config).chain(manifest.layers).filter(|part| !is_foreign(part));
-                parts.extend(all.map(|part| (part.digest, part)));
-            }
-        }
+        let (below, own) = parts_of(described(source, &next, blobs).await?);
+        open.extend(below);
+        parts.extend(own.into_iter().map(|part| (part.digest, part)));
         documents.push(next);
     }
     let jobs = parts.values().map(|part| fetch(source, target, part, blobs));

@@ -7,9 +7,8 @@ use crate::base::digest::BlobDigest;
 use crate::oci::reference::Repository;
 
 use super::auth::token::Scope;
-use super::client::{Call, Client, Site};
+use super::client::{Call, Client};
 use super::error::{Fault, RegistryError};
-use super::pull::ACCEPT;
 
 impl Client {
     /// Removes a manifest or an index; `false` when it was not there.
@@ -31,11 +30,4 @@ impl Client {
             }),
         }
     }
-}
-
-/// Whether the registry has a document.
-pub(super) async fn stands(site: &Site, document: BlobDigest) -> Result<bool, RegistryError> {
-    let scope = Scope::pull(&site.repository);
-    let call = Call::new(Method::HEAD, site.url(&format!("manifests/{document}")), &scope).accept(ACCEPT);
-    Ok(site.call(&call, &[200, 404]).await?.status() == 200)
 }

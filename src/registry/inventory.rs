@@ -17,12 +17,14 @@ use crate::oci::media_type;
 use crate::oci::reference::{Reference, Repository, Tag};
 
 use super::Blobs;
+use super::auth::token::Scope;
 use super::client::{Client, Site};
 use super::download::{self, download};
 use super::error::{Fault, RegistryError};
 use super::pull::{described, is_document};
+use super::push::has_document;
 use super::referrers::listed;
-use super::retention::{Holding, Holdings, about};
+use super::retention::{Holding, Holdings};
 
 /// The documents of one repository that are read.
 const MAX_DOCUMENTS: usize = 100_000;
@@ -91,7 +93,7 @@ impl Client {
             open = Vec::new();
             for read in reads.into_iter().flatten() {
                 open.extend(read.children.iter().map(|child| Found { document: child.clone(), tag: None, subject: None }));
-                for subject in read.found.tag.iter().filter_map(about).filter(|subject| !all.documents.contains_key(subject)) {
+                for subject in read.found.tag.iter().filter_map(Tag::subject).filter(|subject| !all.documents.contains_key(subject)) {
                     // It stands without a tag of its own, or not any more.
                     let reference = Reference { repository: repository.clone(), tag: None, digest: Some(subject) };
                     let there = self.resolve_there(&site, &reference, blobs).await?;
@@ -130,7 +132,7 @@ impl Client {
     /// What a digest names at the registry itself: the store may have it although the registry has it no more.
     async fn resolve_there(&self, site: &Site, wanted: &Reference, blobs: &Arc<dyn Blobs>) -> Result<Option<Descriptor>, RegistryError> {
         let Some(digest) = wanted.digest else { return Ok(None) };
-        if !super::delete::stands(site, digest).await? {
+        if !has_document(site, digest, &Scope::pull(&site.repository)).await? {
             return Ok(None);
         }
         match self.resolve(wanted, blobs).await {

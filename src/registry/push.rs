@@ -11,7 +11,6 @@ use reqwest::Method;
 use crate::base::digest::BlobDigest;
 use crate::oci::descriptor::Descriptor;
 use crate::oci::manifest::{self, Document};
-use crate::oci::media_type;
 use crate::oci::reference::Repository;
 
 use super::Blobs;
@@ -19,7 +18,7 @@ use super::auth::token::Scope;
 use super::client::{Call, Client, Site};
 use super::download;
 use super::error::{Fault, RegistryError};
-use super::pull::CONTENT_DIGEST;
+use super::pull::{ACCEPT, CONTENT_DIGEST, is_document};
 use super::transport::Payload;
 use super::upload::{Came, upload};
 
@@ -112,16 +111,19 @@ async fn send_blob(site: &Site, blob: &Descriptor, blobs: &Arc<dyn Blobs>, mount
 
 async fn send_document(site: &Site, document: &Descriptor, blobs: &Arc<dyn Blobs>) -> Result<Came, RegistryError> {
     let _turn = site.turn().await;
-    let scope = Scope::push(&site.repository);
-    let url = site.url(&format!("manifests/{}", document.digest));
-    let head = Call::new(Method::HEAD, url.clone(), &scope).accept(super::pull::ACCEPT);
-    if site.call(&head, &[200, 404]).await?.status() == 200 {
+    if has_document(site, document.digest, &Scope::push(&site.repository)).await? {
         return Ok(Came::Existing);
     }
     let bytes = download::read(blobs, document, manifest::LIMIT).await.map_err(|fault| site.error(fault))?;
     let size = bytes.len() as u64;
     put(site, &document.digest.to_string(), document, bytes).await?;
     Ok(Came::Sent(size))
+}
+
+/// Whether the registry has a document.
+pub(super) async fn has_document(site: &Site, document: BlobDigest, scope: &Scope) -> Result<bool, RegistryError> {
+    let call = Call::new(Method::HEAD, site.url(&format!("manifests/{document}")), scope).accept(ACCEPT);
+    Ok(site.call(&call, &[200, 404]).await?.status() == 200)
 }
 
 /// Puts a document under a digest or a tag and checks what the registry says it has stored.
@@ -178,26 +180,25 @@ async fn children(
 ) -> Result<Vec<Descriptor>, Fault> {
     let bytes = download::read(blobs, document, manifest::LIMIT).await?;
     let read = manifest::read(&document.media_type, &bytes);
-    match read.map_err(|why| Fault::Store(format!("{} cannot be pushed: {why}", document.digest)))? {
+    let read = read.map_err(|why| Fault::Store(format!("{} cannot be pushed: {why}", document.digest)))?;
+    let (documents, parts) = parts_of(read);
+    taken.extend(parts.into_iter().map(|part| (part.digest, part)));
+    Ok(documents)
+}
+
+/// What a document names: other documents, and blobs that travel with it.
+pub(super) fn parts_of(document: Document) -> (Vec<Descriptor>, Vec<Descriptor>) {
+    match document {
         Document::Manifest(manifest) => {
-            for part in std::iter::once(&manifest.config).chain(&manifest.layers).filter(|part| !is_foreign(part)) {
-                taken.insert(part.digest, part.clone());
-            }
-            Ok(Vec::new())
+            let parts = std::iter::once(manifest.config).chain(manifest.layers);
+            (Vec::new(), parts.filter(|part| !is_foreign(part)).collect())
         }
-        Document::Index(index) => {
-            let (documents, others): (Vec<_>, Vec<_>) = index
-                .manifests
-                .into_iter()
-                .partition(|entry| media_type::is_index(&entry.media_type) || media_type::is_manifest(&entry.media_type));
-            // An index may name what no manifest is: it travels as a blob.
-            taken.extend(others.into_iter().map(|other| (other.digest, other)));
-            Ok(documents)
-        }
+        // An index may name what no manifest is: it travels as a blob.
+        Document::Index(index) => index.manifests.into_iter().partition(|entry| is_document(&entry.media_type)),
     }
 }
 
 /// Layers that may not be distributed stay where they are. Source: image-spec, "Non-Distributable Layers".
-pub(super) fn is_foreign(layer: &Descriptor) -> bool {
+fn is_foreign(layer: &Descriptor) -> bool {
     layer.media_type.contains(".nondistributable.") || layer.media_type.contains(".foreign.")
 }

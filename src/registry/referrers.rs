@@ -24,7 +24,7 @@ use super::client::{Call, Client, Site};
 use super::download::{self, download};
 use super::error::{Fault, RegistryError};
 use super::pull::{ACCEPT, CONTENT_DIGEST};
-use super::push::{Report, put};
+use super::push::{Report, has_document, put};
 use super::tags::{next_page, stands};
 
 /// The most pages and entries that are read of one list.
@@ -57,8 +57,7 @@ impl Client {
         let scope = Scope::push(repository);
         let mut report = Report::default();
         for artifact in artifacts {
-            let head = Call::new(Method::HEAD, site.url(&format!("manifests/{}", artifact.digest)), &scope).accept(ACCEPT);
-            if site.call(&head, &[200, 404]).await?.status() == 200 {
+            if has_document(&site, artifact.digest, &scope).await? {
                 report.existing += 1;
                 continue;
             }
@@ -80,7 +79,8 @@ impl Client {
         if artifacts.is_empty() || *site.lists().get_or_try_init(keeps).await? {
             return Ok(false);
         }
-        let (Some(tag), Some(alone)) = (list_tag(image), with_referrers(None, artifacts)) else { return Ok(false) };
+        let tag = list_tag(image);
+        let Some(alone) = with_referrers(None, artifacts) else { return Ok(false) };
         if stands(&site, &tag).await? == Some(BlobDigest(Digest::of(&manifest::bytes(&alone)))) {
             return Ok(false);
         }
@@ -129,8 +129,8 @@ impl Client {
 
 /// The tag under which a registry without lists keeps one.
 #[must_use]
-pub fn list_tag(image: BlobDigest) -> Option<Tag> {
-    format!("sha256-{}", image.0.hex()).parse().ok()
+pub fn list_tag(image: BlobDigest) -> Tag {
+    Tag::about(image, "")
 }
 
 /// A list with `more` in it; `None` when they are in it already.
@@ -175,7 +175,7 @@ pub(super) async fn listed(site: &Site, image: BlobDigest) -> Result<Option<Vec<
 
 /// The list under the tag that takes its place, and its digest.
 async fn tagged(site: &Site, image: BlobDigest, scope: &Scope) -> Result<Option<(BlobDigest, Index)>, RegistryError> {
-    let Some(tag) = list_tag(image) else { return Ok(None) };
+    let tag = list_tag(image);
     let Some((found, bytes)) = document(site, tag.as_str(), scope).await? else { return Ok(None) };
     match manifest::read(&found.media_type, &bytes) {
         Ok(Document::Index(list)) if list.manifests.len() <= MAX_ENTRIES => Ok(Some((found.digest, list))),
@@ -210,6 +210,6 @@ mod tests {
         let two = with_referrers(Some(one), &[entry(b"b"), entry(b"a")]).unwrap();
         assert_eq!(two.manifests, [entry(b"a"), entry(b"b")]);
         assert_eq!(with_referrers(Some(two), &[entry(b"a")]), None);
-        assert_eq!(list_tag(entry(b"").digest).unwrap().as_str(), &entry(b"").digest.to_string().replace(':', "-"));
+        assert_eq!(list_tag(entry(b"").digest).as_str(), &entry(b"").digest.to_string().replace(':', "-"));
     }
 }

@@ -9,7 +9,7 @@ use crate::base::words::{count, list, visible};
 use super::paint::{Ink, Mark};
 use super::style::Style;
 use super::table::Table;
-use super::tags::{age, short};
+use super::tags::{made, short};
 
 /// What a clearing did, or would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -89,18 +89,13 @@ pub fn screen(view: &PruneView, now: Moment, verbose: bool, style: Style) -> Str
 
 fn one(view: &RepositoryView, dry_run: bool, now: Moment, verbose: bool, style: Style, lines: &mut Vec<String>) {
     lines.push(format!("{}  {}", style.paint(Ink::Name, &visible(&view.repository)), style.paint(Ink::Dim, &rule(view))));
-    let images = |goes: bool| -> usize {
-        if goes {
-            view.goes.iter().filter(|gone| gone.with.is_none()).count()
-        } else {
-            view.stays.iter().filter(|kept| kept.with.is_none()).count()
-        }
-    };
+    // What would go counts as gone in a dry run.
+    let is_gone = |gone: &&Gone| dry_run || gone.removed;
     let mut table = Table::new(&[1], &[]);
     for gone in view.goes.iter().filter(|gone| gone.with.is_none()) {
-        let mark = if gone.removed || dry_run { Mark::Skipped } else { Mark::Warning };
-        let more = if gone.removed || dry_run { String::new() } else { "stays: it changed meanwhile, or a fault came first".to_owned() };
-        table.row([style.mark(mark), names(&gone.tags), short(&gone.digest), made(gone.made.as_deref(), now), more]);
+        let (mark, more) =
+            if is_gone(&gone) { (Mark::Skipped, "") } else { (Mark::Warning, "stays: it changed meanwhile, or a fault came first") };
+        table.row([style.mark(mark), names(&gone.tags), short(&gone.digest), made(gone.made.as_deref(), now), more.to_owned()]);
     }
     if verbose {
         for kept in view.stays.iter().filter(|kept| kept.with.is_none()) {
@@ -109,11 +104,11 @@ fn one(view: &RepositoryView, dry_run: bool, now: Moment, verbose: bool, style: 
         }
     }
     lines.extend(table.lines(style, "  "));
-    let with = view.goes.iter().filter(|gone| gone.with.is_some()).count();
-    let with = if with == 0 { String::new() } else { format!(", with {} that belong to them", count(with, "document")) };
+    let (parts, images): (Vec<&Gone>, Vec<&Gone>) = view.goes.iter().filter(is_gone).partition(|gone| gone.with.is_some());
+    let with = if parts.is_empty() { String::new() } else { format!(", with {} that belong to them", count(parts.len(), "document")) };
     let verb = if dry_run { "would go" } else { "went" };
-    let went = if dry_run { images(true) } else { view.goes.iter().filter(|gone| gone.removed && gone.with.is_none()).count() };
-    lines.push(format!("  {}{with} {verb}; {} {}", count(went, "image"), images(false), if images(false) == 1 { "stays" } else { "stay" }));
+    let stay = view.stays.iter().filter(|kept| kept.with.is_none()).count();
+    lines.push(format!("  {}{with} {verb}; {stay} {}", count(images.len(), "image"), if stay == 1 { "stays" } else { "stay" }));
     if !view.unread.is_empty() {
         let tags: Vec<String> = view.unread.iter().map(|tag| format!("`{}`", visible(tag))).collect();
         lines.push(format!("{} what {} names cannot be read, and stays", style.mark(Mark::Warning), list(&tags, "and")));
@@ -141,8 +136,4 @@ fn days(seconds: u64) -> String {
 
 fn names(tags: &[String]) -> String {
     if tags.is_empty() { "no tag".to_owned() } else { visible(&tags.join(" ")) }
-}
-
-fn made(made: Option<&str>, now: Moment) -> String {
-    made.map_or_else(|| "-".to_owned(), |made| age(made, now))
 }

@@ -64,7 +64,7 @@ pub fn screen(view: &TagsView, now: Moment, style: Style) -> String {
             table.row([
                 style.paint(Ink::Bold, &tags.join(" ")),
                 short(&image.digest),
-                image.made.as_deref().map_or_else(|| "-".to_owned(), |made| age(made, now)),
+                made(image.made.as_deref(), now),
                 image.platforms.join(" "),
                 if image.bytes > 0 { ByteSize(image.bytes).to_string() } else { String::new() },
             ]);
@@ -90,9 +90,9 @@ pub(super) fn short(digest: &str) -> String {
     digest.chars().take(19).collect()
 }
 
-/// How long ago something was made, in days or less.
-pub(super) fn age(made: &str, now: Moment) -> String {
-    let Some(made) = Moment::parse(made) else { return "-".to_owned() };
+/// How long ago something was made, in days or less: `-` where nothing says it.
+pub(super) fn made(made: Option<&str>, now: Moment) -> String {
+    let Some(made) = made.and_then(Moment::parse) else { return "-".to_owned() };
     let minutes = now.0.saturating_sub(made.0) / 60_000;
     match minutes {
         ..=0 => "now".to_owned(),
