@@ -40,6 +40,9 @@ pub enum BadPattern {
     /// More than 256 ways through its braces.
     #[error("has more than 256 alternatives")]
     TooMany,
+    /// More braces than a path has names.
+    #[error("has more than 64 `{{`")]
+    Braces,
     /// `**` as part of a name.
     #[error("has `**` inside a name; `**` stands for whole folders, as in `src/**/*.rs`")]
     Folders,
@@ -379,9 +382,12 @@ mod tests {
             ("a[", BadPattern::Class),
             ("{a", BadPattern::Brace),
             ("a**b", BadPattern::Folders),
+            (&format!("{}a{}", "{".repeat(50_000), "}".repeat(50_000)), BadPattern::Braces),
+            (&"{a}".repeat(65), BadPattern::Braces),
         ] {
             assert_eq!(Pattern::new(text), Err(why), "{text}");
         }
+        assert_eq!(Pattern::new(&"{a}".repeat(64)).map(|pattern| pattern.selects(&path(&"a".repeat(64)))), Ok(true));
     }
 
     #[test]

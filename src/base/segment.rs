@@ -21,8 +21,14 @@ pub(super) enum Token {
     Class { negated: bool, ranges: Vec<(u8, u8)> },
 }
 
+/// The most braces of one pattern: each is a step down while they are written out.
+const BRACES: usize = 64;
+
 /// Writes out every way through `{a,b}`, also nested.
 pub(super) fn alternatives(text: &str) -> Result<Vec<String>, BadPattern> {
+    if text.bytes().filter(|byte| *byte == b'{').count() > BRACES {
+        return Err(BadPattern::Braces);
+    }
     let bytes = text.as_bytes();
     let mut at = 0;
     let mut in_class = false;

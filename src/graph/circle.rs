@@ -17,7 +17,8 @@ const SHOWN: usize = 12;
 /// One fault per knot of steps that wait for each other.
 pub fn faults(dag: &DiGraph<Action, Edge>) -> Diagnostics {
     let mut found = Diagnostics::default();
-    for knot in petgraph::algo::tarjan_scc(dag) {
+    // Tarjan's way calls itself once per step, which a long circle has no stack for.
+    for knot in petgraph::algo::kosaraju_scc(dag) {
         let alone = knot.len() == 1;
         if alone && !dag.contains_edge(knot[0], knot[0]) {
             continue;

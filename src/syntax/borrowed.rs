@@ -75,7 +75,9 @@ impl Walk<'_> {
     pub(super) fn block_text(&mut self) -> bool {
         let Some(mark) = self.token().filter(|token| token.kind == Kind::Word) else { return false };
         let text = self.text_of(mark);
-        let ends_line = self.tokens.get(self.next + 1).is_none_or(|token| token.kind == Kind::Newline);
+        // A `}` stands on a line of its own when the file is formatted.
+        let ends_line =
+            self.tokens.get(self.next + 1).is_none_or(|token| matches!(token.kind, Kind::Newline | Kind::Semicolon | Kind::Close));
         let word = text.strip_prefix("<<").map(|word| word.trim_start_matches(['-', '~'])).filter(|word| !word.is_empty());
         if !ends_line || !(matches!(text, "|" | "|-" | "|+" | ">" | ">-" | ">+") || word.is_some()) {
             return false;

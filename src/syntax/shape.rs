@@ -67,9 +67,12 @@ impl<'a> Walk<'a> {
         self.shape.faults.add(range.start, range.end, make);
     }
 
-    /// Reports the mark of an older version: `/- kdl-version 1`.
+    /// Reports the mark of an older version: `/- kdl-version 1`. Line ends above it and in it are let pass, as formatting takes them
+    /// away.
     fn version(&mut self) {
-        let [dash, name, number, ..] = self.tokens else { return };
+        let mut tokens = self.tokens.iter().filter(|token| token.kind != Kind::Newline);
+        let (Some(dash), Some(name)) = (tokens.next(), tokens.next()) else { return };
+        let number = tokens.next().unwrap_or(name);
         if dash.kind == Kind::Slashdash && self.text_of(*name) == "kdl-version" && self.text_of(*number) != "2" {
             let written = shown(self.text_of(*number));
             self.fault(number.range(), || {

@@ -1,8 +1,9 @@
 //! Bytes → text → document → plan → graph → screen, and → formatted text: random changes of every plan and fixture at hand must
 //! end in a value or in faults, never in a panic, and soon.
 //!
-//! Runs for `KILN_FUZZ_SECONDS` (10) from `KILN_FUZZ_SEED` (random). A case that fails is written to `target/fuzz/` and the seed
-//! is printed; cases that once failed lie in `tests/fuzz/found` and are run first, every time.
+//! Runs for `KILN_FUZZ_SECONDS` (10) from `KILN_FUZZ_SEED`. A case that fails is written to `target/fuzz/` and the seed is printed;
+//! the case that ran when a signal ended all, as a stack that overflows does, is left in `target/fuzz/running-PID.kdl`. Cases that
+//! once failed lie in `tests/fuzz/found` and are run first, every time.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +17,9 @@ mod check;
 mod corpus;
 mod mutate;
 
-use std::path::Path;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -35,11 +38,15 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 
-fn keep(case: &[u8]) -> String {
+fn folder() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fuzz");
     std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn keep(case: &[u8]) -> String {
     let digest = kiln::base::digest::Digest::<kiln::base::digest::Blake3>::of(case);
-    let path = folder.join(format!("{}.kdl", &digest.hex()[..16]));
+    let path = folder().join(format!("{}.kdl", &digest.hex()[..16]));
     std::fs::write(&path, case).unwrap();
     path.display().to_string()
 }
@@ -53,8 +60,29 @@ fn spent() -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
+/// The file that holds the case which runs now: it outlives this process.
+struct Running(File, PathBuf);
+
+impl Running {
+    fn new() -> Self {
+        let path = folder().join(format!("running-{}.kdl", std::process::id()));
+        Self(File::create(&path).unwrap(), path)
+    }
+    fn hold(&self, case: &[u8]) {
+        self.0.set_len(0).unwrap();
+        self.0.write_all_at(case, 0).unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.1).unwrap();
+    }
+}
+
 /// Runs one case. On a busy machine any case may take long: one that did is run again, and its work is measured.
-fn run(case: &[u8]) -> Result<check::Outcome, String> {
+fn run(running: &Running, case: &[u8]) -> Result<check::Outcome, String> {
+    running.hold(case);
     let once = || {
         *RUNNING.lock().unwrap() = Some((case.to_vec(), Instant::now()));
         let outcome = std::panic::catch_unwind(|| check::check(case)).map_err(|_| "a panic".to_owned())?;
@@ -97,14 +125,15 @@ fn no_bytes_make_kiln_panic_hang_or_mark_a_place_outside_the_text() {
     let seed = number("KILN_FUZZ_SEED").unwrap_or(15_838);
     let limit = Duration::from_secs(number("KILN_FUZZ_SECONDS").unwrap_or(10));
     watch();
+    let running = Running::new();
     for (name, text) in &seeds {
-        assert_eq!(run(text).err(), None, "{name}");
+        assert_eq!(run(&running, text).err(), None, "{name}");
     }
     let mut random = Random::new(seed);
     let (began, mut cases, mut read, mut plans) = (Instant::now(), 0_u64, 0_u64, 0_u64);
     while began.elapsed() < limit {
         let case = mutate::case(&mut random, &seeds);
-        match run(&case) {
+        match run(&running, &case) {
             Ok(outcome) => {
                 cases += 1;
                 read += u64::from(outcome >= check::Outcome::Document);

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 use crate::project::{Project, Ran};
 
+/// What its stack may take, in kilobytes: a quarter of what a shell gives, so that what is only as deep as a plan is long ends here.
+const STACK: u32 = 2 << 10;
+
 /// What kiln may map, in kilobytes. Stacks of threads and arenas count whole, used or not.
 const MEMORY: u32 = 1 << 20;
 
@@ -23,7 +26,7 @@ const ANSWER: usize = 64 << 10;
 /// Runs kiln on a plan below the limits.
 #[track_caller]
 fn bounded(project: &mut Project, args: &[&str]) -> Ran {
-    let limited = format!("ulimit -v {MEMORY} && exec \"$@\"");
+    let limited = format!("ulimit -s {STACK} && ulimit -v {MEMORY} && exec \"$@\"");
     project.prefix(&["sh".to_owned(), "-c".to_owned(), limited, "sh".to_owned()]);
     let mut child = project.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
@@ -87,6 +90,25 @@ fn nesting_is_read_to_the_cap_and_named_once_above_it() {
         let plan = format!("kiln 1\n{}{}\n", "/*".repeat(levels), "*/".repeat(levels));
         assert_eq!(codes(&plan).contains(&"syntax::too-deep".to_owned()), levels > 64, "{levels} comments");
     }
+}
+
+#[test]
+fn what_is_long_is_not_deep_on_the_stack() {
+    let chain = |end: usize, line: &dyn Fn(usize, usize) -> String| (0..end).map(|n| line(n, (n + 1) % end)).collect::<String>();
+    let needs = |n, next| format!("task \"t{n}\" {{ needs \"t{next}\"; run \"true\"; }}\n");
+    refused(format!("kiln 1\n{}", chain(20_000, &needs)), &["steps wait for each other in a circle"]);
+    let files = |n, next| format!("task \"t{n}\" {{ inputs \"f{next}\"; outputs \"f{n}\"; run \"true\"; }}\n");
+    refused(format!("kiln 1\n{}", chain(20_000, &files)), &["steps wait for each other in a circle"]);
+    let templates = |n, next| format!("template \"t{n}\" {{ use \"t{next}\"; }}\n");
+    refused(format!("kiln 1\n{}use \"t0\"\n", chain(5_000, &templates)), &["plan::"]);
+    let values = |n, next| format!("let v{n} \"${{v{next}}}\"\n");
+    refused(format!("kiln 1\n{}", chain(5_000, &values)), &["plan::"]);
+    for pattern in ["{a,".repeat(50_000) + "b" + &"}".repeat(50_000), "{a}".repeat(50_000)] {
+        refused(format!("kiln 1\ntask \"a\" {{ inputs \"{pattern}\"; run \"true\"; }}\n"), &["has more than 64"]);
+    }
+    let mut project = Project::new("kiln 1\ntask \"a\" { run \"true\"; }\ntask \"b\" { run \"true\"; }\n");
+    let query = format!("b{}", " + a - b".repeat(8_000));
+    assert_eq!(bounded(&mut project, &["query", &query]).ends(0).out, "a\n");
 }
 
 #[test]

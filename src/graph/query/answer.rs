@@ -53,32 +53,32 @@ impl Asking<'_> {
         match expression {
             Expression::Word(text, span) => self.named(text, span),
             Expression::Call { name, span, arguments, whole } => self.call(name, span, arguments, whole),
-            Expression::Set { operator, span, left, right } => {
-                let (left, right) = (self.eval(left), self.eval(right));
-                match (left?, right?) {
-                    (Found::Steps(left), Found::Steps(right)) => {
-                        let right: Steps = right.into_iter().collect();
-                        let all: Steps = left.into_iter().collect();
-                        Some(self.ordered(&combine(*operator, &all, &right)))
-                    }
-                    (Found::Paths(left), Found::Paths(right)) => {
-                        let (left, right) = (left.into_iter().collect(), right.into_iter().collect());
-                        Some(Found::Paths(combine(*operator, &left, &right).into_iter().collect()))
-                    }
-                    _ => {
-                        let help = "`owner(PATH)` turns a path into steps, `inputs(X)` and `outputs(X)` turn steps into paths".to_owned();
-                        self.fault(
-                            "query::mixed",
-                            span,
-                            "steps and paths cannot be joined".to_owned(),
-                            "one side has steps, the other paths",
-                            help,
-                        );
-                        None
-                    }
+            Expression::Sets { first, rest } => self.sets(first, rest),
+        }
+    }
+
+    fn sets(&mut self, first: &Expression, rest: &[(Operator, Span, Expression)]) -> Option<Found> {
+        let first = self.eval(first);
+        // All faults of all sets, not only those of the first that has one.
+        let rest: Vec<_> = rest.iter().map(|(operator, span, set)| (*operator, span, self.eval(set))).collect();
+        let (mut steps, mut paths) = (None, None);
+        match first? {
+            Found::Steps(found) => steps = Some(found.into_iter().collect::<Steps>()),
+            Found::Paths(found) => paths = Some(found.into_iter().collect::<BTreeSet<String>>()),
+        }
+        for (operator, span, found) in rest {
+            match (&mut steps, &mut paths, found?) {
+                (Some(steps), _, Found::Steps(found)) => combine(operator, steps, found),
+                (_, Some(paths), Found::Paths(found)) => combine(operator, paths, found),
+                _ => {
+                    let help = "`owner(PATH)` turns a path into steps, `inputs(X)` and `outputs(X)` turn steps into paths".to_owned();
+                    let message = "steps and paths cannot be joined".to_owned();
+                    self.fault("query::mixed", span, message, "one side has steps, the other paths", help);
+                    return None;
                 }
             }
         }
+        steps.map(|steps| self.ordered(&steps)).or_else(|| paths.map(|paths| Found::Paths(paths.into_iter().collect())))
     }
 
     fn ordered(&self, steps: &Steps) -> Found {
@@ -296,11 +296,12 @@ impl Asking<'_> {
     }
 }
 
-fn combine<T: Ord + Clone>(operator: Operator, left: &BTreeSet<T>, right: &BTreeSet<T>) -> BTreeSet<T> {
+fn combine<T: Ord>(operator: Operator, set: &mut BTreeSet<T>, other: Vec<T>) {
+    let other: BTreeSet<T> = other.into_iter().collect();
     match operator {
-        Operator::Union => left.union(right).cloned().collect(),
-        Operator::Except => left.difference(right).cloned().collect(),
-        Operator::Intersect => left.intersection(right).cloned().collect(),
+        Operator::Union => set.extend(other),
+        Operator::Except => set.retain(|one| !other.contains(one)),
+        Operator::Intersect => set.retain(|one| other.contains(one)),
     }
 }
 

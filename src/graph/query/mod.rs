@@ -45,15 +45,16 @@ enum Expression {
     Word(String, Span),
     /// `deps(web)`.
     Call { name: String, span: Span, arguments: Vec<Expression>, whole: Span },
-    /// `a + b`.
-    Set { operator: Operator, span: Span, left: Box<Expression>, right: Box<Expression> },
+    /// `a + b - c`, from left to right: flat, as a text may join thousands.
+    Sets { first: Box<Expression>, rest: Vec<(Operator, Span, Expression)> },
 }
 
 impl Expression {
     fn span(&self) -> &Span {
         match self {
-            Self::Word(_, span) | Self::Set { span, .. } => span,
+            Self::Word(_, span) => span,
             Self::Call { whole, .. } => whole,
+            Self::Sets { first, rest } => rest.last().map_or_else(|| first.span(), |(_, span, _)| span),
         }
     }
 }

@@ -128,14 +128,14 @@ impl Reader<'_> {
             let span = self.tokens.get(self.at).map_or_else(|| self.end(), |(_, span)| span.clone());
             return Err(fault(&span, format!("the query is nested more than {DEEPEST} levels deep"), "here").help("ask in two steps"));
         }
-        let mut left = self.term()?;
+        let first = self.term()?;
+        let mut rest = Vec::new();
         while let Some(Token::Operator(operator)) = self.peek().cloned() {
             let span = self.next().map_or_else(|| self.end(), |(_, span)| span);
-            let right = self.term()?;
-            left = Expression::Set { operator, span, left: Box::new(left), right: Box::new(right) };
+            rest.push((operator, span, self.term()?));
         }
         self.depth -= 1;
-        Ok(left)
+        Ok(if rest.is_empty() { first } else { Expression::Sets { first: Box::new(first), rest } })
     }
 
     fn term(&mut self) -> Result<Expression, Diagnostic> {
