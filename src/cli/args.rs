@@ -10,6 +10,7 @@ use super::completion::Shell;
 use super::diff::Diff;
 use super::graph::Graph;
 use super::query::Query;
+use super::watch::Watch;
 use super::why::Why;
 
 /// What was typed.
@@ -78,6 +79,8 @@ pub enum Colour {
 pub enum Command {
     /// Runs targets, or the plan's default
     Run(Run),
+    /// Runs targets, and runs them again whenever what they read has changed
+    Watch(Watch),
     /// Shows what `run` would do and why; executes no step
     Plan(Plan),
     /// Compares the plan with another one: steps, tags and bases that differ (also `kiln plan diff`)

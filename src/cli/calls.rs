@@ -16,7 +16,7 @@ use crate::plan::arg::{ArgDef, Call};
 use super::args::Cli;
 
 /// Commands whose targets take words.
-const COMMANDS: &[&str] = &["plan", "run", "why"];
+const COMMANDS: &[&str] = &["plan", "run", "watch", "why"];
 
 /// A command line taken apart.
 #[derive(Debug, Default)]
@@ -100,7 +100,8 @@ fn first(cli: &Words, texts: &[&str]) -> Option<usize> {
 
 fn own(commands: &[&Words], word: &str) -> Own {
     let options = || commands.iter().flat_map(|command| command.get_arguments());
-    let takes = |option: &clap::Arg| matches!(option.get_action(), ArgAction::Set | ArgAction::Append);
+    // `--poll` alone has a value of its own; another one stands behind `=`.
+    let takes = |option: &clap::Arg| matches!(option.get_action(), ArgAction::Set | ArgAction::Append) && !option.is_require_equals_set();
     if let Some(long) = word.strip_prefix("--") {
         let (name, value) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
         return match options().find(|option| option.get_long() == Some(name)) {

@@ -29,6 +29,7 @@ pub const CODES: &[(&str, &str)] = &[
         "cli::no-schema",
         "`kiln schema` alone prints the language; with plan, list, graph, query, diff, affected or why it prints the form of that command's `--json`, as the files of `schema/` hold it.",
     ),
+    ("cli::no-watch", "The system refused the file handle that `kiln watch` waits with; a limit (`ulimit -n`) is too low."),
     ("cli::no-thread", "The system refused a thread that kiln needs to start; a limit (`ulimit -u`) is too low."),
     ("cli::set", "`--set` takes NAME=VALUE, where NAME is a `param` of the plan."),
     ("cli::unknown-code", "The code of a fault stands in front of it, for instance `plan::circle`."),
@@ -37,6 +38,11 @@ pub const CODES: &[(&str, &str)] = &[
         "What was typed names no target and no step. `kiln` alone lists the targets, `kiln plan` the steps: `web`, `web/scan`, `web@arm64`, `compile[bin=api]`.",
     ),
     ("cli::unreadable-plan", "The plan is not a regular file, is larger than 4 MiB, or may not be read by this user."),
+    (
+        "cli::unread",
+        "`kiln watch` looks at the content of all that its targets read, and one of these files cannot be read: its rights forbid it, or \
+         something writes to it without a pause. Nothing runs until it can be read; kiln goes on by itself then.",
+    ),
     (
         "docker::daemon",
         "A container task or `kiln load` needs a Docker daemon. kiln looks where DOCKER_HOST says, else at /var/run/docker.sock. Images are built, scanned and pushed without one.",

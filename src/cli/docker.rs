@@ -11,7 +11,7 @@ use crate::record::history::StepHistory;
 use super::args::How;
 use super::open::Opened;
 use super::output::Output;
-use super::run;
+use super::run::{self, Around};
 use super::settings::Settings;
 
 /// Builds one image and loads it.
@@ -32,10 +32,11 @@ pub fn load(
     let runtime = run::runtime()?;
     // The daemon is greeted before anything is built, so that nobody waits for a build that cannot be loaded.
     let docker = runtime.block_on(Docker::connect()).map_err(|error| error.diagnostic())?;
-    let what = run::What { selection, targets: vec![step.to_string()], watch: None };
-    let (code, machine) = run::carry_out(settings, output, opened, what, how, |_: &RunEnd| {})?;
-    if code != 0 {
-        return Ok(code);
+    let what = run::What { selection, targets: vec![step.to_string()], around: Around::default() };
+    let carried = run::carry_out(settings, output, opened, what, how, |_: &RunEnd| {})?;
+    let machine = carried.machine;
+    if carried.code != 0 {
+        return Ok(carried.code);
     }
     let history = StepHistory::load(settings.project().as_path());
     let result = history.get(step).and_then(|last| machine.store.result(last.key?).ok().flatten());

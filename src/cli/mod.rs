@@ -50,6 +50,7 @@ mod tags;
 mod tools;
 mod usage;
 mod verify;
+mod watch;
 mod why;
 
 use std::ffi::OsString;
@@ -141,6 +142,7 @@ fn command(cli: Cli, output: &Output, calls: Vec<Call>, help: Option<&str>) -> u
         None | Some(Command::List) => list::list(&settings, output),
         Some(Command::Check) => check::check(&settings, output),
         Some(Command::Run(run)) => run::run(&settings, output, &run),
+        Some(Command::Watch(asked)) => watch::watch(&settings, output, &asked),
         Some(Command::Plan(asked)) => plan::plan(&settings, output, &asked),
         Some(Command::Diff(asked)) => diff::diff(&settings, output, &asked),
         Some(Command::Query(asked)) => query::query(&settings, output, &asked),

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Source};
 use crate::base::id::{StepId, StepName, TargetName};
+use crate::base::path::{AbsPath, RelPath};
 use crate::engine::tools::Tools;
 use crate::exec::{offline, preflight};
 use crate::graph::links::Links;
 use crate::graph::select::{self, Selection};
 use crate::graph::{ActionGraph, lower};
 use crate::plan::basis::Values;
-use crate::plan::include::Loaded;
+use crate::plan::facts;
+use crate::plan::include::{IncludeSource, Included, Loaded};
 use crate::plan::undecided::Undecided;
 use crate::plan::{self, Ask, Overrides, Plan, Resolved, include};
 use crate::record::documents;
@@ -42,6 +44,8 @@ pub struct Opened {
     pub warnings: Vec<Diagnostic>,
     /// Versions of its tools, each asked for once however many parts of a command want to know.
     pub versions: Arc<Tools>,
+    /// Files whose content is a value of it, or variables.
+    pub values: Vec<RelPath>,
     /// What decided the plan, when an earlier command had kept it.
     pub origin: Option<Origin>,
 }
@@ -87,6 +91,20 @@ pub fn open_for(settings: &Settings, targets: &[String]) -> Result<Opened, Diagn
 
 fn open_asking(settings: &Settings, world: World, asking: Asking<'_>) -> Result<Opened, Diagnostics> {
     Asked::read(settings, world)?.open(asking)
+}
+
+/// The files of a plan, also one with faults: its text, its lock, and what it includes from the project.
+#[must_use]
+pub fn documents(settings: &Settings) -> Vec<AbsPath> {
+    let mut found = vec![settings.plan.clone(), settings.lock()];
+    if let Ok(asked) = Asked::read(settings, World::Unasked)
+        && let Ok(main) = document(settings, asked.main)
+    {
+        let loaded = include::load(main, settings.plan_place(), &Everywhere::new(settings, Reach::Store));
+        let local = |one: &Included| if let IncludeSource::Local(path) = &one.place { Some(settings.root.at(path)) } else { None };
+        found.extend(loaded.included.iter().filter_map(local));
+    }
+    found
 }
 
 /// Whether everything that decided a plan which was opened for these targets is the same now. An error is a difference.
@@ -139,7 +157,7 @@ impl<'s> Asked<'s> {
                 (None, resolved, None, found, draft)
             }
         };
-        let Resolved { mut plan, mut warnings, undecided, .. } = resolved;
+        let Resolved { mut plan, mut warnings, undecided, facts_read, .. } = resolved;
         warnings.extend(found.warnings);
         let locked = world != World::Unasked && pins::apply(settings, &mut plan, &undecided, &mut warnings)?;
         let graph = match links.and_then(|links| links.graph(&plan)) {
@@ -151,7 +169,8 @@ impl<'s> Asked<'s> {
             let _ = draft.keep(&Links::of(&graph));
         }
         let versions = Arc::new(tools::tools(settings, &plan));
-        Ok(Opened { plan, graph: Arc::new(graph), locked, undecided, warnings, versions, origin })
+        let values = facts::files(&facts_read);
+        Ok(Opened { plan, graph: Arc::new(graph), locked, undecided, warnings, versions, values, origin })
     }
 
     fn with_overrides(&self, overrides: Overrides) -> Self {

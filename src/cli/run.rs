@@ -20,6 +20,7 @@ use crate::report::plain::Plain;
 use crate::report::reporter::Reporter;
 use crate::report::terminal::Terminal;
 use crate::report::{self, Options, Renderer};
+use crate::sys::account::Account;
 use crate::sys::cancel::{Cancel, Urgency};
 use crate::sys::signal::{Interrupt, Interrupts};
 use crate::sys::terminal::Screen;
@@ -54,12 +55,14 @@ pub fn run(settings: &Settings, output: &Output, asked: &Run) -> Result<u8, Diag
     let glance = glance.filter(|_| selection.left_out.is_empty());
     let watch = glance.is_some().then(Arc::<Watch>::default);
     let steps = selection.steps.clone();
-    let what = What { selection, targets, watch: watch.clone() };
-    let ended = carry_out(settings, output, &opened, what, &asked.how, |_| {});
-    if let (Some(glance), Some(watch), Ok((_, machine))) = (glance, watch, &ended) {
-        rerun::keep(glance, &opened, &steps, machine, &watch);
+    let account = watch.as_ref().map(|watch| Arc::clone(&watch.account));
+    let listeners = watch.iter().map(|watch| Arc::clone(watch) as Arc<dyn Listener>).collect();
+    let around = Around { listeners, account, ..Around::default() };
+    let ended = carry_out(settings, output, &opened, What { selection, targets, around }, &asked.how, |_| {});
+    if let (Some(glance), Some(watch), Ok(carried)) = (glance, watch, &ended) {
+        rerun::keep(glance, &opened, &steps, &carried.machine, &watch);
     }
-    let code = ended.map(|(code, _)| code);
+    let code = ended.map(|carried| carried.code);
     // The process ends here: its memory goes back in one piece, not plan node by plan node.
     std::mem::forget(opened);
     code
@@ -71,8 +74,31 @@ pub struct What {
     pub selection: Selection,
     /// What was typed, or the plan's default.
     pub targets: Vec<String>,
-    /// Who listens beside screen and journal.
-    pub watch: Option<Arc<Watch>>,
+    /// What the caller adds.
+    pub around: Around,
+}
+
+/// What a caller adds to a run.
+#[derive(Default)]
+pub struct Around {
+    /// A way to end it, besides signals.
+    pub cancel: Cancel,
+    /// Who else hears what happens, before the screen does.
+    pub listeners: Vec<Arc<dyn Listener>>,
+    /// Takes down what is seen of the project.
+    pub account: Option<Arc<Account>>,
+    /// Gets the screen when there is one, for what happens beside the run.
+    pub screen: Arc<OnceLock<Arc<dyn Listener>>>,
+}
+
+/// A run that came to its end.
+pub struct Carried {
+    /// The exit code.
+    pub code: u8,
+    /// The signal that asked kiln to end.
+    pub signal: Option<Interrupt>,
+    /// What it ran on.
+    pub machine: Arc<crate::engine::Machine>,
 }
 
 /// Runs a selection with screen, journal and signals; `then` sees how it ended before the last event is told.
@@ -83,8 +109,9 @@ pub fn carry_out(
     what: What,
     how: &How,
     then: impl Fn(&RunEnd),
-) -> Result<(u8, Arc<crate::engine::Machine>), Diagnostics> {
-    let What { selection, targets, watch } = what;
+) -> Result<Carried, Diagnostics> {
+    let What { selection, targets, around } = what;
+    let Around { cancel, mut listeners, account, screen: beside } = around;
     let unable = not_yet::not_yet(&opened.graph, &selection.steps);
     if unable.has_errors() {
         return Err(unable);
@@ -95,7 +122,7 @@ pub fn carry_out(
     let jobs = jobs(how);
     let run = record::run_id(clock::now(), random::bits());
     let reporter = Arc::new(Reporter::start(renderer(output, opened, &selection, &history, how, jobs)).map_err(system("cli::no-thread"))?);
-    let mut listeners: Vec<Arc<dyn Listener>> = Vec::new();
+    beside.get_or_init(|| Arc::clone(&reporter) as Arc<dyn Listener>);
     projects::note(&project, &settings.root);
     let recorder = begin(&project, &run, &history)
         .map_err(|fault| reporter.event(Event::Notice { step: None, text: format!("this run is not recorded: {fault}") }))
@@ -103,9 +130,7 @@ pub fn carry_out(
     listeners.extend(recorder.iter().map(|recorder| Arc::clone(recorder) as Arc<dyn Listener>));
     let reports = Reports::new(&how.reports, true).map(Arc::new);
     listeners.extend(reports.iter().map(|reports| Arc::clone(reports) as Arc<dyn Listener>));
-    listeners.extend(watch.iter().map(|watch| Arc::clone(watch) as Arc<dyn Listener>));
     listeners.push(Arc::clone(&reporter) as Arc<dyn Listener>);
-    let cancel = Cancel::new();
     let wishes = Arc::new(Wishes::default());
     let (screen, terminal) = (Arc::clone(&reporter), Arc::clone(&wishes));
     let pause = Box::new(move |lent| {
@@ -123,7 +148,7 @@ pub fn carry_out(
         jobs: u32::try_from(jobs).unwrap_or(u32::MAX),
         keep_going: how.keep_going,
         force: how.force,
-        account: watch.map(|watch| Arc::clone(&watch.account)),
+        account,
     };
     let runtime = runtime()?;
     let (shared, heard) = (Arc::clone(&machine), Arc::clone(&wishes));
@@ -155,7 +180,7 @@ pub fn carry_out(
     cache::collect_daily(&machine.store, &settings.cache);
     // Threads that only wait (a slow disk, a dead server) do not keep kiln from ending.
     runtime.shutdown_background();
-    Ok((code(&end?, &wishes), machine))
+    Ok(Carried { code: code(&end?, &wishes), signal: wishes.signal.get().copied(), machine })
 }
 
 /// The runtime of a command; its threads live as long as it does, and kiln's helpers die with them.

@@ -15,5 +15,6 @@ pub mod past;
 pub mod preflight;
 pub mod run;
 pub mod schedule;
+pub mod sight;
 pub mod step;
 pub mod witness;

@@ -299,6 +299,12 @@ pub fn run_nothing(read: &[(String, String)]) -> bool {
     !read.iter().any(|(name, _)| name.starts_with("command:"))
 }
 
+/// The files among the facts that were read, also those that were not there.
+#[must_use]
+pub fn files(read: &[(String, String)]) -> Vec<RelPath> {
+    read.iter().filter_map(|(name, _)| RelPath::from_escaped(name.strip_prefix("file:")?).ok()).collect()
+}
+
 /// Whether every command may ask these facts: none of the repository, of a file, or of a command, for which some commands have
 /// stand-ins.
 #[must_use]

@@ -43,6 +43,7 @@ pub mod terminal;
 pub mod told;
 pub mod trace;
 pub mod usage;
+pub mod watch;
 pub mod why;
 
 use std::collections::BTreeMap;

@@ -333,7 +333,7 @@ fn children() -> Vec<Pid> {
 }
 
 /// The parent of a process. Source: proc(5), `/proc/pid/stat`; the name in brackets may itself hold brackets.
-fn parent(pid: &str) -> Option<Pid> {
+pub(super) fn parent(pid: &str) -> Option<Pid> {
     let stat = super::file::read(format!("/proc/{pid}/stat"), 4096).ok()?;
     let rest = &stat[stat.iter().rposition(|byte| *byte == b')')? + 1..];
     let text = std::str::from_utf8(rest).ok()?;

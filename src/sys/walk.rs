@@ -369,7 +369,7 @@ pub fn reaches(pattern: &Pattern, path: &RelPath) -> bool {
 }
 
 /// Names that a walk passes over: what git and kiln keep for themselves.
-fn reserved(name: &[u8]) -> bool {
+pub(super) fn reserved(name: &[u8]) -> bool {
     name == b".git" || name == b".kiln" || name.starts_with(TEMPORARY.as_bytes())
 }
 

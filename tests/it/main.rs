@@ -68,4 +68,5 @@ mod task;
 mod template;
 mod values;
 mod vt;
+mod watch;
 mod why;
