@@ -11,7 +11,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::path::{BadPath, RelPath};
-use super::segment::{Segment, Token, alternatives, intersect, literal_of, matches, may_continue, plain, segments};
+use super::segment::{Segment, Token, alternatives, intersect, literal_of, matches, may_continue, may_end, plain, segments};
 
 /// One parsed pattern.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,6 +121,9 @@ impl Pattern {
         if let Some(literal) = &self.literal {
             return path.is_within(literal);
         }
+        if !self.folder && !self.ways.iter().any(|way| may_end(way, path.as_bytes())) {
+            return false;
+        }
         let names = names(path);
         self.ways.iter().any(|way| matches(way, &names) || (self.folder && prefixes(&names).any(|prefix| matches(way, prefix))))
     }
@@ -192,6 +195,8 @@ impl Pattern {
     pub fn meets(&self, other: &Self) -> bool {
         match (&self.literal, &other.literal) {
             (Some(a), Some(b)) => a.is_within(b) || b.is_within(a),
+            (Some(path), None) if !self.folder => other.selects(path),
+            (None, Some(path)) if !other.folder => self.selects(path),
             _ => self.reach().iter().any(|a| other.reach().iter().any(|b| intersect(a, b))),
         }
     }
@@ -329,6 +334,17 @@ mod tests {
         ] {
             assert_eq!(pattern(text).selects(&path(file)), expected, "{text} on {file}");
         }
+    }
+
+    #[test]
+    fn many_folders_of_any_depth_are_matched_without_trying_all_ways() {
+        let deep = path(&"a/".repeat(60));
+        let text = "**/a/".repeat(30);
+        assert!(pattern(&format!("{text}a")).selects(&deep));
+        assert!(!pattern(&format!("{text}b")).selects(&deep));
+        assert!(!pattern(&format!("{text}[b]")).selects(&deep));
+        assert!(pattern("**/b/**/a").selects(&path("a/b/a/b/c/a")));
+        assert!(!pattern("a/**/b/**/c").selects(&path("a/c/b")));
     }
 
     #[test]

@@ -170,13 +170,42 @@ pub(super) fn literal_of(way: &[Segment]) -> Result<Option<RelPath>, BadPattern>
     Ok(Some(path))
 }
 
+/// Matches with one saved position per `**`, as [`matches_name`] does per `*`.
 pub(super) fn matches(way: &[Segment], names: &[&[u8]]) -> bool {
-    match (way.split_first(), names.split_first()) {
-        (None, None) => true,
-        (Some((Segment::Folders, rest)), _) => (0..=names.len()).any(|skip| matches(rest, &names[skip..])),
-        (Some((Segment::Name(tokens), rest)), Some((name, others))) => matches_name(tokens, name) && matches(rest, others),
-        _ => false,
+    let (mut w, mut n) = (0, 0);
+    let mut back: Option<(usize, usize)> = None;
+    while n < names.len() {
+        match way.get(w) {
+            Some(Segment::Folders) => {
+                back = Some((w, n));
+                w += 1;
+            }
+            Some(Segment::Name(tokens)) if matches_name(tokens, names[n]) => {
+                w += 1;
+                n += 1;
+            }
+            _ => {
+                let Some((folders, from)) = back else { return false };
+                back = Some((folders, from + 1));
+                w = folders + 1;
+                n = from + 1;
+            }
+        }
     }
+    way[w..].iter().all(|segment| *segment == Segment::Folders)
+}
+
+/// Whether a path could end as a way does, from its last bytes alone: nearly all paths are told from a `**/*.go` by this.
+pub(super) fn may_end(way: &[Segment], path: &[u8]) -> bool {
+    let Some(Segment::Name(tokens)) = way.last() else { return true };
+    for (n, token) in tokens.iter().rev().enumerate() {
+        match token {
+            Token::Byte(byte) if path.iter().nth_back(n) != Some(byte) => return false,
+            Token::Byte(_) => {}
+            _ => return true,
+        }
+    }
+    true
 }
 
 pub(super) fn may_continue(way: &[Segment], names: &[&[u8]]) -> bool {

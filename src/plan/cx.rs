@@ -33,6 +33,26 @@ const KEPT: usize = 1_000;
 /// The number of faults that are given where more than [`KEPT`] were found, with one line for all the others.
 const GIVEN: usize = 19;
 
+/// The names that are looked through for those that misspelt ones are near to, all faults of a plan together.
+const SEARCHED: usize = 1_000_000;
+
+/// The search for names that were meant. Where ten thousand are misspelt among ten thousand, the first faults say what was meant, and
+/// the others only that there is no such name.
+#[derive(Debug, Default)]
+pub(super) struct Search(Cell<usize>);
+
+impl Search {
+    /// Whether one more fault may look through so many names.
+    pub(super) fn may(&self, names: usize) -> bool {
+        let searched = self.0.get().saturating_add(names);
+        let may = searched <= SEARCHED;
+        if may {
+            self.0.set(searched);
+        }
+        may
+    }
+}
+
 /// The identity of a place: its source and its first byte.
 type Place = (usize, usize);
 
@@ -93,6 +113,7 @@ pub(super) struct Shared<'a> {
     /// The numbers of errors and of warnings that were found.
     errors: Cell<usize>,
     warnings: Cell<usize>,
+    search: Search,
     told: RefCell<HashSet<FaultKey>>,
     broken: RefCell<HashSet<Place>>,
     /// The names of the chosen profiles, for `${profile}`.
@@ -149,6 +170,16 @@ impl<'a> Cx<'a> {
     /// The name under which the whole plan knows what this document calls `name`.
     pub(super) fn full(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
+    }
+
+    /// Whether one more fault may look through so many names for the one that was meant.
+    pub(super) fn may_search(&self, names: usize) -> bool {
+        self.shared.search.may(names)
+    }
+
+    /// The name that was most likely meant, while [`Self::may_search`].
+    pub(super) fn near<'n>(&self, word: &str, names: impl ExactSizeIterator<Item = &'n str>) -> Option<&'n str> {
+        self.may_search(names.len()).then(|| words::closest(word, names)).flatten()
     }
 
     /// Takes a fault or a warning in. A second one with the same code at the same place has the same root cause (another

@@ -220,7 +220,7 @@ fn no_variable(cx: &Cx<'_>, prop: &Prop, axes: &[Axis]) {
     let message = format!("the matrix has no variable `{}`", words::visible(&prop.name.text));
     let fault = Diagnostic::plan("plan::matrix", message, &prop.name.span, "not a variable of the matrix");
     let names = || axes.iter().map(|axis| axis.name.as_str());
-    cx.fault(match words::closest(&prop.name.text, names()) {
+    cx.fault(match cx.near(&prop.name.text, names()) {
         Some(near) => fault.help(format!("did you mean `{near}`?")),
         None => fault.help(format!("it has: {}", names().collect::<Vec<_>>().join(", "))),
     });
@@ -233,7 +233,7 @@ fn fitting(view: &View<'_, '_>, prop: &Prop, word: &str, axis: &Axis) -> Option<
     if word == "exclude" && !axis.open && view.cx.taint_of(&span).is_none() && !known().any(|known| known == value) {
         let message = format!("`{}` never has the value `{}`", axis.name, words::visible(&value));
         let fault = Diagnostic::plan("plan::matrix", message, &span, "excludes nothing");
-        view.cx.fault(fault.help(match words::closest(&value, known()) {
+        view.cx.fault(fault.help(match view.cx.near(&value, known()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => "leave it out".to_owned(),
         }));

@@ -1,6 +1,6 @@
 //! The names of all targets, registries, policies, networks and volumes, known before any of them is read, so that order does not matter.
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::id::TargetName;
@@ -37,7 +37,7 @@ impl Sort {
 }
 
 /// Things at the top of a plan that are no targets, and that other nodes refer to by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Thing {
     /// `registry`.
     Registry,
@@ -105,7 +105,7 @@ pub(super) struct Names {
     missing: Vec<String>,
     /// The same for targets alone: a name that has no value leaves its target out.
     incomplete: Vec<String>,
-    things: Vec<(Thing, String)>,
+    things: IndexSet<(Thing, String)>,
 }
 
 impl Names {
@@ -152,6 +152,10 @@ impl Names {
         if !cx.is_undeclared(text) && !self.missing.iter().chain(&self.incomplete).any(|prefix| may_hold(prefix, cx, &full)) {
             let shown = words::shorten(&words::visible(text), 80);
             let fault = Diagnostic::plan("plan::unknown-target", format!("there is no target `{shown}`"), span, "unknown target");
+            if !cx.may_search(self.targets.len()) {
+                cx.fault(fault);
+                return None;
+            }
             let names = self.targets.keys().filter_map(|name| name.as_str().strip_prefix(&cx.prefix));
             cx.fault(if self.targets.keys().any(|name| name.as_str() == text) {
                 fault.help(format!(
@@ -168,7 +172,8 @@ impl Names {
     /// The image of the document whose name a text most likely misses.
     pub(super) fn near_image(&self, cx: &Cx<'_>, text: &str) -> Option<&str> {
         let images = self.targets.iter().filter(|(_, (sort, _))| *sort == Sort::Image);
-        words::closest(text, images.filter_map(|(name, _)| name.as_str().strip_prefix(&cx.prefix)))
+        let names = images.filter_map(|(name, _)| name.as_str().strip_prefix(&cx.prefix));
+        cx.may_search(self.targets.len()).then(|| words::closest(text, names)).flatten()
     }
 
     /// The names of all services of the document.
@@ -180,15 +185,21 @@ impl Names {
     /// The full name of what a text names; a fault when there is none.
     pub(super) fn thing(&self, cx: &Cx<'_>, thing: Thing, text: &str, span: &Span) -> Option<String> {
         let full = cx.full(text);
-        let of_kind = || self.things.iter().filter(|(kind, _)| *kind == thing).map(|(_, name)| name);
-        if of_kind().any(|name| *name == full) {
-            return Some(full);
+        let looked_up = (thing, full);
+        if self.things.contains(&looked_up) {
+            return Some(looked_up.1);
         }
+        let full = looked_up.1;
         if !self.missing.iter().any(|prefix| may_hold(prefix, cx, &full)) && !cx.may_lack(&[thing.word()]) {
-            let names: Vec<&str> = of_kind().filter_map(|name| name.strip_prefix(&cx.prefix)).collect();
             let shown = words::shorten(&words::visible(text), 80);
             let message = format!("there is no {} `{shown}`", thing.word());
             let fault = Diagnostic::plan(thing.unknown(), message, span, format!("unknown {}", thing.word()));
+            if !cx.may_search(self.things.len()) {
+                cx.fault(fault);
+                return None;
+            }
+            let of_kind = self.things.iter().filter(|(kind, _)| *kind == thing);
+            let names: Vec<&str> = of_kind.filter_map(|(_, name)| name.strip_prefix(&cx.prefix)).collect();
             cx.fault(fault.help(if names.is_empty() { thing.declare(&shown) } else { suggest(text, names, thing.plural()) }));
         }
         None

@@ -131,18 +131,18 @@ fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>], calls: &[Call]) -> (Plan, Undecided)
 }
 
 /// The good nodes of one kind with their full names, none of them twice. Such names are parts of step names.
-fn named<'a>(cx: &Cx<'_>, nodes: &'a [Node], word: &str) -> Vec<(String, &'a Node)> {
-    let mut found: Vec<(String, &Node)> = Vec::new();
+fn named<'a>(cx: &Cx<'_>, nodes: &'a [Node], word: &str) -> IndexMap<String, &'a Node> {
+    let mut found: IndexMap<String, &Node> = IndexMap::new();
     for node in nodes.iter().filter(|node| node.name.text == word && cx.is_good(node)) {
         let Some(name) = first_text(node) else { continue };
         let span = &node.args[0].span;
         if let Err(why) = name.parse::<TargetName>() {
             cx.fault(bad_name(name, why, span));
-        } else if let Some((_, first)) = found.iter().find(|(known, _)| *known == cx.full(name)) {
+        } else if let Some(first) = found.get(&cx.full(name)) {
             let fault = Diagnostic::plan("plan::duplicate-name", format!("`{word} {name}` is declared twice"), span, "declared again here");
             cx.fault(fault.label(&first.args[0].span, "first declared here").help("rename one of them"));
         } else {
-            found.push((cx.full(name), node));
+            found.insert(cx.full(name), node);
         }
     }
     found

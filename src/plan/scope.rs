@@ -142,7 +142,7 @@ fn settings(cx: &Cx<'_>, node: &Node, document: &Document) -> Vec<(String, Strin
             let shown = words::shorten(&words::visible(name), 60);
             let file = words::visible(&document.source.name);
             let fault = Diagnostic::plan("plan::unknown-param", format!("`{file}` has no param `{shown}`"), span, "not a param of it");
-            cx.fault(match words::closest(name, params.iter().copied()) {
+            cx.fault(match cx.near(name, params.iter().copied()) {
                 _ if declared("let").contains(&name.as_str()) => {
                     fault.help(format!("`{shown}` is a `let` there, which cannot be set from outside; make it a `param`"))
                 }

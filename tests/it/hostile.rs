@@ -112,6 +112,29 @@ fn what_is_long_is_not_deep_on_the_stack() {
 }
 
 #[test]
+fn what_is_wide_is_not_compared_each_with_each() {
+    let many = |count: usize, part: &dyn Fn(usize) -> String| (0..count).map(part).collect::<String>();
+    let accepted = |plan: String| {
+        let mut project = Project::new("");
+        project.write("build.kdl", plan);
+        bounded(&mut project, &["check"]).ends(0);
+    };
+    let props = many(150_000, &|n| format!(" a{n}=x"));
+    accepted(format!("kiln 1\ntask \"a\" {{ env{props}; run \"true\"; }}\n"));
+    let choices = many(150_000, &|n| format!(" c{n}"));
+    accepted(format!("kiln 1\nparam a default=\"c7\" {{ choices{choices}; }}\ntask \"a\" {{ run \"true\"; }}\n"));
+    accepted(format!("kiln 1\ntask \"a\" {{ run \"{}\"; }}\n", "$${".repeat(500_000)));
+    let globs = |n| format!("task \"t{n}\" {{ inputs \"**/*{n}.c\" \"**/*{n}.h\"; outputs \"o{n}/x\"; run \"true\"; }}\n");
+    accepted(format!("kiln 1\n{}", many(4_000, &globs)));
+    let unknown = |n| format!("let v{n} \"${{w{n}}}\"\n");
+    refused(format!("kiln 1\n{}", many(40_000, &unknown)), &["nothing is called `w0`"]);
+    let needs = |n| format!("task \"t{n}\" {{ needs \"u{n}\"; run \"true\"; }}\n");
+    refused(format!("kiln 1\n{}", many(40_000, &needs)), &["there is no target `u0`"]);
+    let policies = |n| format!("policy \"p{n}\" {{ deny \"nothing\"; }}\n");
+    refused(format!("kiln 1\n{}", many(40_000, &policies)), &["plan::"]);
+}
+
+#[test]
 fn a_megabyte_of_one_sign_gives_a_screen_of_faults() {
     for sign in ["=", "}", ";", "\"", "(", ")", "{", "[", ",", "#", "\\", "'", "a/", "/*", "/-", "$(", "\"\"\"\n", "a=\n", "\u{202e}"] {
         let plan = format!("kiln 1\n{}", sign.repeat((1 << 20) / sign.len()));

@@ -14,7 +14,6 @@ use crate::syntax::document::{Node, Scalar, Value};
 use super::sandbox::sandbox;
 use super::task::shell_of;
 use super::view::{View, children, number};
-use crate::base::words;
 
 /// The most that a pool may have.
 const CAPACITY: u32 = 1_000_000;
@@ -97,7 +96,7 @@ fn pool_use(view: &View<'_, '_>, node: &Node, defaults: &Defaults) -> Option<(Po
         if !view.cx.may_lack(&["pool"]) {
             let shown = super::view::shown(&name);
             let fault = Diagnostic::plan("plan::unknown-pool", format!("there is no pool `{shown}`"), &span, "unknown pool");
-            view.cx.fault(match words::closest(&name, defaults.pools.keys().map(String::as_str)) {
+            view.cx.fault(match view.cx.near(&name, defaults.pools.keys().map(String::as_str)) {
                 Some(near) => fault.help(format!("did you mean `{near}`?")),
                 None => fault.help(format!("declare it at the top of the file: `pool \"{shown}\" 2`")),
             });

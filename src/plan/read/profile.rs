@@ -2,7 +2,6 @@
 
 use crate::base::diagnostic::{Class, Diagnostic};
 use crate::base::id::TargetName;
-use crate::base::words;
 use crate::plan::cx::{Cx, Met, Variables};
 use crate::plan::expand::bad_name;
 use crate::plan::param::ProfileDef;
@@ -11,7 +10,7 @@ use crate::syntax::document::{Node, Scalar, Value};
 
 use super::env_file;
 use super::project::check_env;
-use super::view::{Text, View, children, shown};
+use super::view::{Pairs, View, children, shown};
 
 /// The good `profile` nodes of a document with their names. A doubled name is reported once, and the first one holds.
 pub(in crate::plan) fn declared<'a>(cx: &Cx<'_>, nodes: &'a [Node]) -> Vec<(&'a str, &'a Node)> {
@@ -45,7 +44,7 @@ pub(in crate::plan) fn chosen<'a>(cx: &Cx<'_>, declared: &[(&'a str, &'a Node)],
             None => {
                 let fault = Diagnostic::new(Class::Usage, "plan::unknown-profile", format!("the plan has no profile `{}`", shown(name)));
                 let names: Vec<&str> = declared.iter().map(|(name, _)| *name).collect();
-                cx.fault(match words::closest(name, names.iter().copied()) {
+                cx.fault(match cx.near(name, names.iter().copied()) {
                     Some(near) => fault.help(format!("did you mean `{near}`?")),
                     None if names.is_empty() => fault.help(format!("declare it: `profile \"{}\" {{ … }}`", shown(name))),
                     None => fault.help(format!("profiles are: {}", names.join(", "))),
@@ -101,7 +100,7 @@ pub(in crate::plan) fn environment(cx: &Cx<'_>, nodes: &[Node], declared: &[(&st
 
 /// The variables of `env` nodes, none of them twice.
 fn variables<'n>(view: &View<'_, '_>, nodes: impl Iterator<Item = &'n Node>) -> Vec<(String, String)> {
-    let mut pairs: Vec<(String, Text)> = Vec::new();
+    let mut pairs = Pairs::new();
     for prop in nodes.flat_map(|node| &node.props) {
         match check_env(&prop.name.text) {
             Err((why, help)) => {

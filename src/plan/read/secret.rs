@@ -4,7 +4,6 @@ use indexmap::IndexMap;
 
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::id::TargetName;
-use crate::base::words;
 use crate::plan::cx::Cx;
 use crate::plan::expand::bad_name;
 use crate::plan::secret::{SecretDef, SecretSource, SecretUse};
@@ -128,7 +127,7 @@ pub(super) fn known(view: &View<'_, '_>, name: &str, span: &Span) -> Option<Secr
     }
     if !view.cx.may_lack(&["secret"]) {
         let fault = Diagnostic::plan("plan::unknown-secret", format!("there is no secret `{}`", shown(name)), span, "unknown secret");
-        view.cx.fault(match words::closest(name, secrets.keys().map(String::as_str)) {
+        view.cx.fault(match view.cx.near(name, secrets.keys().map(String::as_str)) {
             Some(near) => fault.help(format!("did you mean `{near}`?")),
             None => fault.help(format!("declare it at the top: `secret \"{}\" env=\"NAME\"`", shown(name))),
         });

@@ -1,5 +1,7 @@
 //! `task` nodes: one definition per matrix cell and platform.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
+
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::id::TargetName;
 use crate::base::path::RelPath;
@@ -29,6 +31,8 @@ use super::view::{Text, View, children, duration, is_exclusion, number, shown, s
 
 /// What `run` is handed to unless `shell` says otherwise. A failing line ends the script.
 const SHELL: &[&str] = &["sh", "-ec"];
+/// How far the end of a `${…}` is looked for in a script, in bytes.
+const LONGEST_NAME: usize = 200;
 
 /// All definitions of a task; empty when something about it is wrong, which is reported.
 pub(in crate::plan) fn task(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &Defaults, taken: &Taken) -> Vec<TaskCell> {
@@ -250,11 +254,12 @@ fn warn_of_names(view: &View<'_, '_>, value: &Value, script: &str, exported: &[&
         let rest = &script[dollar + 2..];
         let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
         let (name, next) = (&rest[..end], rest[end..].chars().next());
-        let whole = rest.split('}').next().unwrap_or(name);
         let fact = ROOTS.contains(&name) && next == Some('.');
         let known = view.cx.declared(name).is_some() && matches!(next, Some('}' | '|' | '.'));
         let platform = name == "platform" && next == Some('}');
         if fact || ((known || platform) && !exported.contains(&name)) {
+            let near = &rest[..rest.floor_char_boundary(LONGEST_NAME)];
+            let whole = near.split('}').next().unwrap_or(name);
             let span = place.at(dollar..dollar + 2 + whole.len() + usize::from(rest.len() > whole.len()));
             let message = format!("the script's `${{{}}}` is read by the shell, not by kiln", shown(whole));
             let variable = if fact { whole.split('|').next().unwrap_or(whole).replace('.', "_").to_uppercase() } else { name.to_owned() };
@@ -269,28 +274,26 @@ fn warn_of_names(view: &View<'_, '_>, value: &Value, script: &str, exported: &[&
 fn environment(view: &View<'_, '_>, node: &Node, common: &[(String, String)], pass_env: &[String]) -> Vec<(String, String)> {
     let own = view.pairs(node, "env", check_env);
     let vars = exported(view, node);
+    let passed: HashSet<&String> = pass_env.iter().collect();
+    let places: HashMap<&str, &Span> = vars.iter().map(|var| (var.name.as_str(), &var.span)).collect();
     for (name, (_, span)) in &own {
-        if let Some(var) = vars.iter().find(|var| var.name == *name) {
+        if let Some(exported) = places.get(name.as_str()) {
             let fault = Diagnostic::plan("plan::duplicate-name", format!("`{name}` is in the environment already"), span, "set here");
-            view.cx.fault(fault.label(&var.span, "exported under its own name").help("rename one of them"));
+            view.cx.fault(fault.label(exported, "exported under its own name").help("rename one of them"));
         }
-        if pass_env.contains(name) {
+        if passed.contains(name) {
             let fault = Diagnostic::plan("plan::duplicate-name", format!("`{name}` is set by `env` and by `pass-env`"), span, "set here");
             view.cx.fault(fault.help("leave one of them out"));
         }
     }
-    let mut all: Vec<(String, String)> = own.into_iter().map(|(name, (value, _))| (name, value)).collect();
-    all.extend(vars.iter().map(|var| (var.name.clone(), var.value.clone())));
     let files = env_file::variables(view, children(view.cx, node, "env-file"));
-    for (name, value) in files {
-        if !pass_env.contains(&name) && !all.iter().any(|(known, _)| *known == name) {
-            all.push((name, value));
-        }
+    let own = own.into_iter().map(|(name, (value, _))| (name, value));
+    // The nearest says it: the task, then its files, then what all tasks have in common.
+    let mut all: BTreeMap<String, String> = own.chain(vars.iter().map(|var| (var.name.clone(), var.value.clone()))).collect();
+    for (name, value) in files.into_iter().chain(common.iter().cloned()).filter(|(name, _)| !passed.contains(name)) {
+        all.entry(name).or_insert(value);
     }
-    let inherited = common.iter().filter(|(name, _)| !all.iter().any(|(known, _)| known == name) && !pass_env.contains(name));
-    all.extend(inherited.cloned().collect::<Vec<_>>());
-    all.sort();
-    all
+    all.into_iter().collect()
 }
 
 /// All names, and those whose values are not keyed.

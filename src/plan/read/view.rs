@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use indexmap::IndexMap;
+
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::path::{BadPath, RelPath};
 use crate::base::pattern::{BadPattern, Pattern};
@@ -16,6 +18,9 @@ use crate::syntax::document::{Node, Scalar, Value};
 
 /// A resolved text with its place.
 pub(in crate::plan) type Text = (String, Span);
+
+/// Names with their values, in the order of the file.
+pub(super) type Pairs = IndexMap<String, Text>;
 
 /// One node's surroundings: what all share, and the names that hold here.
 #[derive(Clone, Copy)]
@@ -125,8 +130,8 @@ impl View<'_, '_> {
     }
 
     /// Names and values of the properties of all good children of this name, each name checked, none given twice.
-    pub(super) fn pairs(&self, node: &Node, name: &str, check: impl Fn(&str) -> Result<(), (String, String)>) -> Vec<(String, Text)> {
-        let mut pairs: Vec<(String, Text)> = Vec::new();
+    pub(super) fn pairs(&self, node: &Node, name: &str, check: impl Fn(&str) -> Result<(), (String, String)>) -> Pairs {
+        let mut pairs = Pairs::new();
         for child in children(self.cx, node, name) {
             for prop in &child.props {
                 if let Err((why, help)) = check(&prop.name.text) {
@@ -141,14 +146,14 @@ impl View<'_, '_> {
     }
 
     /// Adds a named value; a name that is there already is a fault.
-    pub(super) fn pair(&self, pairs: &mut Vec<(String, Text)>, name: String, span: &Span, text: Text) {
-        if let Some((_, (_, first))) = pairs.iter().find(|(known, _)| *known == name) {
+    pub(super) fn pair(&self, pairs: &mut Pairs, name: String, span: &Span, text: Text) {
+        if let Some((_, first)) = pairs.get(&name) {
             let fault = Diagnostic::plan("plan::repeated", format!("`{}` is set twice", words::visible(&name)), span, "again here");
             self.cx.fault(fault.label(first, "first set here").help("leave one of them out"));
         } else if text.0.contains('\0') {
             self.cx.fault(Diagnostic::plan("plan::bad-value", "a value holds a NUL byte", &text.1, "").help("no program could receive it"));
         } else {
-            pairs.push((name, text));
+            pairs.insert(name, text);
         }
     }
 

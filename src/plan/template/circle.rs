@@ -5,9 +5,12 @@ use std::collections::HashSet;
 use crate::base::diagnostic::{Class, Diagnostic, Span};
 use crate::syntax::document::{Node, Scalar};
 
+use super::Templates;
+
 /// The names of templates that can never be written out, with one fault for each circle.
-pub(super) fn circles(templates: &[(&str, &Node)]) -> (HashSet<String>, Vec<Diagnostic>) {
-    let uses: Vec<Vec<(usize, Span)>> = templates.iter().map(|(_, node)| uses(node, templates)).collect();
+pub(super) fn circles(templates: &Templates<'_>) -> (HashSet<String>, Vec<Diagnostic>) {
+    let uses: Vec<Vec<(usize, Span)>> = templates.values().map(|node| uses(node, templates)).collect();
+    let name = |index: usize| templates.get_index(index).map_or_else(String::new, |(name, _)| (*name).to_owned());
     let (mut state, mut endless, mut faults) = (vec![State::New; templates.len()], HashSet::new(), Vec::new());
     for start in 0..templates.len() {
         let mut way: Vec<(usize, usize)> = Vec::new();
@@ -31,11 +34,11 @@ pub(super) fn circles(templates: &[(&str, &Node)]) -> (HashSet<String>, Vec<Diag
                 State::Open => {
                     let from = way.iter().position(|(index, _)| *index == target).unwrap_or_default();
                     // Every one on the way leads into the circle.
-                    endless.extend(way.iter().map(|(index, _)| templates[*index].0.to_owned()));
+                    endless.extend(way.iter().map(|(index, _)| name(*index)));
                     faults.push(fault(&way[from..], &uses, templates));
                 }
-                State::Done if endless.contains(templates[target].0) => {
-                    endless.extend(way.iter().map(|(index, _)| templates[*index].0.to_owned()));
+                State::Done if endless.contains(&name(target)) => {
+                    endless.extend(way.iter().map(|(index, _)| name(*index)));
                 }
                 State::Done => {}
             }
@@ -52,14 +55,14 @@ enum State {
 }
 
 /// The templates that a block uses, at any depth, each with the place of the name.
-fn uses(node: &Node, templates: &[(&str, &Node)]) -> Vec<(usize, Span)> {
+fn uses(node: &Node, templates: &Templates<'_>) -> Vec<(usize, Span)> {
     let mut found = Vec::new();
     let mut open: Vec<&Node> = node.children.iter().flatten().rev().collect();
     while let Some(node) = open.pop() {
         if node.name.text == "use"
             && let Some(value) = node.args.first()
             && let Scalar::String(name) = &value.scalar
-            && let Some(index) = templates.iter().position(|(known, _)| known == name)
+            && let Some(index) = templates.get_index_of(name.as_str())
         {
             found.push((index, value.span.clone()));
         }
@@ -68,8 +71,8 @@ fn uses(node: &Node, templates: &[(&str, &Node)]) -> Vec<(usize, Span)> {
     found
 }
 
-fn fault(way: &[(usize, usize)], uses: &[Vec<(usize, Span)>], templates: &[(&str, &Node)]) -> Diagnostic {
-    let mut chain: Vec<&str> = way.iter().map(|(index, _)| templates[*index].0).collect();
+fn fault(way: &[(usize, usize)], uses: &[Vec<(usize, Span)>], templates: &Templates<'_>) -> Diagnostic {
+    let mut chain: Vec<&str> = way.iter().filter_map(|(index, _)| templates.get_index(*index)).map(|(name, _)| *name).collect();
     chain.push(chain[0]);
     let message = if way.len() == 1 {
         format!("the template `{}` uses itself", chain[0])

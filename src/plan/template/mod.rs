@@ -18,6 +18,8 @@ pub(super) use write::{Written, write_out};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+
 use crate::base::diagnostic::Span;
 use crate::syntax::document::{Node, Value};
 
@@ -25,6 +27,9 @@ use crate::syntax::document::{Node, Value};
 const NODE_LIMIT: usize = 200_000;
 /// How deep templates may use each other.
 const DEPTH_LIMIT: usize = 32;
+
+/// The templates of one document, by their names.
+type Templates<'d> = IndexMap<&'d str, &'d Node>;
 
 /// One use of a template. Frame 0 is what was written outside of templates.
 #[derive(Debug, Default)]

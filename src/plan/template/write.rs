@@ -6,12 +6,13 @@ use std::collections::HashSet;
 
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::words;
+use crate::plan::cx::Search;
 use crate::plan::include::Loaded;
 use crate::syntax::document::{Document, Node, Prop, Scalar, Value, Word};
 
 use super::circle::circles;
 use super::merge::merge;
-use super::{DEPTH_LIMIT, Frame, Frames, NODE_LIMIT, place};
+use super::{DEPTH_LIMIT, Frame, Frames, NODE_LIMIT, Templates, place};
 
 /// The nodes of all documents, every `use` written out.
 pub(in crate::plan) struct Written<'d> {
@@ -46,29 +47,30 @@ fn one<'d>(document: &'d Document, written: &mut Written<'d>, count: &mut usize)
     if !document.nodes.iter().any(|node| concerned(node) || below(node)) {
         return (Cow::Borrowed(&document.nodes), HashSet::new());
     }
-    let mut templates: Vec<(&str, &Node)> = Vec::new();
+    let mut templates = Templates::new();
     for node in document.nodes.iter().filter(|node| node.name.text == "template") {
         let Some(Value { scalar: Scalar::String(name), span, .. }) = node.args.first() else { continue };
-        if let Some((_, first)) = templates.iter().find(|(known, _)| known == name) {
+        if let Some(first) = templates.get(name.as_str()) {
             let message = format!("two templates are called `{}`", words::visible(name));
             let fault = Diagnostic::plan("plan::duplicate-name", message, span, "declared again here");
             written.faults.push(fault.label(&first.args[0].span, "first declared here").help("rename one of them"));
         } else {
-            templates.push((name, node));
+            templates.insert(name, node);
         }
     }
     let (endless, faults) = circles(&templates);
     written.faults.extend(faults);
-    let mut writer = Writer { templates, endless, used: HashSet::new(), written, count };
+    let mut writer = Writer { templates, endless, used: HashSet::new(), search: Search::default(), written, count };
     let nodes =
         document.nodes.iter().map(|node| if node.name.text == "template" { node.clone() } else { writer.outside(node, 0) }).collect();
     (Cow::Owned(nodes), writer.used)
 }
 
 struct Writer<'w, 'd> {
-    templates: Vec<(&'d str, &'d Node)>,
+    templates: Templates<'d>,
     endless: HashSet<String>,
     used: HashSet<String>,
+    search: Search,
     written: &'w mut Written<'d>,
     count: &'w mut usize,
 }
@@ -122,9 +124,13 @@ impl Writer<'_, '_> {
     fn body(&mut self, node: &Node, depth: usize) -> Option<Vec<Node>> {
         let [Value { scalar: Scalar::String(name), span, .. }] = node.args.as_slice() else { return None };
         let shown = words::shorten(&words::visible(name), 60);
-        let Some((_, template)) = self.templates.iter().find(|(known, _)| known == name).copied() else {
+        let Some(template) = self.templates.get(name.as_str()).copied() else {
             let fault = Diagnostic::plan("plan::unknown-template", format!("there is no template `{shown}`"), span, "unknown template");
-            let names: Vec<&str> = self.templates.iter().map(|(name, _)| *name).collect();
+            if !self.search.may(self.templates.len()) {
+                self.fault(fault);
+                return None;
+            }
+            let names: Vec<&str> = self.templates.keys().copied().collect();
             self.fault(match words::closest(name, names.iter().copied()) {
                 Some(near) => fault.help(format!("did you mean `{near}`?")),
                 None if names.is_empty() => fault.help(format!("declare it at the top of this file: `template \"{shown}\" {{ … }}`")),

@@ -337,12 +337,15 @@ impl Cx<'_> {
             return None;
         }
         if !ROOTS.contains(&root) {
+            let fault = Diagnostic::plan("plan::unknown-name", format!("nothing is called `{root}`"), &name.span, "unknown name");
+            if !self.may_search(locals.vars.len() + bindings.map_or(0, |bindings| bindings.0.len())) {
+                return Some(fault);
+            }
             let own = locals.vars.iter().filter(|var| var.span.frame == frame).map(|var| var.name.as_str());
             let params = self.frames().get(frame).into_iter().flat_map(|frame| &frame.args).map(|(name, ..)| name.as_str());
             let mut names: Vec<&str> = own.chain(params).collect();
             names
                 .extend(bindings.into_iter().flat_map(|bindings| bindings.0.keys()).map(String::as_str).filter(|name| !name.contains('.')));
-            let fault = Diagnostic::plan("plan::unknown-name", format!("nothing is called `{root}`"), &name.span, "unknown name");
             let near = words::closest(root, names.iter().chain(ROOTS).copied());
             return Some(match near {
                 _ if let Some(help) =
@@ -358,8 +361,10 @@ impl Cx<'_> {
                 None if root.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') => {
                     fault.help(format!("for a variable of the environment write `${{env.{root}}}`"))
                 }
-                None => fault
-                    .help(format!("declare it with `let {root} \"…\"`, or use one of: {}", [names.as_slice(), ROOTS].concat().join(", "))),
+                None => fault.help(format!(
+                    "declare it with `let {root} \"…\"`, or use one of: {}",
+                    words::shorten(&[names.as_slice(), ROOTS].concat().join(", "), 300)
+                )),
             });
         }
         if root == "profile" {

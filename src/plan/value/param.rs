@@ -2,6 +2,7 @@
 //! In: a node, what was set from outside, the chosen profiles. Out: a typed value, or a fault that says who gave the wrong one.
 //! Never: a value that its declaration does not allow.
 
+use indexmap::IndexSet;
 use minijinja::Value as Resolved;
 use regex::{Regex, RegexBuilder};
 
@@ -161,8 +162,10 @@ impl Rule {
         }
         if !self.choices.is_empty() && !self.choices.iter().any(|choice| self.kind.read(choice).ok().as_ref() == Some(&value)) {
             let near = words::closest(text, self.choices.iter().map(String::as_str));
-            let help =
-                near.map_or_else(|| format!("its choices are: {}", self.choices.join(", ")), |near| format!("did you mean `{near}`?"));
+            let help = near.map_or_else(
+                || format!("its choices are: {}", words::shorten(&self.choices.join(", "), 300)),
+                |near| format!("did you mean `{near}`?"),
+            );
             return Err(("plan::bad-choice", String::new(), Some(help)));
         }
         Ok(value)
@@ -343,7 +346,7 @@ impl<'a> Cx<'a> {
     fn choices(&self, node: &Node, name: &str, kind: ParamKind) -> Option<Vec<String>> {
         let noun = &node.name.text;
         let list = node.children.iter().flatten().find(|child| child.name.text == "choices" && self.is_good(child));
-        let mut choices: Vec<String> = Vec::new();
+        let mut choices: IndexSet<String> = IndexSet::new();
         let mut good = true;
         for value in list.into_iter().flat_map(|list| &list.args).filter(|value| self.is_good_value(value)) {
             for text in self.texts(&Locals::top(), value)? {
@@ -355,11 +358,11 @@ impl<'a> Cx<'a> {
                     let message = format!("`{}` is a choice of {noun} `{name}` twice", words::visible(&text));
                     self.fault(Diagnostic::plan("plan::repeated", message, &value.span, "again here").help("leave one of them out"));
                 } else {
-                    choices.push(text);
+                    choices.insert(text);
                 }
             }
         }
-        good.then_some(choices)
+        good.then(|| choices.into_iter().collect())
     }
 }
 
