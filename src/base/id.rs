@@ -98,6 +98,8 @@ pub enum StepKind {
     Sbom,
     /// Records what the image was made of.
     Provenance,
+    /// Writes the image into files and folders of the project.
+    Save,
     /// Sends blobs and manifests, by digest, to one registry. No tag moves.
     Push,
     /// Signs the image in one registry and sends what goes beside it, after every push of the image.
@@ -120,6 +122,7 @@ impl StepKind {
         Self::Scan,
         Self::Sbom,
         Self::Provenance,
+        Self::Save,
         Self::Push,
         Self::Evidence,
         Self::Tag,
@@ -138,6 +141,7 @@ impl StepKind {
             Self::Scan => "scan",
             Self::Sbom => "sbom",
             Self::Provenance => "provenance",
+            Self::Save => "save",
             Self::Push => "push",
             Self::Evidence => "evidence",
             Self::Tag => "tag",

@@ -4,16 +4,18 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use crate::base::diagnostic::{Class, Diagnostic};
+use crate::base::id::{StepKind, StepName, TargetName};
 use crate::base::path::AbsPath;
 use crate::base::platform::Platform;
 use crate::base::size::ByteSize;
 use crate::base::words;
 use crate::event::FailureClass;
 use crate::graph::action::BuildAction;
-use crate::image::build::{self, BaseImage, Builder, Built};
+use crate::image::build::{self, BaseImage, Builder, Built, ImageError};
 use crate::image::cache::StoreCache;
 use crate::image::layer::Contents;
 use crate::image::layout;
+use crate::image::take;
 use crate::image::tree::{SourceFile, SourceKind};
 use crate::plan::image::{Base, ImageDef, Recipe};
 use crate::store::result::{ImageResult, OutputEntry, OutputFile};
@@ -69,17 +71,35 @@ pub async fn base(machine: &Arc<Machine>, recipe: &Recipe) -> Result<Made, Failu
 
 /// Builds one platform.
 pub async fn build(machine: &Arc<Machine>, job: &Job<'_>, action: &BuildAction) -> Result<Made, Failure> {
-    let below = match action.recipe.base {
-        Base::Scratch => None,
-        _ => Some(super::root_image(job)?.1.descriptor.clone()),
+    let image = |wanted: &dyn Fn(&StepName) -> bool| {
+        let found = job.taken.images.iter().find(|(step, _)| wanted(step)).map(|(_, image)| image.descriptor.clone());
+        found.ok_or_else(|| Failure::new(FailureClass::Internal, format!("`{}` lacks an image that it needs", job.action.name), None))
     };
-    let sources: Vec<Vec<SourceFile>> = job.taken.files.iter().map(|files| files.iter().map(source).collect()).collect();
+    let of_target = |name: &TargetName| image(&|step| step.target == *name && step.kind == StepKind::Build);
+    let below = match &action.recipe.base {
+        Base::Scratch => None,
+        Base::Target { name, .. } => Some(of_target(name)?),
+        Base::Registry { .. } | Base::Layout { .. } => Some(image(&|step| step.kind == StepKind::Base)?),
+    };
+    let mut sources: Vec<Vec<SourceFile>> = job.taken.files.iter().map(|files| files.iter().map(source).collect()).collect();
+    let mut stages = Vec::new();
+    for (at, copy) in action.recipe.copies().enumerate() {
+        if let Some((name, _)) = &copy.image {
+            stages.push((at, of_target(name)?));
+        }
+    }
     let (shared, recipe, epoch) = (Arc::clone(machine), Arc::clone(&action.recipe), action.epoch);
     let mutable_base = action.has_mutable_base();
     let built = tokio::task::spawn_blocking(move || {
         let cache = StoreCache { store: shared.store.clone(), run: shared.run.clone() };
         let contents = Project(&shared.root);
         let builder = Builder { store: &shared.store, contents: &contents, cache: &cache, epoch, mtime: LAYER_TIME };
+        for (at, stage) in stages {
+            let (stage, copy) = (BaseImage::read(&shared.store, &stage)?, recipe.copies().nth(at));
+            if let (Some(copy), Some(files)) = (copy, sources.get_mut(at)) {
+                *files = take::take(&shared.store, &stage, copy).map_err(ImageError::Taken)?;
+            }
+        }
         let base = below.map(|descriptor| BaseImage::read(&shared.store, &descriptor)).transpose()?;
         builder.image(&recipe, base.as_ref(), &sources)
     })
@@ -99,8 +119,9 @@ pub fn index(machine: &Machine, job: &Job<'_>, image: &ImageDef) -> Result<Made,
         ordered.extend(children.iter().filter(|(platform, _)| *platform == recipe.platform).cloned());
     }
     let annotations = image.platforms.first().map_or(&[][..], |recipe| recipe.settings.annotations.as_slice());
+    let media = image.platforms.first().map_or_else(Default::default, |recipe| recipe.form.media);
     let built =
-        build::index(&machine.store, &ordered, annotations).map_err(|error| Failure::new(FailureClass::Environment, error, None))?;
+        build::index(&machine.store, &ordered, annotations, media).map_err(|error| Failure::new(FailureClass::Environment, error, None))?;
     let mutable_base = job.taken.images.iter().any(|(_, image)| image.mutable_base);
     let platforms = words::count(ordered.len(), "platform");
     let mut made = made(built, mutable_base);
@@ -119,5 +140,5 @@ fn source(found: &OutputFile) -> SourceFile {
         OutputEntry::Link { target } => SourceKind::Link { target: target.clone() },
         OutputEntry::Folder => SourceKind::Folder,
     };
-    SourceFile { path: found.path.clone(), kind }
+    SourceFile { path: found.path.clone(), kind, own: None }
 }

@@ -11,6 +11,7 @@ pub mod provenance;
 pub mod publish;
 pub mod redact;
 pub mod sandbox;
+pub mod save;
 pub mod scan;
 pub mod secret;
 pub mod signing;
@@ -182,6 +183,7 @@ pub async fn carry_out(machine: &Arc<Machine>, job: Job<'_>) -> Outcome {
         ActionKind::Scan(scan) => scan::scan(machine, &job, scan).await,
         ActionKind::Sbom(sbom) => scan::bill(machine, &job, sbom).await,
         ActionKind::Provenance(action) => provenance::provenance(machine, &job, action).await,
+        ActionKind::Save(image) => save::save(machine, &job, image).await,
         ActionKind::Push(publish) => publish::push(machine, &job, publish).await,
         ActionKind::Evidence(action) => evidence::evidence(machine, &job, action).await,
         ActionKind::Tag(publish) => publish::tag(machine, &job, publish).await,

@@ -138,7 +138,7 @@ pub fn sources(ground: Ground<'_>, id: StepId) -> Result<Ingredients, GatherErro
 pub fn file_sets(action: &Action) -> Vec<Cow<'_, FileSet>> {
     match &action.kind {
         ActionKind::Run(cell) => cell.inputs.iter().map(Cow::Borrowed).collect(),
-        ActionKind::Build(build) => build.recipe.copies().map(|copy| Cow::Borrowed(&copy.from)).collect(),
+        ActionKind::Build(build) => build.recipe.project_copies().map(|copy| Cow::Borrowed(&copy.from)).collect(),
         ActionKind::Base(recipe) => match &recipe.base {
             Base::Layout { path, span, .. } => {
                 vec![Cow::Owned(FileSet { include: vec![(Pattern::of(path), span.clone())], exclude: Vec::new() })]
@@ -188,6 +188,10 @@ fn all_files(ground: Ground<'_>, id: StepId, made: &[&OutputFile], complete: boo
         ActionKind::Build(build) => {
             let mut lists = Vec::new();
             for copy in build.recipe.copies() {
+                if copy.image.is_some() {
+                    lists.push(Vec::new());
+                    continue;
+                }
                 let found = files(ground, &copy.from, made, complete, &|_| false)?;
                 if found.is_empty() && complete {
                     let patterns: Vec<&str> = copy.from.include.iter().map(|(pattern, _)| pattern.as_str()).collect();

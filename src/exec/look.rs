@@ -78,7 +78,12 @@ pub fn is_cacheable(action: &Action) -> bool {
             crate::plan::image::Base::Registry { reference, .. } => reference.digest.is_some(),
             _ => true,
         },
-        ActionKind::Build(_) | ActionKind::Index(_) | ActionKind::Scan(_) | ActionKind::Sbom(_) | ActionKind::Provenance(_) => true,
+        ActionKind::Build(_)
+        | ActionKind::Index(_)
+        | ActionKind::Scan(_)
+        | ActionKind::Sbom(_)
+        | ActionKind::Provenance(_)
+        | ActionKind::Save(_) => true,
         ActionKind::Push(_) | ActionKind::Evidence(_) | ActionKind::Tag(_) | ActionKind::Up(_) | ActionKind::Group => false,
     }
 }
@@ -151,10 +156,7 @@ fn judge(ground: Ground<'_>, history: &StepHistory, id: StepId, taken: &Ingredie
 /// What a step declares to make.
 #[must_use]
 pub fn declared(action: &Action) -> Vec<Pattern> {
-    match &action.kind {
-        ActionKind::Run(cell) => cell.outputs.iter().map(|output| output.pattern.clone()).collect(),
-        _ => Vec::new(),
-    }
+    action.kind.outputs().into_iter().map(|output| output.pattern.clone()).collect()
 }
 
 fn is_kept(machine: &Machine, entry: &OutputEntry) -> bool {

@@ -55,6 +55,7 @@ fn wishes(action: &Action) -> Vec<Wish<'_>> {
         | ActionKind::Index(_)
         | ActionKind::Sbom(_)
         | ActionKind::Provenance(_)
+        | ActionKind::Save(_)
         | ActionKind::Push(_)
         | ActionKind::Evidence(_)
         | ActionKind::Tag(_)
@@ -65,7 +66,7 @@ fn wishes(action: &Action) -> Vec<Wish<'_>> {
 fn built(recipe: &Recipe) -> Vec<Wish<'_>> {
     let wish = |what: &str, span, help: &str| Some((what.to_owned(), span, help.to_owned()));
     let layers = recipe.layers.iter().filter_map(|layer| match layer {
-        LayerDef::Copy(_) => None,
+        LayerDef::Copies(_) => None,
         LayerDef::Add(add) => wish("`add` in an image", &add.span, "unpack it in a `task` with an output, and `copy` that"),
         LayerDef::Run(run) => wish("`run` in an image", &run.span, "run it in a `task` with a `container`, and `copy` what it makes"),
     });

@@ -50,6 +50,7 @@ pub async fn missing(session: &Session, graph: &ActionGraph, steps: &[StepId]) -
             | ActionKind::Scan(_)
             | ActionKind::Sbom(_)
             | ActionKind::Provenance(_)
+            | ActionKind::Save(_)
             | ActionKind::Evidence(_)
             | ActionKind::Tag(_)
             | ActionKind::Group => {}

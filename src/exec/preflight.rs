@@ -16,6 +16,7 @@ use crate::graph::ActionGraph;
 use crate::graph::action::ActionKind;
 use crate::plan::image::{Add, AddSource, Base, LayerDef, Recipe};
 use crate::plan::secret::SecretSource;
+use crate::plan::target::FileSet;
 use crate::sys::tree::Tree;
 use crate::sys::{env, file};
 
@@ -88,12 +89,12 @@ fn sources(graph: &ActionGraph, id: StepId) -> Vec<(Cow<'_, Pattern>, &Span)> {
 fn copied(recipe: &Recipe) -> Vec<(Cow<'_, Pattern>, &Span)> {
     let mut found = Vec::new();
     for layer in &recipe.layers {
-        let set = match layer {
-            LayerDef::Copy(copy) => &copy.from,
-            LayerDef::Add(Add { source: AddSource::Archive(set), .. }) => set,
-            _ => continue,
+        let sets: Vec<&FileSet> = match layer {
+            LayerDef::Copies(copies) => copies.iter().filter(|copy| copy.image.is_none()).map(|copy| &copy.from).collect(),
+            LayerDef::Add(Add { source: AddSource::Archive(set), .. }) => vec![set],
+            LayerDef::Add(_) | LayerDef::Run(_) => Vec::new(),
         };
-        found.extend(set.include.iter().map(|(pattern, span)| (Cow::Borrowed(pattern), span)));
+        found.extend(sets.into_iter().flat_map(|set| &set.include).map(|(pattern, span)| (Cow::Borrowed(pattern), span)));
     }
     if let Some(file) = &recipe.dockerfile {
         let named = [&file.path, &file.context].into_iter().filter(|path| !path.is_root());

@@ -193,7 +193,7 @@ fn noted(shared: &Shared, id: StepId, taken: &Ingredients, cacheable: bool) -> R
     let manifest = manifest(shared, id, taken)?;
     // Behind walls a step sees none of it, and what it makes replaces it when all went well.
     let walled = matches!(&shared.action(id).kind, ActionKind::Run(cell) if cell.is_walled());
-    if runs && !walled {
+    if (runs && !walled) || matches!(shared.action(id).kind, ActionKind::Save(_)) {
         clear(shared, id)?;
     }
     // Only commands can have a file changed under them: images read what was hashed, and check it.

@@ -10,7 +10,7 @@ use crate::plan::evidence::{Asked, Commit, EvidenceDef};
 use crate::plan::image::{Base, ImageDef, Recipe, TagRule};
 use crate::plan::policy::{PolicyDef, Severity};
 use crate::plan::service::{NetworkDef, ServiceDef, VolumeDef};
-use crate::plan::target::TaskCell;
+use crate::plan::target::{Output, TaskCell};
 
 /// One step.
 #[derive(Debug, Clone)]
@@ -40,6 +40,8 @@ pub enum ActionKind {
     Sbom(SbomAction),
     /// Records what all platforms were made of.
     Provenance(ProvenanceAction),
+    /// Writes the image into the project.
+    Save(Arc<ImageDef>),
     /// Sends blobs and manifests.
     Push(PublishAction),
     /// Signs, and sends what goes beside.
@@ -50,6 +52,18 @@ pub enum ActionKind {
     Up(UpAction),
     /// Stands for its needs.
     Group,
+}
+
+impl ActionKind {
+    /// What it makes in the project.
+    #[must_use]
+    pub fn outputs(&self) -> Vec<&Output> {
+        match self {
+            Self::Run(cell) => cell.outputs.iter().collect(),
+            Self::Save(image) => image.saves.iter().map(|save| &save.output).collect(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// A service with all that it stands on.

@@ -95,6 +95,11 @@ impl<'a> Lowering<'a> {
         id
     }
 
+    /// Says what a step makes.
+    pub(super) fn makes<'p>(&mut self, id: StepId, patterns: impl Iterator<Item = &'p Pattern>) {
+        patterns.for_each(|pattern| self.producers.add(id, pattern));
+    }
+
     fn add_steps(&mut self, target: &Target) {
         match &target.kind {
             TargetKind::Task(cells) => {
@@ -103,9 +108,7 @@ impl<'a> Lowering<'a> {
                     name.cell = cell.cell.clone();
                     name.platform = cell.platform.clone();
                     let id = self.add(name, ActionKind::Run(Arc::clone(cell)), &target.span);
-                    for output in &cell.outputs {
-                        self.producers.add(id, &output.pattern);
-                    }
+                    self.makes(id, cell.outputs.iter().map(|output| &output.pattern));
                 }
             }
             TargetKind::Image(images) => {
@@ -258,9 +261,13 @@ impl<'a> Lowering<'a> {
     }
 
     fn connect_build(&mut self, id: StepId, recipe: &Recipe) {
+        let cell = self.dag[node(id)].name.cell.clone();
         for layer in &recipe.layers {
             match layer {
-                LayerDef::Copy(copy) => self.data(id, &copy.from),
+                LayerDef::Copies(copies) => copies.iter().for_each(|copy| match &copy.image {
+                    Some((name, span)) => self.image_step(id, name, &cell, &recipe.platform, span),
+                    None => self.data(id, &copy.from),
+                }),
                 LayerDef::Add(Add { source: AddSource::Archive(set), .. }) => self.data(id, set),
                 LayerDef::Add(_) | LayerDef::Run(_) => {}
             }
@@ -272,7 +279,6 @@ impl<'a> Lowering<'a> {
             self.data(id, &FileSet { include, exclude: Vec::new() });
         }
         if let Base::Target { name, span } = &recipe.base {
-            let cell = self.dag[node(id)].name.cell.clone();
             self.image_step(id, name, &cell, &recipe.platform, span);
         }
     }

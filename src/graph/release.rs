@@ -1,4 +1,4 @@
-//! The release of an image: pushes after every scan, evidence after every push, tags after all of that. So a failure in one registry
+//! The release of an image: pushes and files of the project after every scan, evidence after every push, tags after all of that. So a failure in one registry
 //! moves no tag in any.
 
 use std::sync::Arc;
@@ -41,6 +41,14 @@ impl Lowering<'_> {
             repository: image.repository.clone(),
             rules: rules.clone(),
         };
+        if !image.saves.is_empty() {
+            let save = self.add(name(StepKind::Save, None), ActionKind::Save(Arc::clone(image)), &target.span);
+            self.makes(save, image.saves.iter().map(|save| &save.output.pattern));
+            self.edge(built.root, save, Edge::Data);
+            for scan in &built.scans {
+                self.edge(*scan, save, Edge::Need);
+            }
+        }
         let mut first = Vec::new();
         for (registry, _) in &places {
             let push = self.add(name(StepKind::Push, Some(&registry.name)), ActionKind::Push(publish(registry)), &target.span);

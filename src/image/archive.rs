@@ -3,16 +3,20 @@
 //!
 //! It is an OCI layout with Docker's `manifest.json` beside it, whose paths point into `blobs/sha256`. Docker before 25 and
 //! graph-driver stores read `manifest.json`; containerd stores read `index.json` and take the name from the annotation
-//! `io.containerd.image.name`.
+//! `io.containerd.image.name`. Docker before 23 reads no zstd: `manifest.json` points to such layers unpacked, which lie beside the
+//! packed ones under their own digests. An archive for OCI's readers alone may hold several platforms.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read as _, Write};
 
 use serde_json::json;
 
-use crate::base::digest::{BlobDigest, Sha256};
+use crate::base::digest::{BlobDigest, Hasher, Sha256};
 use crate::oci::descriptor::Descriptor;
 use crate::oci::manifest::{self, Document, Index};
+use crate::oci::media_type;
 use crate::oci::reference::Reference;
+use crate::store::layer_reader::{self, Limits};
 use crate::store::local::Store;
 
 use super::build::{ImageError, read_document};
@@ -47,13 +51,29 @@ fn not_one(top: &Descriptor) -> ImageError {
     ImageError::Document { digest: top.digest, reason: "it is an index; one platform of it is needed".to_owned() }
 }
 
-/// Writes the image of one platform. `top` must name a manifest; a name without a tag is written as `latest`.
+/// Who is to read an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// Those of OCI layouts.
+    Oci,
+    /// Those and every `docker load`; then it holds one platform.
+    All,
+}
+
+/// Writes an image. For all readers, `top` must name the manifest of one platform. A name without a tag is written as `latest`.
 ///
 /// # Errors
 /// [`ArchiveError`]; what was written until then is of no use.
-pub fn write_archive(store: &Store, top: &Descriptor, names: &[Reference], out: &mut dyn Write) -> Result<(), ArchiveError> {
-    let Document::Manifest(image) = read_document(store, top)? else {
-        return Err(not_one(top).into());
+pub fn write_archive(
+    store: &Store,
+    top: &Descriptor,
+    names: &[Reference],
+    readers: Readers,
+    out: &mut dyn Write,
+) -> Result<(), ArchiveError> {
+    let docker = match readers {
+        Readers::All => Some(DockerPart::of(store, top)?),
+        Readers::Oci => None,
     };
     let mut blobs = blobs_of(store, top)?;
     blobs.sort_by_key(|blob| blob.digest);
@@ -71,15 +91,61 @@ pub fn write_archive(store: &Store, top: &Descriptor, names: &[Reference], out: 
         io::copy(&mut reader.into_inner(), &mut io::sink())?;
         out.write_all(&tar::END[..tar::padding(blob.size)])?;
     }
-    let docker = json!([{
-        "Config": place(&image.config),
-        "RepoTags": names.iter().map(|(name, _)| name).collect::<Vec<_>>(),
-        "Layers": image.layers.iter().map(place).collect::<Vec<_>>(),
-    }]);
+    if let Some(docker) = &docker {
+        let mut written: BTreeSet<BlobDigest> = blobs.iter().map(|blob| blob.digest).collect();
+        for (layer, plain) in docker.layers.iter().filter_map(|(layer, plain)| Some((layer, plain.as_ref()?))) {
+            if !written.insert(plain.digest) {
+                continue;
+            }
+            member(out, &place(plain), plain.size)?;
+            let size = layer_reader::unpacked(store, layer, Limits::of(layer), out).map_err(ImageError::from)?;
+            if size != plain.size {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("layer {} changed", layer.digest)).into());
+            }
+            out.write_all(&tar::END[..tar::padding(plain.size)])?;
+        }
+    }
     small(out, "index.json", &manifest::bytes(&index(top, &names)))?;
-    small(out, "manifest.json", &manifest::bytes(&docker))?;
+    if let Some(docker) = docker {
+        let part = json!([{
+            "Config": place(&docker.config),
+            "RepoTags": names.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            "Layers": docker.layers.iter().map(|(layer, plain)| place(plain.as_ref().unwrap_or(layer))).collect::<Vec<_>>(),
+        }]);
+        small(out, "manifest.json", &manifest::bytes(&part))?;
+    }
     small(out, "oci-layout", VERSION)?;
     Ok(out.write_all(&tar::END)?)
+}
+
+/// What Docker's `manifest.json` points to.
+struct DockerPart {
+    config: Descriptor,
+    /// Each layer; with what it is unpacked, where old engines cannot read it as it is and no other blob is the same.
+    layers: Vec<(Descriptor, Option<Descriptor>)>,
+}
+
+impl DockerPart {
+    fn of(store: &Store, top: &Descriptor) -> Result<Self, ArchiveError> {
+        let Document::Manifest(image) = read_document(store, top)? else {
+            return Err(not_one(top).into());
+        };
+        let mut layers: Vec<(Descriptor, Option<Descriptor>)> = Vec::new();
+        for layer in &image.layers {
+            let known = layers.iter().find(|(known, _)| known.digest == layer.digest).and_then(|(_, plain)| plain.clone());
+            let packed = layer.media_type.ends_with("zstd");
+            let plain = match known {
+                None if packed => {
+                    let mut hasher = Hasher::<Sha256>::new();
+                    let size = layer_reader::unpacked(store, layer, Limits::of(layer), &mut hasher).map_err(ImageError::from)?;
+                    Some(Descriptor::new(media_type::LAYER, BlobDigest(hasher.finish()), size))
+                }
+                known => known,
+            };
+            layers.push((layer.clone(), plain));
+        }
+        Ok(Self { config: image.config, layers })
+    }
 }
 
 /// One entry per name; without names, the image alone.

@@ -2,8 +2,8 @@
 //! In: a recipe, its base, its files by digest. Out: blobs in the store and the descriptor that names them.
 //! Never: unpacks or recompresses a base's layer, reads a file whose layer is known, asks the clock.
 //!
-//! A base may be Docker's or OCI's; the image is OCI's. Docker's layer types are translated as BuildKit does, since the
-//! bytes mean the same; digests, sizes, annotations and unknown types stay. Manifests carry
+//! A base may be Docker's or OCI's; the image is as the recipe says, OCI's unless it says otherwise. Layer types are translated as
+//! BuildKit does, since the bytes mean the same; digests, sizes, annotations and unknown types stay. Manifests carry
 //! `org.opencontainers.image.base.digest` and, when the base has a name in a registry, `….base.name`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,10 +13,10 @@ use crate::base::digest::BlobDigest;
 use crate::base::platform::Platform;
 use crate::base::words;
 use crate::oci::config::Config;
-use crate::oci::descriptor::{Descriptor, PlatformObject};
+use crate::oci::descriptor::Descriptor;
 use crate::oci::manifest::{self, BadDocument, Document, Index, Manifest};
 use crate::oci::media_type;
-use crate::plan::image::{Base, Recipe};
+use crate::plan::image::{Base, Compression, Copy, Media, Recipe};
 use crate::store::blob::StoreError;
 use crate::store::layer_reader::LayerError;
 use crate::store::local::Store;
@@ -89,6 +89,9 @@ pub enum ImageError {
     /// The base's config does not fit.
     #[error("{0}")]
     Config(#[from] ConfigError),
+    /// The image that a copy takes from cannot be read.
+    #[error("the image that `copy` takes files from cannot be read: {0}")]
+    Taken(LayerError),
     /// A layer of the base cannot be read.
     #[error("the base image cannot be built upon: {0}")]
     Layer(#[from] LayerError),
@@ -114,7 +117,7 @@ impl ImageError {
             Self::Write { error: WriteError::Order { .. }, .. } => (Class::Internal, "image::layer"),
             Self::Write { error: WriteError::Read { .. } | WriteError::Changed { .. }, .. } => (Class::Step, "image::source"),
             Self::Write { .. } | Self::Store(_) => (Class::Environment, "image::store"),
-            Self::Config(_) | Self::Layer(_) | Self::Document { .. } => (Class::Step, "image::base"),
+            Self::Config(_) | Self::Layer(_) | Self::Taken(_) | Self::Document { .. } => (Class::Step, "image::base"),
         };
         let diagnostic = Diagnostic::new(class, code, self.to_string());
         match self {
@@ -164,19 +167,24 @@ impl Builder<'_> {
     /// [`ImageError`].
     pub fn image(&self, recipe: &Recipe, base: Option<&BaseImage>, sources: &[Vec<SourceFile>]) -> Result<Built, ImageError> {
         let (layers, written) = self.layers(recipe, base, sources)?;
-        let mut by: Vec<String> = recipe.copies().map(config::words_of_copy).collect();
+        let words = |copies: &[Copy]| copies.iter().map(config::words_of_copy).collect::<Vec<_>>().join(", ");
+        let mut by: Vec<String> = recipe.groups().map(words).collect();
         if recipe.squash {
             by = vec![by.join(", ")];
         }
+        let form = Words::of(recipe.form.media);
         let made: Vec<Made> = by.into_iter().zip(&layers).map(|(by, layer)| Made { diff_id: layer.diff_id, by }).collect();
         let config = config::compose(base.map(|base| &base.config), &recipe.settings, &recipe.platform, &made, self.epoch)?;
-        let config = put(self.store, media_type::CONFIG, &manifest::bytes(&config))?;
-        let below = base.map_or(Vec::new(), |base| base.manifest.layers.iter().map(in_oci).collect());
-        let all = below.into_iter().chain(layers.into_iter().map(|layer| layer.descriptor)).collect();
-        let mut document = Manifest::new(config, all);
-        document.annotations = annotations(recipe, base);
-        let mut descriptor = put(self.store, media_type::MANIFEST, &manifest::bytes(&document))?;
-        descriptor.platform = Some(PlatformObject::from(&recipe.platform));
+        let platform = config::platform_of(&recipe.platform, &config);
+        let config = put(self.store, form.config, &manifest::bytes(&config))?;
+        let below = base.map_or(&[][..], |base| base.manifest.layers.as_slice()).iter().cloned();
+        let all = below.chain(layers.into_iter().map(|layer| layer.descriptor)).map(|layer| form.layer(layer)).collect();
+        let mut document = Manifest::of_type(form.manifest, config, all);
+        if recipe.form.media == Media::Oci {
+            document.annotations = annotations(recipe, base);
+        }
+        let mut descriptor = put(self.store, form.manifest, &manifest::bytes(&document))?;
+        descriptor.platform = Some(platform);
         Ok(Built { written, ..account(&descriptor, &[(descriptor.clone(), document)]) })
     }
 
@@ -186,18 +194,28 @@ impl Builder<'_> {
             _ => Ground::default(),
         };
         let mut content: Vec<Vec<Entry>> = Vec::new();
-        for (copy, node) in recipe.copies().enumerate() {
-            let files = sources.get(copy).map_or(&[][..], Vec::as_slice);
-            let entries = tree::entries(node, files, &ground).map_err(|error| ImageError::Tree { copy, error })?;
-            ground.absorb(&entries);
-            content.push(entries);
+        // The first copy of each layer, for the place of a fault.
+        let mut firsts = Vec::new();
+        let mut copy = 0;
+        for group in recipe.groups() {
+            firsts.push(copy);
+            let mut together = Vec::new();
+            for node in group {
+                let files = sources.get(copy).map_or(&[][..], Vec::as_slice);
+                let entries = tree::entries(node, files, &ground).map_err(|error| ImageError::Tree { copy, error })?;
+                ground.absorb(&entries);
+                together.push(entries);
+                copy += 1;
+            }
+            content.push(united(together));
         }
-        if recipe.squash {
-            content = vec![squashed(content)];
+        if recipe.squash && !content.is_empty() {
+            content = vec![united(content)];
         }
         let (mut layers, mut written) = (Vec::new(), 0);
-        for (copy, entries) in content.iter().enumerate() {
-            let (layer, is_new) = self.layer(entries).map_err(|error| ImageError::Write { copy, error })?;
+        for (copy, entries) in firsts.into_iter().zip(&content) {
+            let layer = self.layer(entries, recipe.form.compression);
+            let (layer, is_new) = layer.map_err(|error| ImageError::Write { copy, error })?;
             layers.push(layer);
             written += usize::from(is_new);
         }
@@ -214,30 +232,74 @@ impl Builder<'_> {
         Ok(ground)
     }
 
-    fn layer(&self, entries: &[Entry]) -> Result<(Layer, bool), WriteError> {
-        let key = layer_key(entries, self.mtime);
+    fn layer(&self, entries: &[Entry], compression: Compression) -> Result<(Layer, bool), WriteError> {
+        let key = layer_key(entries, self.mtime, compression);
         if let Some(layer) = self.cache.layer(key)
             && self.store.size_of(layer.descriptor.digest.0) == Some(layer.descriptor.size)
         {
             return Ok((layer, false));
         }
-        let layer = write_layer(self.store, entries, self.contents, self.mtime)?;
+        let layer = write_layer(self.store, entries, self.contents, self.mtime, compression)?;
         self.cache.keep_layer(key, &layer);
         Ok((layer, true))
     }
 }
 
-/// The content of several layers as one: of two entries for a path the upper one's counts.
-fn squashed(layers: Vec<Vec<Entry>>) -> Vec<Entry> {
-    let entries = layers.into_iter().flatten().map(|entry| (entry.path.clone(), entry));
-    entries.collect::<BTreeMap<_, _>>().into_values().collect()
+/// The media types of one of the two forms.
+struct Words {
+    media: Media,
+    index: &'static str,
+    manifest: &'static str,
+    config: &'static str,
+}
+
+impl Words {
+    const fn of(media: Media) -> Self {
+        match media {
+            Media::Oci => Self { media, index: media_type::INDEX, manifest: media_type::MANIFEST, config: media_type::CONFIG },
+            Media::Docker => {
+                Self { media, index: media_type::DOCKER_LIST, manifest: media_type::DOCKER_MANIFEST, config: media_type::DOCKER_CONFIG }
+            }
+        }
+    }
+
+    fn layer(&self, layer: Descriptor) -> Descriptor {
+        let own = match self.media {
+            Media::Oci => media_type::layer_in_oci(&layer.media_type),
+            Media::Docker => media_type::layer_in_docker(&layer.media_type),
+        };
+        Descriptor { media_type: own.to_owned(), ..layer }
+    }
+}
+
+/// The content of several copies or layers as one, as if they lay over each other: what stands in the place of a folder hides what
+/// the folder held.
+fn united(mut layers: Vec<Vec<Entry>>) -> Vec<Entry> {
+    if layers.len() == 1 {
+        return layers.remove(0);
+    }
+    let mut all: BTreeMap<Vec<u8>, Entry> = BTreeMap::new();
+    for entry in layers.into_iter().flatten() {
+        if !entry.is_folder() {
+            for below in super::ground::below(&all, &entry.path) {
+                all.remove(&below);
+            }
+        }
+        all.insert(entry.path.clone(), entry);
+    }
+    all.into_values().collect()
 }
 
 /// Joins the manifests of several platforms under one index, in the order given.
 ///
 /// # Errors
 /// [`ImageError`] when one of them is not an image in the store.
-pub fn index(store: &Store, images: &[(Platform, Descriptor)], annotations: &[(String, String)]) -> Result<Built, ImageError> {
+pub fn index(
+    store: &Store,
+    images: &[(Platform, Descriptor)],
+    annotations: &[(String, String)],
+    media: Media,
+) -> Result<Built, ImageError> {
     let (mut children, mut entries) = (Vec::new(), Vec::new());
     for (platform, descriptor) in images {
         let Document::Manifest(manifest) = read_document(store, descriptor)? else {
@@ -248,9 +310,10 @@ pub fn index(store: &Store, images: &[(Platform, Descriptor)], annotations: &[(S
         children.push((entry.clone(), manifest));
         entries.push(entry);
     }
-    let mut document = Index::new(entries);
+    let form = Words::of(media);
+    let mut document = Index::of_type(form.index, entries);
     document.annotations = annotations.iter().cloned().collect();
-    let descriptor = put(store, media_type::INDEX, &manifest::bytes(&document))?;
+    let descriptor = put(store, form.index, &manifest::bytes(&document))?;
     Ok(account(&descriptor, &children))
 }
 
@@ -277,12 +340,6 @@ fn account(top: &Descriptor, images: &[(Descriptor, Manifest)]) -> Built {
 fn put(store: &Store, media_type: &str, bytes: &[u8]) -> Result<Descriptor, StoreError> {
     let digest = store.put(bytes)?;
     Ok(Descriptor::new(media_type, BlobDigest(digest), bytes.len() as u64))
-}
-
-fn in_oci(layer: &Descriptor) -> Descriptor {
-    let mut layer = layer.clone();
-    layer.media_type = media_type::layer_in_oci(&layer.media_type).to_owned();
-    layer
 }
 
 fn annotations(recipe: &Recipe, base: Option<&BaseImage>) -> BTreeMap<String, String> {

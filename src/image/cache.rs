@@ -8,6 +8,7 @@ use crate::base::canon::{HashSink, Sink as _};
 use crate::base::digest::{ActionKey, Blake3, ContentDigest};
 use crate::base::id::RunId;
 use crate::oci::descriptor::Descriptor;
+use crate::plan::image::Compression;
 use crate::store::local::Store;
 use crate::store::result::{ActionResult, ImageResult};
 
@@ -16,7 +17,12 @@ use super::layer::Layer;
 use super::tree::{Entry, SourceKind};
 
 /// Names the encoding of a layer's key and the form of its bytes; a change to either needs a new number.
-const LAYER_DOMAIN: &str = "kiln image layer 1: ustar+pax, gzip 6 in members of 1 MiB";
+const fn layer_domain(compression: Compression) -> &'static str {
+    match compression {
+        Compression::Gzip => "kiln image layer 1: ustar+pax, gzip 6 in members of 1 MiB",
+        Compression::Zstd => "kiln image layer 1: ustar+pax, zstd 3 in frames of 2 MiB",
+    }
+}
 /// Names the encoding of what is known of a base's folders.
 const GROUND_DOMAIN: &str = "kiln image ground 1";
 /// The largest record that is read, in bytes.
@@ -36,8 +42,8 @@ pub trait LayerCache {
 
 /// The key of a layer: everything that its bytes depend on.
 #[must_use]
-pub fn layer_key(entries: &[Entry], mtime: i64) -> ActionKey {
-    let mut sink = HashSink::new(LAYER_DOMAIN);
+pub fn layer_key(entries: &[Entry], mtime: i64, compression: Compression) -> ActionKey {
+    let mut sink = HashSink::new(layer_domain(compression));
     sink.field("mtime", &mtime.to_le_bytes());
     for entry in entries {
         sink.open("entry");

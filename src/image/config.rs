@@ -38,6 +38,10 @@ const OF_THE_CONTAINER: &[&str] = &[
     "Tty",
 ];
 
+/// Fields that Windows images need. Source: image-spec, config.md.
+const OS_VERSION: &str = "os.version";
+const OS_FEATURES: &str = "os.features";
+
 /// Why a base's config cannot carry the recipe.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
@@ -91,10 +95,28 @@ pub fn compose(
         config.history.push(History { created: created.clone(), created_by: Some(by.clone()), ..History::default() });
     }
     apply(&mut config.config, settings);
+    let top = [("author", &settings.author), (OS_VERSION, &settings.os_version)];
+    for (name, value) in top.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))) {
+        config.more.insert(name.to_owned(), Value::String(value));
+    }
+    if !settings.os_features.is_empty() {
+        let words = settings.os_features.iter().cloned().map(Value::String).collect();
+        config.more.insert(OS_FEATURES.to_owned(), Value::Array(words));
+    }
     if let Some(by) = words_of_settings(settings) {
         config.history.push(History { created, created_by: Some(by), empty_layer: true, ..History::default() });
     }
     Ok(config)
+}
+
+/// What the index says of an image's platform: the plan's words, and what the config says of the operating system.
+#[must_use]
+pub fn platform_of(platform: &Platform, config: &Config) -> PlatformObject {
+    PlatformObject {
+        os_version: config.more.get(OS_VERSION).and_then(Value::as_str).map(str::to_owned),
+        more: config.more.get(OS_FEATURES).map(|features| (OS_FEATURES.to_owned(), features.clone())).into_iter().collect(),
+        ..PlatformObject::from(platform)
+    }
 }
 
 fn empty(platform: &Platform) -> Config {
@@ -145,6 +167,13 @@ fn apply(config: &mut Execution, settings: &Settings) {
     config.labels.extend(settings.labels.iter().cloned());
     set(&mut config.user, &settings.user);
     set(&mut config.stop_signal, &settings.stop_signal);
+    let strings = |words: &[String]| Value::Array(words.iter().cloned().map(Value::String).collect());
+    if let Some(shell) = &settings.shell {
+        config.more.insert("Shell".to_owned(), strings(shell));
+    }
+    if !settings.on_build.is_empty() {
+        config.more.insert("OnBuild".to_owned(), strings(&settings.on_build));
+    }
     if let Some(folder) = &settings.workdir {
         config.working_dir = Some(folder_in(config.working_dir.as_deref(), folder));
     }
@@ -207,7 +236,7 @@ fn healthcheck(health: &Health) -> Healthcheck {
 /// The line of the history for one copy: `copy dist/app /app`.
 #[must_use]
 pub fn words_of_copy(copy: &Copy) -> String {
-    let mut text = "copy".to_owned();
+    let mut text = copy.image.as_ref().map_or_else(|| "copy".to_owned(), |(image, _)| format!("copy from={image}"));
     for (pattern, _) in &copy.from.include {
         text.push_str(&format!(" {pattern}"));
     }
@@ -227,6 +256,11 @@ fn words_of_settings(settings: &Settings) -> Option<String> {
     all.extend(settings.labels.iter().map(|(name, _)| format!("label {name}")));
     all.extend(settings.healthcheck.iter().map(|_| "healthcheck".to_owned()));
     all.extend(settings.stop_signal.iter().map(|signal| format!("stop-signal {signal}")));
+    all.extend(settings.author.iter().map(|_| "author".to_owned()));
+    all.extend(settings.shell.iter().map(|_| "shell".to_owned()));
+    all.extend(settings.on_build.iter().map(|_| "onbuild".to_owned()));
+    all.extend(settings.os_version.iter().map(|version| format!("os-version {version}")));
+    all.extend(settings.os_features.iter().map(|feature| format!("os-feature {feature}")));
     all.extend(settings.entrypoint.iter().map(|_| "entrypoint".to_owned()));
     all.extend(settings.cmd.iter().map(|_| "cmd".to_owned()));
     if all.is_empty() { None } else { Some(words::visible(&all.join(", "))) }
@@ -308,6 +342,14 @@ mod tests {
                 r#"{"Healthcheck":{"Test":["CMD","/app","check"],"Interval":1500000000,"StartPeriod":2000000000,"Retries":3}}"#,
             ),
             (r#"{"User":"a","StopSignal":"SIGINT"}"#, with(|s| s.user = Some("10:20".into())), r#"{"User":"10:20","StopSignal":"SIGINT"}"#),
+            (
+                r#"{"Shell":["/bin/bash"]}"#,
+                with(|s| {
+                    s.shell = Some(strings(&["/bin/ash", "-ec"]));
+                    s.on_build = strings(&["COPY . /src"]);
+                }),
+                r#"{"OnBuild":["COPY . /src"],"Shell":["/bin/ash","-ec"]}"#,
+            ),
             (
                 r#"{"Hostname":"build7","Image":"x","OnBuild":null,"Shell":["/bin/bash"]}"#,
                 Settings::default(),

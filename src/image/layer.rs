@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::digest::{Blake3, BlobDigest, DiffId, Hasher, Sha256};
 use crate::oci::descriptor::Descriptor;
 use crate::oci::media_type;
+use crate::plan::image::Compression;
 use crate::store::blob::StoreError;
 use crate::store::local::Store;
 
@@ -68,7 +69,7 @@ pub enum WriteError {
     Io(#[from] io::Error),
 }
 
-/// Writes `entries`, which must be sorted by path without doubles, as one gzip layer. `mtime` is in seconds.
+/// Writes `entries`, which must be sorted by path without doubles, as one layer. `mtime` is in seconds.
 ///
 /// # Errors
 /// [`WriteError`]; nothing is stored then.
@@ -77,8 +78,9 @@ pub fn write_layer<'a>(
     entries: impl IntoIterator<Item = &'a Entry>,
     contents: &dyn Contents,
     mtime: i64,
+    compression: Compression,
 ) -> Result<Layer, WriteError> {
-    write_with(store, entries, contents, mtime, compress::threads())
+    write_with(store, entries, contents, mtime, compression, compress::threads())
 }
 
 fn write_with<'a>(
@@ -86,10 +88,11 @@ fn write_with<'a>(
     entries: impl IntoIterator<Item = &'a Entry>,
     contents: &dyn Contents,
     mtime: i64,
+    compression: Compression,
     threads: usize,
 ) -> Result<Layer, WriteError> {
     let blob = store.writer::<Sha256>()?;
-    let ((diff_id, tar_size), blob) = compress::gzip(blob, threads, |packed| {
+    let ((diff_id, tar_size), blob) = compress::pack(blob, compression, threads, |packed| {
         let mut archive = Archive { out: packed, diff: Hasher::new(), size: 0 };
         let mut before: Option<&[u8]> = None;
         let mut buffer = vec![0; 128 << 10];
@@ -98,16 +101,27 @@ fn write_with<'a>(
                 return Err(WriteError::Order { path: entry.shown() });
             }
             before = Some(&entry.path);
-            append(&mut archive, entry, contents, mtime, &mut buffer)?;
+            append(&mut archive, entry, (store, contents), mtime, &mut buffer)?;
         }
         archive.write_all(&tar::END)?;
         Ok((DiffId(archive.diff.finish()), archive.size))
     })?;
     let (digest, size) = blob.commit()?;
-    Ok(Layer { descriptor: Descriptor::new(media_type::LAYER_GZIP, BlobDigest(digest), size), diff_id, tar_size })
+    let media_type = match compression {
+        Compression::Gzip => media_type::LAYER_GZIP,
+        Compression::Zstd => media_type::LAYER_ZSTD,
+    };
+    Ok(Layer { descriptor: Descriptor::new(media_type, BlobDigest(digest), size), diff_id, tar_size })
 }
 
-fn append(archive: &mut impl Write, entry: &Entry, contents: &dyn Contents, mtime: i64, buffer: &mut [u8]) -> Result<(), WriteError> {
+/// Files of the project are read where they lie, those of other images from the store.
+fn append(
+    archive: &mut impl Write,
+    entry: &Entry,
+    (store, contents): (&Store, &dyn Contents),
+    mtime: i64,
+    buffer: &mut [u8],
+) -> Result<(), WriteError> {
     let kind = match &entry.source.kind {
         SourceKind::File { size, .. } => Kind::File(*size),
         SourceKind::Link { target } => Kind::Link(target),
@@ -117,7 +131,10 @@ fn append(archive: &mut impl Write, entry: &Entry, contents: &dyn Contents, mtim
     archive.write_all(&header.blocks())?;
     if let SourceKind::File { digest, size, .. } = &entry.source.kind {
         let path = || entry.source.path.to_string();
-        let mut reader = contents.open(&entry.source).map_err(|cause| WriteError::Read { path: path(), cause })?;
+        let mut reader: Box<dyn Read + '_> = match entry.source.own {
+            Some(_) => Box::new(store.open_blob::<Blake3>(digest.0)?),
+            None => contents.open(&entry.source).map_err(|cause| WriteError::Read { path: path(), cause })?,
+        };
         let mut hasher = Hasher::<Blake3>::new();
         let mut left = *size;
         loop {
@@ -203,12 +220,12 @@ mod tests {
 
     fn file(path: &[u8], content: &[u8]) -> Entry {
         let kind = SourceKind::File { digest: ContentDigest(Digest::of(content)), size: content.len() as u64, executable: false };
-        let source = SourceFile { path: RelPath::new(path).unwrap(), kind };
+        let source = SourceFile { path: RelPath::new(path).unwrap(), kind, own: None };
         Entry { path: path.to_vec(), source, mode: 0o644, owner: (0, 0) }
     }
 
     fn other(path: &[u8], kind: SourceKind, mode: u32, owner: (u32, u32)) -> Entry {
-        Entry { path: path.to_vec(), source: SourceFile { path: RelPath::root(), kind }, mode, owner }
+        Entry { path: path.to_vec(), source: SourceFile { path: RelPath::root(), kind, own: None }, mode, owner }
     }
 
     fn sample() -> (Vec<Entry>, Held) {
@@ -244,21 +261,29 @@ mod tests {
     fn a_layer_has_the_digests_that_it_had_when_this_was_written() {
         let (_folder, store) = store();
         let (entries, held) = sample();
-        let layer = write_layer(&store, &entries, &held, 0).unwrap();
-        let found = (layer.diff_id.to_string(), layer.descriptor.digest.to_string(), layer.tar_size, layer.descriptor.size);
-        let diff_id = "sha256:62a95636f35dd8e384752d2eb45757058991f65702404302c2306bab95c90ac9".to_owned();
-        let digest = "sha256:6f1852f852f6f2b1156593e211b6e1a2184cb2aca5cc6b87ed40a0d621c7f737".to_owned();
-        assert_eq!(found, (diff_id, digest, 3_015_680, 1_106_731));
+        for (method, digest, size) in [
+            (Compression::Gzip, "sha256:6f1852f852f6f2b1156593e211b6e1a2184cb2aca5cc6b87ed40a0d621c7f737", 1_106_731),
+            (Compression::Zstd, "sha256:6d365f500d5ce40c16018b6a9127367595750bbbd6d6d09a637a5ef9927b44f9", 1_145_673),
+        ] {
+            let layer = write_layer(&store, &entries, &held, 0, method).unwrap();
+            let found = (layer.diff_id.to_string(), layer.descriptor.digest.to_string(), layer.tar_size, layer.descriptor.size);
+            let diff_id = "sha256:62a95636f35dd8e384752d2eb45757058991f65702404302c2306bab95c90ac9".to_owned();
+            assert_eq!(found, (diff_id, digest.to_owned(), 3_015_680, size), "{method:?}");
+        }
     }
 
     #[test]
     fn threads_and_read_sizes_do_not_change_a_byte() {
         let (_folder, store) = store();
         let (entries, mut held) = sample();
-        let expected = write_layer(&store, &entries, &held, 7).unwrap();
-        for (threads, piece) in [(1, 1 << 20), (2, 777), (3, 65_536), (4, 4_096)] {
-            held.piece = piece;
-            assert_eq!(write_with(&store, &entries, &held, 7, threads).unwrap(), expected, "{threads} threads, {piece} bytes");
+        for method in [Compression::Gzip, Compression::Zstd] {
+            held.piece = usize::MAX;
+            let expected = write_layer(&store, &entries, &held, 7, method).unwrap();
+            for (threads, piece) in [(1, 1 << 20), (2, 777), (3, 65_536), (4, 4_096)] {
+                held.piece = piece;
+                let found = write_with(&store, &entries, &held, 7, method, threads).unwrap();
+                assert_eq!(found, expected, "{method:?}, {threads} threads, {piece} bytes");
+            }
         }
     }
 
@@ -266,11 +291,20 @@ mod tests {
     fn the_stream_is_what_another_reader_expects() {
         let (_folder, store) = store();
         let (entries, held) = sample();
-        let layer = write_layer(&store, &entries, &held, 1_700_000_000).unwrap();
-        let packed = store.read(layer.descriptor.digest.0, 1 << 30).unwrap();
-        assert_eq!(packed.len() as u64, layer.descriptor.size);
-        let mut plain = Vec::new();
-        flate2::read::MultiGzDecoder::new(packed.as_slice()).read_to_end(&mut plain).unwrap();
+        let unpacked = |method| {
+            let layer = write_layer(&store, &entries, &held, 1_700_000_000, method).unwrap();
+            let packed: Vec<u8> = store.read(layer.descriptor.digest.0, 1 << 30).unwrap();
+            assert_eq!(packed.len() as u64, layer.descriptor.size);
+            let mut plain = Vec::new();
+            match method {
+                Compression::Gzip => flate2::read::MultiGzDecoder::new(packed.as_slice()).read_to_end(&mut plain).unwrap(),
+                Compression::Zstd => zstd::stream::read::Decoder::new(packed.as_slice()).unwrap().read_to_end(&mut plain).unwrap(),
+            };
+            (layer, plain)
+        };
+        let (layer, plain) = unpacked(Compression::Gzip);
+        let (other, same) = unpacked(Compression::Zstd);
+        assert!(same == plain && other.diff_id == layer.diff_id && other.descriptor.media_type == media_type::LAYER_ZSTD);
         assert_eq!((Digest::of(&plain), plain.len() as u64), (layer.diff_id.0, layer.tar_size));
         let mut archive = ::tar::Archive::new(plain.as_slice());
         let mut seen = 0;
@@ -303,7 +337,7 @@ mod tests {
         for now in [&b"shorter"[..], b"longer than it was", b"same length!"] {
             let entry = file(b"a", b"as it was...");
             let held = Held { files: vec![(RelPath::new("a").unwrap(), now.to_vec())], piece: 5 };
-            let result = write_layer(&store, [&entry], &held, 0);
+            let result = write_layer(&store, [&entry], &held, 0, Compression::Gzip);
             assert!(matches!(result, Err(WriteError::Changed { .. })), "{result:?}");
         }
         assert_eq!(crate::sys::file::names(store.scratch()).unwrap(), Vec::<Vec<u8>>::new());
@@ -316,7 +350,7 @@ mod tests {
         let files = [&a, &b].map(|entry| (entry.source.path.clone(), Vec::new())).to_vec();
         let held = Held { files, piece: 1 };
         for (entries, is_good) in [([&a, &b], true), ([&a, &a], false), ([&b, &a], false)] {
-            assert_eq!(write_layer(&store, entries, &held, 0).is_ok(), is_good);
+            assert_eq!(write_layer(&store, entries, &held, 0, Compression::Zstd).is_ok(), is_good);
         }
     }
 
@@ -349,7 +383,7 @@ mod tests {
                 })
                 .collect();
             let (_folder, store) = store();
-            let layer = write_layer(&store, &entries, &Held { files: Vec::new(), piece: 1 }, mtime).unwrap();
+            let layer = write_layer(&store, &entries, &Held { files: Vec::new(), piece: 1 }, mtime, Compression::Zstd).unwrap();
             let mut at = entries.iter();
             layer_reader::for_each_entry(&store, &layer.descriptor, Limits::of(&layer.descriptor), &mut |found, _| {
                 let entry = at.next().expect("no more than were written");

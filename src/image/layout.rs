@@ -134,6 +134,46 @@ pub fn read_layout(store: &Store, root: &AbsPath, tag: Option<&str>, platform: &
     Err(LayoutError::Deep { path: root.clone() })
 }
 
+/// What a tag of a layout names (or the only image in it), and the platforms below it; none where it is one image.
+///
+/// # Errors
+/// [`LayoutError`].
+pub fn top(root: &AbsPath, tag: Option<&str>) -> Result<(Descriptor, Vec<Platform>), LayoutError> {
+    let layout = Layout { root };
+    layout.check_version()?;
+    let index = layout.index()?.ok_or_else(|| layout.not_one("it has no `index.json`"))?;
+    let found = layout.choose(&index, tag, &Platform::host())?;
+    if !media_type::is_index(&found.media_type) {
+        return Ok((found, Vec::new()));
+    }
+    let Document::Index(index) = layout.parse(&found, &layout.small(&found)?)? else { return Ok((found, Vec::new())) };
+    let mut platforms: Vec<Platform> = Vec::new();
+    for platform in index.manifests.iter().filter_map(|entry| entry.platform.as_ref()?.to_platform()) {
+        if !platforms.contains(&platform) {
+            platforms.push(platform);
+        }
+    }
+    Ok((found, platforms))
+}
+
+/// What a layout lists that names one of these as its subject, with that subject.
+///
+/// # Errors
+/// [`LayoutError`] when something else is there, or a manifest is damaged.
+pub fn referrers(root: &AbsPath, subjects: &[BlobDigest]) -> Result<Vec<(Descriptor, BlobDigest)>, LayoutError> {
+    let layout = Layout { root };
+    let index = layout.index()?.map_or(Vec::new(), |index| index.manifests);
+    let mut found = Vec::new();
+    for entry in index.into_iter().filter(|entry| entry.artifact_type().is_some()) {
+        let Document::Manifest(manifest) = layout.parse(&entry, &layout.small(&entry)?)? else { continue };
+        let subject: Option<Descriptor> = manifest.more.get("subject").and_then(|subject| serde_json::from_value(subject.clone()).ok());
+        if let Some(subject) = subject.filter(|subject| subjects.contains(&subject.digest)) {
+            found.push((entry, subject.digest));
+        }
+    }
+    Ok(found)
+}
+
 /// The tags of a layout and what they name; empty when there is no layout yet.
 ///
 /// # Errors

@@ -30,6 +30,17 @@ pub struct SourceFile {
     pub path: RelPath,
     /// What it is.
     pub kind: SourceKind,
+    /// What it brings along from another image, whose files lie in the store; none for files of the project.
+    pub own: Option<Own>,
+}
+
+/// What a file of another image brings along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Own {
+    /// Permission bits with setuid, setgid and sticky.
+    pub mode: u32,
+    /// Owner and group.
+    pub owner: (u32, u32),
 }
 
 /// What a selected path is.
@@ -73,9 +84,9 @@ impl Entry {
         shown(&self.path)
     }
     fn folder(path: &[u8], mode: u32, owner: (u32, u32)) -> Self {
-        Self { path: path.to_vec(), source: SourceFile { path: RelPath::root(), kind: SourceKind::Folder }, mode, owner }
+        Self { path: path.to_vec(), source: SourceFile { path: RelPath::root(), kind: SourceKind::Folder, own: None }, mode, owner }
     }
-    fn is_folder(&self) -> bool {
+    pub(super) fn is_folder(&self) -> bool {
         self.source.kind == SourceKind::Folder
     }
 }
@@ -245,22 +256,27 @@ impl Tree<'_> {
             }
         }
         let mode = match file.kind {
-            SourceKind::File { executable, .. } => self.copy.mode.unwrap_or(if executable { 0o755 } else { 0o644 }) & 0o7777,
+            SourceKind::File { executable, .. } => {
+                let usual = file.own.map_or(if executable { 0o755 } else { 0o644 }, |own| own.mode);
+                self.copy.mode.unwrap_or(usual) & 0o7777
+            }
             SourceKind::Link { .. } => 0o777,
             SourceKind::Folder => {
-                self.put_folder(path);
+                self.put_folder(path, file.own);
                 return Ok(());
             }
         };
+        let owner = self.copy.owner.or(file.own.map(|own| own.owner)).unwrap_or_default();
         self.drop_below(&path);
-        self.entries.insert(path.clone(), Entry { path, source: file.clone(), mode, owner: self.copy.owner });
+        self.entries.insert(path.clone(), Entry { path, source: file.clone(), mode, owner });
         Ok(())
     }
 
     /// A folder in the tree: the base's, when it has one there, else a new one.
-    fn put_folder(&mut self, path: Vec<u8>) {
+    fn put_folder(&mut self, path: Vec<u8>, brought: Option<Own>) {
         let own = path == self.top || (path.starts_with(&self.top) && (self.top.is_empty() || path[self.top.len()..].starts_with(b"/")));
-        let fresh = (0o755, if own { self.copy.owner } else { (0, 0) });
+        let owner = self.copy.owner.or(brought.map(|own| own.owner)).unwrap_or_default();
+        let fresh = (brought.map_or(0o755, |own| own.mode), if own { owner } else { (0, 0) });
         let (mode, owner) = self.ground.folder(&path).unwrap_or(fresh);
         self.entries.insert(path.clone(), Entry::folder(&path, mode, owner));
     }
@@ -270,7 +286,7 @@ impl Tree<'_> {
         for path in paths {
             for end in slashes(&path) {
                 if !self.entries.contains_key(&path[..end]) {
-                    self.put_folder(path[..end].to_vec());
+                    self.put_folder(path[..end].to_vec(), None);
                 }
             }
         }
@@ -305,7 +321,14 @@ mod tests {
 
     fn copy(from: &[&str], to: &str) -> Copy {
         let include = from.iter().map(|text| (Pattern::new(text).unwrap(), span())).collect();
-        Copy { from: FileSet { include, exclude: Vec::new() }, to: to.to_owned(), owner: (7, 8), mode: None, span: span() }
+        Copy {
+            from: FileSet { include, exclude: Vec::new() },
+            image: None,
+            to: to.to_owned(),
+            owner: Some((7, 8)),
+            mode: None,
+            span: span(),
+        }
     }
 
     /// `a` is a file, `a*` an executable one, `a/` a folder, `a->b` a link.
@@ -319,7 +342,7 @@ mod tests {
             let digest = ContentDigest(Digest::of(path.as_bytes()));
             (path, SourceKind::File { digest, size: path.len() as u64, executable: text.ends_with('*') })
         };
-        SourceFile { path: RelPath::new(path).unwrap(), kind }
+        SourceFile { path: RelPath::new(path).unwrap(), kind, own: None }
     }
 
     /// `path mode uid <source`, where the source is a file.
@@ -404,7 +427,7 @@ mod tests {
     }
 
     fn link_entry(target: &str) -> Entry {
-        let source = SourceFile { path: RelPath::root(), kind: SourceKind::Link { target: target.into() } };
+        let source = SourceFile { path: RelPath::root(), kind: SourceKind::Link { target: target.into() }, own: None };
         Entry { path: Vec::new(), source, mode: 0o777, owner: (0, 0) }
     }
 

@@ -6,7 +6,7 @@ use crate::graph::action::{Action, ActionKind, ProvenanceAction, PublishAction, 
 use crate::graph::ingredients::{Ingredients, Material};
 use crate::plan::RegistryPlace;
 use crate::plan::dockerfile::Dockerfile;
-use crate::plan::image::{Add, AddSource, Base, Copy, Health, HealthCommand, LayerDef, Recipe, Settings};
+use crate::plan::image::{Add, AddSource, Base, Compression, Copy, Form, Health, HealthCommand, LayerDef, Media, Recipe, Settings};
 use crate::plan::policy::{CustomRule, Field, PolicyDef, Rule, Severity, Test};
 use crate::plan::sandbox::WritePlace;
 use crate::plan::target::{Command, Container, FileSet, TaskCell};
@@ -29,6 +29,9 @@ pub fn action<S: Sink>(action: &Action, taken: &Ingredients, sink: &mut S) {
         ActionKind::Index(image) => {
             for recipe in &image.platforms {
                 sink.open(&recipe.platform.to_string());
+                if recipe.form.media != Media::default() {
+                    sink.text("media", recipe.form.media.word());
+                }
                 pairs("annotations", &recipe.settings.annotations, sink);
                 sink.close();
             }
@@ -40,6 +43,15 @@ pub fn action<S: Sink>(action: &Action, taken: &Ingredients, sink: &mut S) {
             sink.text("created", &sbom.epoch.to_string());
         }
         ActionKind::Provenance(provenance) => record(provenance, taken, sink),
+        ActionKind::Save(image) => {
+            for save in &image.saves {
+                sink.open("save");
+                sink.text("path", save.output.pattern.as_str());
+                sink.text("format", save.form.word());
+                sink.text("name", &save.name.to_string());
+                sink.close();
+            }
+        }
         ActionKind::Push(publish) => place(publish, sink),
         ActionKind::Evidence(evidence) => {
             place(&evidence.publication, sink);
@@ -205,13 +217,23 @@ fn image<S: Sink>(recipe: &Recipe, taken: &Ingredients, sink: &mut S) {
     sink.text("platform", &recipe.platform.to_string());
     sink.flag("scratch", recipe.base == Base::Scratch);
     sink.flag("squash", recipe.squash);
+    form(recipe.form, sink);
     let mut lists = taken.files.iter();
     for layer in &recipe.layers {
         match layer {
-            LayerDef::Copy(copy) => {
-                sink.open("copy");
-                content(copy, lists.next().map_or(&[], Vec::as_slice), sink);
-                sink.close();
+            LayerDef::Copies(copies) => {
+                // A layer of one copy has the key that it always had.
+                if copies.len() > 1 {
+                    sink.open("layer");
+                }
+                for copy in copies {
+                    sink.open("copy");
+                    content(copy, lists.next().map_or(&[], Vec::as_slice), sink);
+                    sink.close();
+                }
+                if copies.len() > 1 {
+                    sink.close();
+                }
             }
             LayerDef::Add(add) => added(add, sink),
             LayerDef::Run(run) => {
@@ -226,6 +248,16 @@ fn image<S: Sink>(recipe: &Recipe, taken: &Ingredients, sink: &mut S) {
         dockerfile(file, sink);
     }
     settings(&recipe.settings, sink);
+}
+
+/// The usual form says nothing, so that images have the keys that they always had.
+fn form<S: Sink>(form: Form, sink: &mut S) {
+    if form.media != Media::default() {
+        sink.text("media", form.media.word());
+    }
+    if form.compression != Compression::default() {
+        sink.text("compress", form.compression.word());
+    }
 }
 
 fn added<S: Sink>(add: &Add, sink: &mut S) {
@@ -256,7 +288,14 @@ fn dockerfile<S: Sink>(file: &Dockerfile, sink: &mut S) {
 
 fn content<S: Sink>(copy: &Copy, list: &[OutputFile], sink: &mut S) {
     sink.text("to", &copy.to);
-    sink.text("owner", &format!("{}:{}", copy.owner.0, copy.owner.1));
+    let owner = |(user, group)| format!("{user}:{group}");
+    match &copy.image {
+        Some((image, _)) => {
+            sink.text("image", image.as_str());
+            sink.maybe("owner", copy.owner.map(owner).as_deref());
+        }
+        None => sink.text("owner", &owner(copy.owner.unwrap_or_default())),
+    }
     sink.maybe("mode", copy.mode.map(|mode| format!("{mode:o}")).as_deref());
     patterns(&copy.from, sink);
     files("files", list, sink);
@@ -271,6 +310,14 @@ fn settings<S: Sink>(settings: &Settings, sink: &mut S) {
     pairs("labels", &settings.labels, sink);
     pairs("annotations", &settings.annotations, sink);
     sink.maybe("stop-signal", settings.stop_signal.as_deref());
+    sink.maybe("author", settings.author.as_deref());
+    sink.maybe("os-version", settings.os_version.as_deref());
+    let shell = settings.shell.as_deref().unwrap_or_default();
+    for (name, words) in [("config-shell", shell), ("onbuild", &settings.on_build), ("os-feature", &settings.os_features)] {
+        if !words.is_empty() {
+            sink.list(name, words);
+        }
+    }
     for (name, words) in [("entrypoint", &settings.entrypoint), ("cmd", &settings.cmd)] {
         if let Some(words) = words {
             sink.list(name, words);

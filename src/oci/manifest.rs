@@ -57,14 +57,13 @@ impl Manifest {
     /// An OCI manifest.
     #[must_use]
     pub fn new(config: Descriptor, layers: Vec<Descriptor>) -> Self {
-        Self {
-            schema_version: 2,
-            media_type: Some(media_type::MANIFEST.to_owned()),
-            config,
-            layers,
-            annotations: BTreeMap::new(),
-            more: BTreeMap::new(),
-        }
+        Self::of_type(media_type::MANIFEST, config, layers)
+    }
+
+    /// A manifest that calls itself `own`.
+    #[must_use]
+    pub fn of_type(own: &str, config: Descriptor, layers: Vec<Descriptor>) -> Self {
+        Self { schema_version: 2, media_type: Some(own.to_owned()), config, layers, annotations: BTreeMap::new(), more: BTreeMap::new() }
     }
 }
 
@@ -72,13 +71,13 @@ impl Index {
     /// An OCI index.
     #[must_use]
     pub fn new(manifests: Vec<Descriptor>) -> Self {
-        Self {
-            schema_version: 2,
-            media_type: Some(media_type::INDEX.to_owned()),
-            manifests,
-            annotations: BTreeMap::new(),
-            more: BTreeMap::new(),
-        }
+        Self::of_type(media_type::INDEX, manifests)
+    }
+
+    /// A list that calls itself `own`.
+    #[must_use]
+    pub fn of_type(own: &str, manifests: Vec<Descriptor>) -> Self {
+        Self { schema_version: 2, media_type: Some(own.to_owned()), manifests, annotations: BTreeMap::new(), more: BTreeMap::new() }
     }
 }
 

@@ -51,6 +51,18 @@ pub mod media_type {
         }
     }
 
+    /// Docker's name for a layer type of OCI; other types stay as they are.
+    #[must_use]
+    pub fn layer_in_docker(media_type: &str) -> &str {
+        match media_type {
+            LAYER => DOCKER_LAYER,
+            LAYER_GZIP => DOCKER_LAYER_GZIP,
+            LAYER_ZSTD => DOCKER_LAYER_ZSTD,
+            FOREIGN_LAYER_GZIP => DOCKER_FOREIGN_LAYER,
+            other => other,
+        }
+    }
+
     /// Whether a document of this type lists manifests.
     #[must_use]
     pub fn is_index(media_type: &str) -> bool {

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 
 use crate::base::diagnostic::{Diagnostic, Span};
+use crate::base::id::Cell;
 use crate::base::path::RelPath;
+use crate::base::platform::Platform;
 use crate::base::words;
 
 use super::Plan;
 use super::cx::Cx;
 use super::image::{Base, ImageDef, PushDef, TagRule};
-use super::target::{Output, Target, TargetKind, TaskCell};
+use super::target::{Output, Target, TargetKind};
 
 /// The most pairs of output patterns that are compared. Only a plan with thousands of globs below one folder comes near.
 const PAIR_LIMIT: usize = 500_000;
@@ -40,18 +42,44 @@ fn takes_part(cx: &Cx<'_>, target: &Target) -> bool {
 /// One output of one definition.
 struct Made<'p> {
     target: &'p Target,
-    cell: &'p TaskCell,
+    cell: &'p Cell,
+    platform: Option<&'p Platform>,
     output: &'p Output,
+    /// Outputs with the same number are made together and may meet.
+    maker: usize,
+}
+
+/// What tasks make, and what images are written into.
+fn all_made<'p>(cx: &Cx<'_>, plan: &'p Plan) -> Vec<Made<'p>> {
+    let mut made: Vec<Made<'p>> = Vec::new();
+    let mut maker = 0;
+    for target in plan.targets.values().filter(|target| takes_part(cx, target)) {
+        match &target.kind {
+            TargetKind::Task(cells) => {
+                for task in cells {
+                    maker += 1;
+                    let (cell, platform) = (&task.cell, task.platform.as_ref());
+                    made.extend(task.outputs.iter().map(|output| Made { target, cell, platform, output, maker }));
+                }
+            }
+            TargetKind::Image(images) => {
+                for image in images {
+                    for save in &image.saves {
+                        maker += 1;
+                        made.push(Made { target, cell: &image.cell, platform: None, output: &save.output, maker });
+                    }
+                }
+            }
+            TargetKind::Service(_) | TargetKind::Group(_) => {}
+        }
+    }
+    made
 }
 
 /// Finds outputs that two definitions would both make. Two patterns can meet only if the folder of one lies in that of the
 /// other, so each is compared with those at and above its own folder.
 fn outputs(cx: &Cx<'_>, plan: &Plan) {
-    let mut made: Vec<Made<'_>> = Vec::new();
-    for target in plan.targets.values().filter(|target| takes_part(cx, target)) {
-        let TargetKind::Task(cells) = &target.kind else { continue };
-        made.extend(cells.iter().flat_map(|cell| cell.outputs.iter().map(move |output| Made { target, cell, output })));
-    }
+    let made = all_made(cx, plan);
     let mut below: HashMap<RelPath, Vec<usize>> = HashMap::new();
     for (index, made) in made.iter().enumerate() {
         below.entry(made.output.pattern.base()).or_default().push(index);
@@ -63,7 +91,7 @@ fn outputs(cx: &Cx<'_>, plan: &Plan) {
         while let Some(at) = folder {
             for other in below.get(&at).into_iter().flatten().copied() {
                 // Within one folder each pair comes up twice; across folders once.
-                if (Some(&at) == same.as_ref() && other >= index) || std::ptr::eq(made[other].cell, one.cell) {
+                if (Some(&at) == same.as_ref() && other >= index) || made[other].maker == one.maker {
                     continue;
                 }
                 pairs += 1;
@@ -89,7 +117,7 @@ fn conflict(first: &Made<'_>, second: &Made<'_>) -> Diagnostic {
     if first.output.span == second.output.span {
         let (a, b) = (described(first), described(second));
         let message = format!("`{}` makes `{pattern}` more than once: for {a} and for {b}", second.target.name);
-        let varies = second.cell.cell.0.iter().zip(&first.cell.cell.0).find(|(a, b)| a != b).map(|(a, _)| a.0.clone());
+        let varies = second.cell.0.iter().zip(&first.cell.0).find(|(a, b)| a != b).map(|(a, _)| a.0.clone());
         let fault = Diagnostic::plan("plan::output-conflict", message, &second.output.span, "the same path each time");
         return fault.help(match varies {
             _ if first.target.name.namespace() != second.target.name.namespace() => {
@@ -107,8 +135,8 @@ fn conflict(first: &Made<'_>, second: &Made<'_>) -> Diagnostic {
 }
 
 fn described(made: &Made<'_>) -> String {
-    let platform = made.cell.platform.as_ref().map(ToString::to_string);
-    let cell = made.cell.cell.to_string();
+    let platform = made.platform.map(ToString::to_string);
+    let cell = made.cell.to_string();
     match (cell.as_str(), platform) {
         ("", None) => format!("`{}`", made.target.name),
         ("", Some(platform)) => format!("`{platform}`"),

@@ -15,7 +15,7 @@ use super::dockerfile::Dockerfile;
 use super::evidence::EvidenceDef;
 use super::policy::Severity;
 use super::service::Retention;
-use super::target::FileSet;
+use super::target::{FileSet, Output};
 
 /// An image for one matrix cell.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,6 +32,8 @@ pub struct ImageDef {
     pub tags: Vec<(TagRule, Span)>,
     /// Where it is pushed to.
     pub push: Vec<PushDef>,
+    /// Files and folders that it is written into.
+    pub saves: Vec<Save>,
     /// What `kiln prune` keeps of it in every registry.
     pub prune: Option<Retention>,
     /// The node.
@@ -49,6 +51,8 @@ pub struct Recipe {
     pub layers: Vec<LayerDef>,
     /// Whether its own layers become one.
     pub squash: bool,
+    /// How its documents and layers are written.
+    pub form: Form,
     /// The Dockerfile that says all the rest.
     pub dockerfile: Option<Dockerfile>,
     /// What the config says.
@@ -58,15 +62,82 @@ pub struct Recipe {
 impl Recipe {
     /// The copies among its layers.
     pub fn copies(&self) -> impl Iterator<Item = &Copy> {
-        self.layers.iter().filter_map(|layer| if let LayerDef::Copy(copy) = layer { Some(copy) } else { None })
+        self.groups().flatten()
+    }
+
+    /// The copies of the project's files.
+    pub fn project_copies(&self) -> impl Iterator<Item = &Copy> {
+        self.copies().filter(|copy| copy.image.is_none())
+    }
+
+    /// The same, those of one layer together.
+    pub fn groups(&self) -> impl Iterator<Item = &[Copy]> {
+        self.layers.iter().filter_map(|layer| if let LayerDef::Copies(copies) = layer { Some(copies.as_slice()) } else { None })
+    }
+}
+
+/// How an image is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Form {
+    /// In whose words.
+    pub media: Media,
+    /// How its own layers are packed.
+    pub compression: Compression,
+}
+
+/// Whose media types an image's documents have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Media {
+    /// Those of the OCI image specification.
+    #[default]
+    Oci,
+    /// Those of Docker's manifest version 2, schema 2, for registries and tools that know no other.
+    Docker,
+}
+
+impl Media {
+    /// The words of the plan.
+    pub const WORDS: &'static [&'static str] = &["oci", "docker"];
+
+    /// The word of the plan.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Oci => Self::WORDS[0],
+            Self::Docker => Self::WORDS[1],
+        }
+    }
+}
+
+/// How layers are packed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Compression {
+    /// What every engine reads.
+    #[default]
+    Gzip,
+    /// Faster and smaller; engines and registries since about 2022 read it.
+    Zstd,
+}
+
+impl Compression {
+    /// The words of the plan.
+    pub const WORDS: &'static [&'static str] = &["gzip", "zstd"];
+
+    /// The word of the plan.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Gzip => Self::WORDS[0],
+            Self::Zstd => Self::WORDS[1],
+        }
     }
 }
 
 /// What makes one layer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum LayerDef {
-    /// Files.
-    Copy(Copy),
+    /// Files; what several copies give can lie in one layer. Never empty.
+    Copies(Vec<Copy>),
     /// An archive, or a file from elsewhere.
     Add(Add),
     /// A command in the image as it is so far.
@@ -109,6 +180,43 @@ pub struct RunLayer {
     pub shell: Vec<String>,
     /// The node.
     pub span: Span,
+}
+
+/// A file or folder that an image is written into.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Save {
+    /// Where; a path without wildcards, a folder for a layout.
+    pub output: Output,
+    /// As what.
+    pub form: SaveForm,
+    /// The name that whoever reads it finds it under.
+    pub name: Reference,
+}
+
+/// What an image is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SaveForm {
+    /// A folder in the OCI image layout.
+    Layout,
+    /// The same as one tar archive.
+    Oci,
+    /// An archive that is also what `docker load` reads; of one platform.
+    Docker,
+}
+
+impl SaveForm {
+    /// The words of the plan.
+    pub const WORDS: &'static [&'static str] = &["layout", "oci", "docker"];
+
+    /// The word of the plan.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Layout => Self::WORDS[0],
+            Self::Oci => Self::WORDS[1],
+            Self::Docker => Self::WORDS[2],
+        }
+    }
 }
 
 /// One registry of a `push` node.
@@ -158,13 +266,15 @@ pub enum Base {
 /// A source that is a folder gives its content. A glob keeps the path below its literal beginning.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Copy {
-    /// What is copied, from the project or from outputs of other targets.
+    /// What is copied, from the project or from outputs of other targets; with `image`, paths in that.
     pub from: FileSet,
+    /// The image of the plan, for the same platform, whose files are copied.
+    pub image: Option<(TargetName, Span)>,
     /// An absolute path in the image, as written.
     pub to: String,
-    /// Owner and group; `0:0` unless given.
-    pub owner: (u32, u32),
-    /// Mode of files; `None` keeps 755 for executables and 644 for the rest. Folders are 755.
+    /// Owner and group; `0:0` unless given, or what an image says.
+    pub owner: Option<(u32, u32)>,
+    /// Mode of files; `None` keeps 755 for executables and 644 for the rest, or what an image says. Folders of the project are 755.
     pub mode: Option<u32>,
     /// The node.
     pub span: Span,
@@ -191,6 +301,16 @@ pub struct Settings {
     pub healthcheck: Option<Health>,
     /// For instance `SIGINT`.
     pub stop_signal: Option<String>,
+    /// Who answers for it.
+    pub author: Option<String>,
+    /// The shell of `healthcheck run` and of Dockerfiles that stand on it; Docker's.
+    pub shell: Option<Vec<String>>,
+    /// Instructions for a Dockerfile that stands on it; Docker's.
+    pub on_build: Vec<String>,
+    /// The version of the operating system, which Windows images need.
+    pub os_version: Option<String>,
+    /// What it needs of the operating system, such as `win32k`.
+    pub os_features: Vec<String>,
     /// `None` keeps the base's. Setting it drops the base's `cmd`, as Docker does.
     pub entrypoint: Option<Vec<String>>,
     /// `None` keeps the base's.

@@ -171,6 +171,20 @@ pub fn for_each_entry(
     Ok(())
 }
 
+/// Writes a layer's archive as it is without its compression, and gives the number of its bytes.
+///
+/// # Errors
+/// [`LayerError`]; what was written until then is of no use.
+pub fn unpacked(store: &Store, layer: &Descriptor, limits: Limits, out: &mut dyn io::Write) -> Result<u64, LayerError> {
+    let digest = layer.digest.to_string();
+    let mut blob = BufReader::with_capacity(64 << 10, store.open_blob(layer.digest.0)?);
+    let read = open(&mut blob).and_then(|plain| Ok(io::copy(&mut Capped { inner: plain, left: limits.bytes }, out)?));
+    let size = read.map_err(|fault| fault.name(&digest, limits))?;
+    // The reader compares the digest when it reaches the end.
+    io::copy(&mut blob, &mut io::sink()).map_err(|cause| LayerError::Io { digest, cause })?;
+    Ok(size)
+}
+
 fn is_tar(media_type: &str) -> bool {
     let media_type = media_type.strip_suffix("+gzip").or_else(|| media_type.strip_suffix("+zstd")).unwrap_or(media_type);
     let media_type = media_type.strip_suffix(".gzip").or_else(|| media_type.strip_suffix(".zstd")).unwrap_or(media_type);

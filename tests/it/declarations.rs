@@ -231,6 +231,91 @@ fn a_squashed_image_has_one_layer_and_the_upper_file_counts() {
     assert_eq!(squashed, layers(&same), "what lies below is not in it");
 }
 
+/// What an image's documents say, layer by layer.
+fn documents(project: &Project) -> (serde_json::Value, serde_json::Value) {
+    project.kiln(&["run", "web"]).ends(0);
+    let manifest = blob(project, "web", &index(project, "web")["manifests"][0]["digest"]);
+    let config = blob(project, "web", &manifest["config"]["digest"]);
+    (manifest, config)
+}
+
+#[test]
+fn an_image_is_packed_and_named_as_its_plan_says() {
+    let plan =
+        |more: &str| image(&format!("image web {{\n    copy x \"/x\"\n    copy z \"/z\"\n    {more}\n    tag t\n    push out\n}}\n"));
+    let types = |manifest: &serde_json::Value| {
+        let layers = manifest["layers"].as_array().unwrap().iter().map(|layer| layer["mediaType"].as_str().unwrap().to_owned());
+        let all = [&manifest["mediaType"], &manifest["config"]["mediaType"]].map(|own| own.as_str().unwrap().to_owned());
+        let all: Vec<String> = all.into_iter().chain(layers).collect();
+        all.iter().map(|own| own.trim_start_matches("application/vnd.").to_owned()).collect::<Vec<_>>()
+    };
+    let (usual, of_usual) = documents(&plan(""));
+    let (zstd, of_zstd) = documents(&plan("compress zstd"));
+    let (docker, of_docker) = documents(&plan("media docker"));
+    let [manifest, config, gzip] = ["oci.image.manifest.v1+json", "oci.image.config.v1+json", "oci.image.layer.v1.tar+gzip"];
+    assert_eq!(types(&usual), [manifest, config, gzip, gzip]);
+    let packed = "oci.image.layer.v1.tar+zstd";
+    assert_eq!(types(&zstd), [manifest, config, packed, packed]);
+    let gzip = "docker.image.rootfs.diff.tar.gzip";
+    assert_eq!(types(&docker), ["docker.distribution.manifest.v2+json", "docker.container.image.v1+json", gzip, gzip]);
+    // The content is the same, so is what containers are made of.
+    assert_eq!((&of_zstd, &of_docker), (&of_usual, &of_usual));
+    assert_eq!(docker["layers"][0]["digest"], usual["layers"][0]["digest"]);
+    assert_ne!(zstd["layers"][0]["digest"], usual["layers"][0]["digest"]);
+    let both = plan("media docker\n    platforms amd64 arm64");
+    both.kiln(&["run", "web"]).ends(0);
+    let list = blob(&both, "web", &index(&both, "web")["manifests"][0]["digest"]);
+    assert_eq!(list["mediaType"], "application/vnd.docker.distribution.manifest.list.v2+json");
+    assert_eq!(list["manifests"][1]["mediaType"], "application/vnd.docker.distribution.manifest.v2+json");
+}
+
+#[test]
+fn copies_of_one_layer_lie_in_it_and_the_later_one_counts() {
+    let plan = |copies: &str| image(&format!("image web {{\n{copies}    tag t\n    push out\n}}\n"));
+    let together =
+        plan("    copy y \"/y\"\n    layer {\n        copy x \"/a/b\"\n        copy x \"/a/c\"\n        copy y \"/a/b\"\n    }\n");
+    let (manifest, config) = documents(&together);
+    assert_eq!(manifest["layers"].as_array().unwrap().len(), 2);
+    assert_eq!(config["history"][1]["created_by"], "copy x /a/b, copy x /a/c, copy y /a/b");
+    let (same, _) = documents(&plan("    copy y \"/y\"\n    layer {\n        copy y \"/a/b\"\n        copy x \"/a/c\"\n    }\n"));
+    assert_eq!(manifest["layers"], same["layers"]);
+    // A change in the upper layer leaves the lower one as it is.
+    together.write("x", "changed");
+    let (after, _) = documents(&together);
+    assert_eq!(after["layers"][0], manifest["layers"][0]);
+    assert_ne!(after["layers"][1], manifest["layers"][1]);
+}
+
+#[test]
+fn every_field_of_a_config_says_what_the_plan_says() {
+    let fields = "from scratch\n    env A=\"1\"\n    user \"1:2\"\n    workdir \"/w\"\n    expose 80 \"53/udp\"\n    volume \"/v\"\n    \
+         label a=\"b\"\n    healthcheck exec \"/x\" interval=\"5s\" retries=3\n    stop-signal SIGINT\n    entrypoint \"/x\"\n    cmd \"y\"\n    \
+         author \"Ann <a@example.com>\"\n    shell \"/bin/ash\" \"-ec\"\n    onbuild \"COPY . /src\" \"RUN make\"\n    \
+         os-version \"10.0.20348.169\"\n    os-feature \"win32k\"\n    platforms arm-v7 arm64";
+    let project = image(&format!("image web {{\n    {fields}\n    copy x \"/x\"\n    tag t\n    push out\n}}\n"));
+    project.commit();
+    project.kiln(&["run", "web"]).ends(0);
+    let list = blob(&project, "web", &index(&project, "web")["manifests"][0]["digest"]);
+    let platform = serde_json::json!({
+        "architecture": "arm", "os": "linux", "os.version": "10.0.20348.169", "variant": "v7", "os.features": ["win32k"]
+    });
+    assert_eq!(list["manifests"][0]["platform"], platform);
+    let manifest = blob(&project, "web", &list["manifests"][0]["digest"]);
+    let config = blob(&project, "web", &manifest["config"]["digest"]);
+    let expected = serde_json::json!({
+        "created": "2023-11-14T22:13:20Z", "author": "Ann <a@example.com>", "architecture": "arm", "variant": "v7", "os": "linux",
+        "os.version": "10.0.20348.169", "os.features": ["win32k"],
+        "config": {
+            "Env": ["A=1"], "User": "1:2", "WorkingDir": "/w", "ExposedPorts": { "53/udp": {}, "80/tcp": {} }, "Volumes": { "/v": {} },
+            "Labels": { "a": "b" }, "Healthcheck": { "Test": ["CMD", "/x"], "Interval": 5_000_000_000_u64, "Retries": 3 },
+            "StopSignal": "SIGINT", "Entrypoint": ["/x"], "Cmd": ["y"], "Shell": ["/bin/ash", "-ec"],
+            "OnBuild": ["COPY . /src", "RUN make"]
+        },
+        "rootfs": config["rootfs"], "history": config["history"]
+    });
+    assert_eq!(config, expected);
+}
+
 #[test]
 fn a_waiver_holds_until_its_day_and_is_told_with_its_reason() {
     let plan = |until: &str| {
@@ -301,10 +386,25 @@ image web {
     run "adduser -D app"
     add "https://example.com/a.tar" "/opt/" sha256="0000000000000000000000000000000000000000000000000000000000000001"
     squash
+    compress zstd
+    author "Ann"
+    shell "/bin/ash" "-ec"
+    onbuild "COPY . /src"
+    os-version "10.0.20348.169"
+    os-feature "win32k"
+    layer {
+        copy x "/a"
+        copy x "/b"
+    }
+    copy "/etc/x" "/" from="file"
     scan policy=p fail=high
     tag "v1"
     push r { sign; }
     prune keep=3
+}
+image old {
+    media docker
+    copy x "/x"
 }
 image file {
     dockerfile "Dockerfile" context="app/" target="prod" {
@@ -337,6 +437,17 @@ const IMAGE_EDITS: &[(&str, &str, bool)] = &[
     ("\"/opt/\"", "\"/srv/\"", true),
     ("0001\"", "0002\"", true),
     ("    squash\n", "", true),
+    ("compress zstd", "compress gzip", true),
+    ("    compress zstd\n", "", true),
+    ("from=\"file\"", "from=\"old\"", true),
+    ("\"/etc/x\"", "\"/etc/y\"", true),
+    ("\"Ann\"", "\"Eve\"", true),
+    ("\"/bin/ash\" \"-ec\"", "\"/bin/ash\" \"-e\" \"-c\"", true),
+    ("COPY . /src", "COPY . /app", true),
+    ("20348.169", "20348.170", true),
+    ("win32k", "win64k", true),
+    ("    layer {\n        copy x \"/a\"\n        copy x \"/b\"\n    }\n", "    copy x \"/a\"\n    copy x \"/b\"\n", true),
+    ("media docker", "media oci", true),
     ("fail=high", "fail=critical", true),
     ("sign;", "sbom;", true),
     ("\"Dockerfile\"", "\"Containerfile\"", true),

@@ -181,6 +181,25 @@ fn docker_a_loaded_image_runs_and_is_loaded_once() {
     project.kiln(&["load", "hello@linux/s390x"]).ends(2).says("s390x");
 }
 
+#[test]
+fn docker_a_saved_image_is_loaded_and_runs_whatever_packed_its_layers() {
+    let Some(engine) = Engine::get() else { return };
+    for form in ["compress gzip", "compress zstd", "media docker"] {
+        let plan = format!(
+            "kiln 1\nimage tool {{\n    copy busybox \"/bin/busybox\"\n    {form}\n    entrypoint \"/bin/busybox\" \"echo\" \"{form}\"\n    \
+             save \"dist/tool.tar\" name=\"kiln/saved:1\"\n}}\n"
+        );
+        let project = tool(engine, &plan);
+        project.kiln(&["run", "tool"]).ends(0);
+        let archive = project.path("dist/tool.tar");
+        let loaded = output(&mut engine.client(&["load", "-q", "-i", archive.to_str().unwrap()]));
+        assert!(loaded.contains("kiln/saved:1"), "{form}: {loaded}");
+        assert_eq!(output(&mut engine.client(&["run", "--rm", "kiln/saved:1"])), format!("{form}\n"));
+        project.kiln(&["load", "tool"]).ends(0).says("loaded tool:kiln");
+        assert_eq!(output(&mut engine.client(&["run", "--rm", "tool:kiln"])), format!("{form}\n"));
+    }
+}
+
 /// An image of busybox alone, with a shell.
 const TOOL: &str = r##"
 kiln 1

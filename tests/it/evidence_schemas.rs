@@ -58,6 +58,8 @@ impl Held {
             ("slsa", "https://slsa.dev/provenance/v1"),
             ("manifest", "https://opencontainers.org/schema/image/image-manifest-schema.json"),
             ("index", "https://opencontainers.org/schema/image/image-index-schema.json"),
+            ("config", "https://opencontainers.org/schema/image/config-schema.json"),
+            ("layout", "https://opencontainers.org/schema/image/image-layout-schema.json"),
         ];
         let by = by.map(|(name, place)| (name, compiler.compile(place, &mut schemas).unwrap_or_else(|error| panic!("{place}: {error:#}"))));
         Self { schemas, by: by.to_vec() }
@@ -122,5 +124,51 @@ fn all_that_goes_beside_an_image_fits_the_schemas_of_those_who_read_it() {
             }
         }
         assert_eq!(seen, documents, "{evidence}");
+    }
+}
+
+#[test]
+fn the_documents_of_an_image_fit_the_schemas_of_oci() {
+    let held = Held::new();
+    let plan = r#"
+kiln 1
+registry "r" "oci:dist"
+image "web" {
+    platforms amd64 arm-v7
+    copy "status" "/a"
+    compress zstd
+    env A="1"
+    user "1:2"
+    workdir "/w"
+    expose 80 "53/udp"
+    volume "/v"
+    label a="b"
+    annotation org="example"
+    healthcheck exec "/x" interval="5s"
+    stop-signal SIGINT
+    entrypoint "/x"
+    cmd "y"
+    author "Ann"
+    shell "/bin/ash" "-ec"
+    onbuild "COPY . /src"
+    os-version "10.0"
+    os-feature "win32k"
+    tag "v1"
+    push r
+}
+"#;
+    let project = Project::new(plan);
+    project.write("status", STATUS).kiln(&["run", "web"]).ends(0);
+    held.fits("layout", &serde_json::from_str(&project.read("dist/web/oci-layout")).unwrap());
+    let top: Value = serde_json::from_str(&project.read("dist/web/index.json")).unwrap();
+    held.fits("index", &top);
+    let index = blob(&project, &top["manifests"][0]);
+    held.fits("index", &index);
+    let children = index["manifests"].as_array().unwrap();
+    assert_eq!(children.len(), 2);
+    for child in children {
+        let manifest = blob(&project, child);
+        held.fits("manifest", &manifest);
+        held.fits("config", &blob(&project, &manifest["config"]));
     }
 }

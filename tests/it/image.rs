@@ -13,7 +13,7 @@ use kiln::base::id::RunId;
 use kiln::base::path::{AbsPath, RelPath};
 use kiln::base::pattern::Pattern;
 use kiln::base::platform::Platform;
-use kiln::image::archive::write_archive;
+use kiln::image::archive::{Readers, write_archive};
 use kiln::image::build::{BaseImage, Builder, Built, index};
 use kiln::image::cache::StoreCache;
 use kiln::image::files::walk;
@@ -25,7 +25,7 @@ use kiln::oci::descriptor::Descriptor;
 use kiln::oci::manifest::{self, Document};
 use kiln::oci::media_type;
 use kiln::oci::reference::Tag;
-use kiln::plan::image::{Base, Copy, LayerDef, Recipe, Settings};
+use kiln::plan::image::{Base, Copy, Form, LayerDef, Media, Recipe, Settings};
 use kiln::plan::target::FileSet;
 use kiln::store::local::Store;
 
@@ -69,9 +69,10 @@ fn project() -> Project {
     let file = |path: &str, bytes: &[u8], executable| {
         let digest = ContentDigest(Digest::of(bytes));
         let kind = SourceKind::File { digest, size: bytes.len() as u64, executable };
-        (SourceFile { path: RelPath::new(path).unwrap(), kind }, bytes.to_vec())
+        (SourceFile { path: RelPath::new(path).unwrap(), kind, own: None }, bytes.to_vec())
     };
-    let link = SourceFile { path: RelPath::new("etc/current").unwrap(), kind: SourceKind::Link { target: b"app.conf".to_vec() } };
+    let link =
+        SourceFile { path: RelPath::new("etc/current").unwrap(), kind: SourceKind::Link { target: b"app.conf".to_vec() }, own: None };
     let big: Vec<u8> = (0..600_000_u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
     let files = vec![
         file("dist/app", &big, true),
@@ -89,8 +90,9 @@ fn span() -> Span {
 fn recipe(platform: &str, base: Base) -> Recipe {
     let copy = |from: &str, to: &str, owner| Copy {
         from: FileSet { include: vec![(Pattern::new(from).unwrap(), span())], exclude: Vec::new() },
+        image: None,
         to: to.to_owned(),
-        owner,
+        owner: Some(owner),
         mode: None,
         span: span(),
     };
@@ -103,8 +105,8 @@ fn recipe(platform: &str, base: Base) -> Recipe {
         ..Settings::default()
     };
     let copies = [copy("dist/app", "/bin/app", (0, 0)), copy("etc", "/home/app/etc", (1000, 1000))];
-    let layers = copies.into_iter().map(LayerDef::Copy).collect();
-    Recipe { platform: platform.parse().unwrap(), base, layers, squash: false, dockerfile: None, settings }
+    let layers = copies.into_iter().map(|copy| LayerDef::Copies(vec![copy])).collect();
+    Recipe { platform: platform.parse().unwrap(), base, layers, squash: false, form: Form::default(), dockerfile: None, settings }
 }
 
 fn sources(project: &Project) -> Vec<Vec<SourceFile>> {
@@ -160,7 +162,7 @@ fn images_have_the_digests_that_they_had_when_this_was_written() {
     let from_base = build(&home, &project, "amd64", Some(&base(&home)));
     let arm = build(&home, &project, "arm64", None);
     let pairs = [(amd64(), from_scratch.descriptor.clone()), ("arm64".parse().unwrap(), arm.descriptor)];
-    let both = index(&home.store, &pairs, &[("a".to_owned(), "b".to_owned())]).unwrap();
+    let both = index(&home.store, &pairs, &[("a".to_owned(), "b".to_owned())], Media::Oci).unwrap();
     let found = [from_scratch.descriptor, from_base.descriptor, both.descriptor].map(|descriptor| descriptor.digest.0.hex());
     let expected = [
         "04b6182e88833c2bba42caf44a6430a039567eda0bb47751056f4650fbf993e5",
@@ -363,7 +365,7 @@ fn the_platform_and_the_tag_choose_the_image_of_a_layout() {
     let project = project();
     let images: Vec<(Platform, Descriptor)> =
         ["amd64", "arm64", "arm-v7"].map(|platform| (platform.parse().unwrap(), build(&home, &project, platform, None).descriptor)).into();
-    let both = index(&home.store, &images, &[]).unwrap();
+    let both = index(&home.store, &images, &[], Media::Oci).unwrap();
     let layout = home.at("out");
     publish_blobs(&home.store, &both.descriptor, &layout, Check::Size).unwrap();
     publish_tags(&layout, &both.descriptor, &[tag("all")]).unwrap();
@@ -525,7 +527,7 @@ fn an_archive_is_the_same_bytes_and_both_kinds_of_tools_read_it() {
     let names = ["docker.io/acme/app:1.2".parse().unwrap(), "ghcr.io/acme/app".parse().unwrap()];
     let written = || {
         let mut bytes = Vec::new();
-        write_archive(&home.store, &built.descriptor, &names, &mut bytes).unwrap();
+        write_archive(&home.store, &built.descriptor, &names, Readers::All, &mut bytes).unwrap();
         bytes
     };
     let bytes = written();

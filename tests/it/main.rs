@@ -57,6 +57,7 @@ mod report;
 mod reproduce;
 mod run;
 mod sandbox;
+mod save;
 mod scale;
 mod scan;
 mod schedule;

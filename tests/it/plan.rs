@@ -523,7 +523,7 @@ image "web" name="shop-web" {
     let TargetKind::Image(defs) = &plan.targets[&"web".parse::<TargetName>().unwrap()].kind else { panic!() };
     let recipe = &defs[0].platforms[0];
     let copy = recipe.copies().next().unwrap();
-    assert_eq!((copy.owner, copy.mode), ((1001, 20), Some(0o755)));
+    assert_eq!((copy.owner, copy.mode), (Some((1001, 20)), Some(0o755)));
     let settings = &recipe.settings;
     assert_eq!((settings.expose.join(" "), settings.cmd.as_deref()), ("8080/tcp 53/udp".into(), Some(&[][..])));
     assert_eq!(settings.labels.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["a", "b", "org.opencontainers.image.title"]);

@@ -88,7 +88,7 @@ fn modes_owners_times_and_links_of_one_machine_are_in_no_image() {
     let project = Project::new(
         r##"
 kiln 1
-project "t" version="2.1.0" { default "web" }
+project "t" version="2.1.0" { default "web" "small" }
 registry "dist" "oci:dist"
 task "make" {
     inputs "src"
@@ -100,6 +100,17 @@ task "make" {
         date > /dev/null
         ln -sfn tool made/latest
         """#
+}
+image "small" {
+    platforms amd64 arm64
+    from "web"
+    compress zstd
+    layer {
+        copy "made/" "/srv/"
+        copy "src/" "/srv/src/"
+    }
+    tag semver
+    push dist
 }
 image "web" {
     platforms amd64 arm64

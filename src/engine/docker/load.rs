@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
 use crate::base::digest::BlobDigest;
-use crate::image::archive;
+use crate::image::archive::{self, Readers};
 use crate::oci::descriptor::Descriptor;
 use crate::oci::reference::Reference;
 use crate::store::local::Store;
@@ -55,7 +55,7 @@ impl Docker {
         let (store, image, names) = (store.clone(), image.clone(), [name.clone()]);
         let writer = tokio::task::spawn_blocking(move || {
             let mut pipe = Pipe { sender, buffer: Vec::with_capacity(PIECE) };
-            archive::write_archive(&store, &image, &names, &mut pipe)
+            archive::write_archive(&store, &image, &names, Readers::All, &mut pipe)
                 .map_err(|error| error.to_string())
                 .and_then(|_| pipe.flush().map_err(|error| error.to_string()))
         });

@@ -179,10 +179,8 @@ impl Asking<'_> {
             }
             (_, [set, ..]) => {
                 let steps = self.steps(set)?;
-                let outputs = steps.iter().flat_map(|id| match &self.graph.action(*id).kind {
-                    ActionKind::Run(cell) => cell.outputs.iter().map(|output| output.pattern.as_str().to_owned()).collect(),
-                    _ => Vec::new(),
-                });
+                let outputs = steps.iter().flat_map(|id| self.graph.action(*id).kind.outputs());
+                let outputs = outputs.map(|output| output.pattern.as_str().to_owned());
                 Some(Found::Paths(outputs.collect::<BTreeSet<_>>().into_iter().collect()))
             }
             (_, []) => None,
@@ -314,7 +312,7 @@ fn reads(graph: &ActionGraph, id: StepId, path: &RelPath) -> bool {
         ActionKind::Run(cell) => {
             cell.inputs.as_ref().is_some_and(selects) && !cell.outputs.iter().any(|output| output.pattern.selects(path))
         }
-        ActionKind::Build(build) => build.recipe.copies().any(|copy| selects(&copy.from)),
+        ActionKind::Build(build) => build.recipe.project_copies().any(|copy| selects(&copy.from)),
         ActionKind::Base(recipe) => matches!(&recipe.base, Base::Layout { path: layout, .. } if path.is_within(layout)),
         _ => false,
     }

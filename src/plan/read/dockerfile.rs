@@ -18,10 +18,13 @@ const LIMIT: u64 = 1 << 20;
 const INSIDE: &[&str] = &[
     "from",
     "copy",
+    "layer",
     "add",
     "run",
     "shell",
     "squash",
+    "compress",
+    "media",
     "env",
     "user",
     "workdir",
@@ -31,6 +34,10 @@ const INSIDE: &[&str] = &[
     "stop-signal",
     "entrypoint",
     "cmd",
+    "author",
+    "onbuild",
+    "os-version",
+    "os-feature",
 ];
 
 /// Faults about nodes that stand beside a `dockerfile` and would say the same thing twice.

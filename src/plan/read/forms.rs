@@ -72,7 +72,6 @@ pub(super) fn of_property(node: &Node, name: &str) -> Option<&'static str> {
     Some(match (node.name.text.as_str(), name) {
         ("copy" | "add", "chown") => "write `owner=\"1001:1001\"`, as numbers",
         ("copy" | "add", "chmod") => "write `mode=\"0755\"`",
-        ("copy", "from") => "an image copies files of the project: make them in a `task`, or stand on that image with `from`",
         ("needs" | "after", "when" | "if") => "a target that does not take part is not waited for: write `when` in that target",
         ("registry", "username" | "user" | "password" | "token" | "auth") => {
             "who may push is not part of a plan: credentials are those of `docker login`"

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crate::base::diagnostic::{Diagnostic, Span};
+use crate::base::id::TargetName;
 use crate::base::platform::Platform;
 use crate::base::words;
 use crate::oci::reference::Repository;
 use crate::plan::cx::Cx;
 use crate::plan::expand::Instance;
-use crate::plan::image::{Add, AddSource, Base, Copy, ImageDef, LayerDef, Recipe, RunLayer};
+use crate::plan::image::{Add, AddSource, Base, Compression, Copy, Form, ImageDef, LayerDef, Media, Recipe, RunLayer};
 use crate::plan::matrix::cells;
 use crate::plan::names::Names;
 use crate::plan::value::NoPlatform;
@@ -17,9 +18,10 @@ use crate::syntax::document::{Node, Scalar, Value};
 use super::container::{Named, named};
 use super::dockerfile;
 use super::release::{pushes, scan, tags};
+use super::save;
 use super::service::retention;
 use super::settings::settings;
-use super::shape::has_unknown;
+use super::shape::{has_unknown, not_a_word};
 use super::task::shell;
 use super::view::{View, children, is_exclusion, shown, was_written};
 
@@ -28,11 +30,12 @@ pub(in crate::plan) fn image(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names
     let node = instance.node;
     if let Some(file) = children(cx, node, "dockerfile").next() {
         dockerfile::check_alone(cx, node, file);
-    } else if !["copy", "add", "from", "dockerfile"].iter().any(|word| was_written(node, word)) && !has_unknown(node) {
+    } else if !["copy", "layer", "add", "from", "dockerfile"].iter().any(|word| was_written(node, word)) && !has_unknown(node) {
         let fault = Diagnostic::plan("plan::empty", format!("image `{}` holds nothing", instance.name), &instance.span, "no content");
         cx.fault(fault.help("give it `copy \"file\" \"/path\"`, or stand it on another image with `from`"));
     }
     check_sources(cx, node);
+    children(cx, node, "layer").for_each(|layer| check_sources(cx, layer));
     let mut found = Vec::new();
     for cell in cx.shaping(|| cells(cx, instance)).unwrap_or_default() {
         let locals = instance.cell_locals(&cell, &[], Err(NoPlatform::Whole));
@@ -49,10 +52,12 @@ pub(in crate::plan) fn image(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names
             recipes.push(Arc::new(made));
         }
         let named = || instance.cell_name(&cell, None);
+        let platforms: Vec<Platform> = recipes.iter().map(|recipe: &Arc<Recipe>| recipe.platform.clone()).collect();
         found.push(cx.in_cell(&locals, named, || ImageDef {
             cell: cell.name(),
             repository: repository(&view, node, instance),
             platforms: recipes,
+            saves: save::saves(&view, node, &platforms, &repository_name(&view, node, instance)),
             scan: view.child(node, "scan").map(|child| scan(&view, child, names)),
             tags: tags(&view, node),
             push: pushes(&view, node, names),
@@ -76,6 +81,12 @@ fn host_platform(cx: &Cx<'_>) -> Option<Platform> {
         cx.fault(fault.help("list the `platforms` of every image"));
     }
     platform
+}
+
+/// The last part of the repository, without a word about what is wrong with it.
+fn repository_name(view: &View<'_, '_>, node: &Node, instance: &Instance<'_>) -> String {
+    let own = || instance.name.as_str().strip_prefix(&view.cx.prefix).unwrap_or_default().to_owned();
+    view.prop(node, "name").and_then(|value| view.text(value)).map_or_else(own, |(name, _)| name)
 }
 
 fn repository(view: &View<'_, '_>, node: &Node, instance: &Instance<'_>) -> String {
@@ -103,7 +114,7 @@ fn recipe(view: &View<'_, '_>, node: &Node, names: &Names, platform: Platform) -
     let base = view.child(node, "from").and_then(|child| base(view, child, names)).unwrap_or(Base::Scratch);
     let shell = shell(view, node);
     let written = node.children.iter().flatten().filter(|child| view.cx.is_good(child));
-    let layers: Vec<LayerDef> = written.filter_map(|child| layer(view, child, &shell)).collect();
+    let layers: Vec<LayerDef> = written.filter_map(|child| layer(view, child, names, &shell)).collect();
     if let (Some(run), Base::Scratch, false) = (view.child(node, "run"), &base, was_written(node, "from")) {
         let fault =
             Diagnostic::plan("plan::bad-value", "`run` has nothing to run in: the image stands on nothing", &run.name.span, "no shell");
@@ -114,6 +125,7 @@ fn recipe(view: &View<'_, '_>, node: &Node, names: &Names, platform: Platform) -
         base,
         layers,
         squash: view.flag(node, "squash", false),
+        form: form(view, node),
         dockerfile: view.child(node, "dockerfile").and_then(|child| dockerfile::dockerfile(view, child)),
         settings: settings(view, node),
     }
@@ -141,10 +153,11 @@ fn base(view: &View<'_, '_>, node: &Node, names: &Names) -> Option<Base> {
 }
 
 /// What a node of an image adds as a layer; `None` for all others.
-fn layer(view: &View<'_, '_>, node: &Node, shell: &[String]) -> Option<LayerDef> {
+fn layer(view: &View<'_, '_>, node: &Node, names: &Names, shell: &[String]) -> Option<LayerDef> {
     let span = node.name.span.clone();
     match node.name.text.as_str() {
-        "copy" => copy(view, node).map(LayerDef::Copy),
+        "copy" => copy(view, node, names).map(|copy| LayerDef::Copies(vec![copy])),
+        "layer" => group(view, node, names).map(LayerDef::Copies),
         "add" => add(view, node).map(LayerDef::Add),
         "run" => match node.args.first()? {
             value @ Value { scalar: Scalar::String(script), .. } if view.cx.is_good_value(value) => {
@@ -155,6 +168,47 @@ fn layer(view: &View<'_, '_>, node: &Node, shell: &[String]) -> Option<LayerDef>
         },
         _ => None,
     }
+}
+
+/// The copies of a `layer`; `None` when it has none, which is reported.
+fn group(view: &View<'_, '_>, node: &Node, names: &Names) -> Option<Vec<Copy>> {
+    if !was_written(node, "copy") {
+        let fault = Diagnostic::plan("plan::empty", "a `layer` without a `copy` holds nothing", &node.name.span, "no content");
+        view.cx.fault(fault.help("write `layer { copy \"a\" \"/a\"; copy \"b\" \"/b\" }`"));
+    }
+    let copies: Vec<Copy> = children(view.cx, node, "copy").filter_map(|child| copy(view, child, names)).collect();
+    if copies.is_empty() { None } else { Some(copies) }
+}
+
+/// How the image is written. Docker's words have no annotations, and those who need them read no zstd.
+fn form(view: &View<'_, '_>, node: &Node) -> Form {
+    let is = |name, word: &str, words: &[&'static str]| {
+        let Some((text, span)) = view.child_text(node, name) else { return false };
+        if !words.contains(&text.as_str()) {
+            view.cx.fault(not_a_word(&text, words, name, &span));
+        }
+        text == word
+    };
+    let media = if is("media", Media::Docker.word(), Media::WORDS) { Media::Docker } else { Media::Oci };
+    let zstd = is("compress", Compression::Zstd.word(), Compression::WORDS);
+    let compression = if zstd { Compression::Zstd } else { Compression::Gzip };
+    if media == Media::Docker {
+        let at = view.child(node, "media").map(|child| child.name.span.clone());
+        let clash = |child: &Node, message: &str, help: &str| {
+            let mut fault = Diagnostic::plan("plan::bad-value", message, &child.name.span, "not in Docker's words");
+            if let Some(at) = &at {
+                fault = fault.label(at, "asked for here");
+            }
+            view.cx.fault(fault.help(help));
+        };
+        if let (Compression::Zstd, Some(child)) = (compression, view.child(node, "compress")) {
+            clash(child, "what needs Docker's media types reads no zstd layers", "leave `compress` out, or write `media \"oci\"`");
+        }
+        if let Some(child) = view.child(node, "annotation") {
+            clash(child, "Docker's manifests have no annotations", "write a `label`, or `media \"oci\"`");
+        }
+    }
+    Form { media, compression }
 }
 
 /// The ends of names of archives that `add` unpacks.
@@ -211,22 +265,43 @@ fn sha256(text: &str) -> Result<String, String> {
     if good { Ok(digits.to_lowercase()) } else { Err(format!("`{}` is not a SHA-256 digest; it has 64 hexadecimal digits", shown(text))) }
 }
 
-fn copy(view: &View<'_, '_>, node: &Node) -> Option<Copy> {
+fn copy(view: &View<'_, '_>, node: &Node, names: &Names) -> Option<Copy> {
     let (to, sources) = node.args.split_last()?;
+    let image = view.prop(node, "from").map(|value| view.text(value).and_then(|text| stage(view, names, text)));
+    let inside = image.is_some();
     let owner = view.prop(node, "owner").map(|value| view.text(value).and_then(|text| view.parsed(text, "plan::bad-value", owner)));
     let mode = view.prop(node, "mode").map(|value| view.text(value).and_then(|text| view.parsed(text, "plan::bad-value", mode)));
-    let mut from = view.file_set(view.texts(sources));
-    let excluded = view.file_set(view.child_texts(node, "exclude"));
+    let set = |texts| if inside { view.inner_file_set(texts) } else { view.file_set(texts) };
+    let mut from = set(view.texts(sources));
+    let excluded = set(view.child_texts(node, "exclude"));
     from.exclude.extend(excluded.include);
     let (to, span) = view.text(to)?;
     check_inner_path(view, &to, &span)?;
     Some(Copy {
         from,
+        image: image.map_or(Some(None), |image| image.map(Some))?,
         to,
-        owner: owner.unwrap_or(Some((0, 0)))?,
+        owner: owner.map_or(Some(None), |owner| owner.map(Some))?,
         mode: mode.map_or(Some(None), |mode| mode.map(Some))?,
         span: node.name.span.clone(),
     })
+}
+
+/// The image of the plan that `from=` names.
+fn stage(view: &View<'_, '_>, names: &Names, (text, span): (String, Span)) -> Option<(TargetName, Span)> {
+    match named(view, names, &text, &span)? {
+        Named::Target(name) => Some((name, span)),
+        Named::Reference(_) => {
+            let message = format!("`{}` is not an image of the plan", shown(&text));
+            let fault = Diagnostic::plan("plan::not-an-image", message, &span, "not one of the plan");
+            view.cx.fault(fault.help(if text.contains(['/', ':', '@', '.']) {
+                format!("make it one: `image \"tools\" {{ from \"{}\" }}`, and write `from=\"tools\"`", shown(&text))
+            } else {
+                format!("declare `image \"{}\"`; a stage of a Dockerfile is an image of its own here", shown(&text))
+            }));
+            None
+        }
+    }
 }
 
 /// What can be said about the patterns of `copy` from the text alone.
@@ -244,7 +319,7 @@ fn check_sources(cx: &Cx<'_>, node: &Node) {
             let help = match flag.split('=').next().unwrap_or_default() {
                 "chown" => "write `owner=\"1001:1001\"` behind the destination, as numbers",
                 "chmod" => "write `mode=\"0755\"` behind the destination",
-                "from" => "an image copies files of the project: make them in a `task`, or stand on that image with `from`",
+                "from" => "write `from=\"NAME\"` behind the destination; it names an image of the plan",
                 _ => "settings are written `name=value`: `owner=`, `mode=`",
             };
             let message = format!("`{}` is a flag of `COPY` in Dockerfiles", shown(text));

@@ -18,6 +18,7 @@ pub(super) mod project;
 pub(super) mod release;
 mod running;
 mod sandbox;
+mod save;
 pub(super) mod secret;
 pub(super) mod service;
 pub(super) mod settings;

@@ -8,6 +8,7 @@ use crate::syntax::document::{Node, Scalar, Value};
 use super::image::check_inner_path;
 use super::project::check_env;
 use super::shape::not_a_word;
+use super::task::shell_of;
 use super::view::{Text, View, children, duration, number, shown, was_written};
 
 /// The settings of an image for one platform.
@@ -32,6 +33,15 @@ pub(super) fn settings(view: &View<'_, '_>, node: &Node) -> Settings {
         annotations: labels(view, node, "annotation"),
         healthcheck: view.child(node, "healthcheck").and_then(|child| health(view, child)),
         stop_signal: view.child_parsed(node, "stop-signal", "plan::bad-value", signal),
+        author: view.child_text(node, "author").map(|(text, _)| text),
+        shell: view.child(node, "shell").and_then(|child| shell_of(view, child)),
+        on_build: view.child_texts(node, "onbuild").into_iter().filter_map(|text| view.parsed(text, "plan::bad-value", trigger)).collect(),
+        os_version: view.child_parsed(node, "os-version", "plan::bad-value", plain),
+        os_features: view
+            .child_texts(node, "os-feature")
+            .into_iter()
+            .filter_map(|text| view.parsed(text, "plan::bad-value", plain))
+            .collect(),
         entrypoint: argv("entrypoint"),
         cmd: argv("cmd"),
     }
@@ -60,6 +70,42 @@ pub(super) fn signal(text: &str) -> Result<String, String> {
     let bare = bare.strip_prefix("SIG").unwrap_or(&bare);
     let near = SIGNALS.iter().find(|name| **name == bare).copied().or_else(|| words::closest(bare, SIGNALS.iter().copied()));
     Err(format!("`{}` is not a signal; write it like `SIG{}`", shown(text), near.unwrap_or("INT")))
+}
+
+/// An instruction of a Dockerfile that may be a trigger. Source: Dockerfile reference, ONBUILD.
+fn trigger(text: &str) -> Result<String, String> {
+    let word = text.split_whitespace().next().unwrap_or_default().to_uppercase();
+    if matches!(word.as_str(), "ONBUILD" | "FROM" | "MAINTAINER") {
+        Err(format!("`{word}` cannot be triggered by a build"))
+    } else if TRIGGERS.contains(&word.as_str()) && !text.contains('\n') {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{}` is not an instruction of a Dockerfile; write it like `RUN make` or `COPY . /src`", shown(text)))
+    }
+}
+
+const TRIGGERS: &[&str] = &[
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "HEALTHCHECK",
+    "LABEL",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
+];
+
+/// A word without spaces.
+fn plain(text: &str) -> Result<String, String> {
+    let good = !text.is_empty() && text.len() <= 128 && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-+".contains(c));
+    if good { Ok(text.to_owned()) } else { Err(format!("`{}` is not one word of letters, digits, `.`, `_`, `-` and `+`", shown(text))) }
 }
 
 /// The names of signals without `SIG`. Source: signal(7).

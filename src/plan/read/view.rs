@@ -220,6 +220,21 @@ impl View<'_, '_> {
         files
     }
 
+    /// Patterns over paths in an image, with or without the slash that such paths begin with; those with `!` as exclusions.
+    pub(super) fn inner_file_set(&self, texts: Vec<Text>) -> FileSet {
+        let mut files = FileSet::default();
+        for (text, span) in texts {
+            let (list, pattern) = match text.strip_prefix('!') {
+                Some(rest) => (&mut files.exclude, rest),
+                None => (&mut files.include, text.as_str()),
+            };
+            let pattern = pattern.trim_start_matches('/');
+            let pattern = if pattern.is_empty() { "." } else { pattern };
+            list.extend(self.inner_pattern(pattern, &span).map(|pattern| (pattern, span)));
+        }
+        files
+    }
+
     /// The platforms of a target, `None` when it lists none.
     pub(super) fn platforms(&self, node: &Node) -> Option<Vec<Platform>> {
         let child = self.child(node, "platforms")?;

@@ -1,5 +1,7 @@
 //! What may stand in an `image`.
 
+use crate::plan::image::{Compression, Media, SaveForm};
+
 use super::release::{PRUNE, PUSH, SCAN, TAG};
 use super::task::{AFTER, DOC, ENV, HEALTH_PROPS, MATRIX, NEEDS, PLATFORMS, RUN, SHELL, USER, WHEN};
 use super::template::USE;
@@ -15,10 +17,13 @@ pub(super) static IMAGE: NodeSpec = NodeSpec::new("image", "a container image an
         &AFTER,
         &FROM,
         &COPY,
+        &LAYER,
         &ADD,
         &RUN,
         &SHELL,
         &SQUASH,
+        &COMPRESS,
+        &MEDIA,
         &DOCKERFILE,
         &ENV,
         &USER,
@@ -31,10 +36,15 @@ pub(super) static IMAGE: NodeSpec = NodeSpec::new("image", "a container image an
         &STOP_SIGNAL,
         &ENTRYPOINT,
         &CMD,
+        &AUTHOR,
+        &ON_BUILD,
+        &OS_VERSION,
+        &OS_FEATURE,
         &PLATFORMS,
         &MATRIX,
         &WHEN,
         &SCAN,
+        &SAVE,
         &TAG,
         &PUSH,
         &PRUNE,
@@ -53,10 +63,14 @@ pub(super) static COPY: NodeSpec = NodeSpec::new("copy", "files that become one 
         ArgSpec::one("destination", Kind::Text, "an absolute path in the image; a folder when it ends with `/`"),
     ])
     .props(&[
+        PropSpec::new("from", Kind::Text, "an image of the plan whose files are copied, for the same platform; they keep mode and owner"),
         PropSpec::new("owner", Kind::Scalar, "`user:group` as numbers; `0:0` unless given"),
         PropSpec::new("mode", Kind::Scalar, "the mode of files, octal"),
     ])
     .children(&[&EXCLUDE]);
+
+static LAYER: NodeSpec =
+    NodeSpec::new("layer", "copies whose files lie in one layer; of two for one place the later one's counts").children(&[&COPY]);
 
 static EXCLUDE: NodeSpec =
     NodeSpec::new("exclude", "files that are left out").args(&[ArgSpec::some("pattern", Kind::Path, "a path or glob of the project")]);
@@ -110,6 +124,48 @@ static ADD: NodeSpec = NodeSpec::new("add", "an archive, unpacked, or a file fro
     ]);
 
 static SQUASH: NodeSpec = NodeSpec::flag("squash", "its own layers become one");
+
+static SAVE: NodeSpec = NodeSpec::new("save", "writes it into a file or folder of the project, after every scan")
+    .args(&[ArgSpec::one("path", Kind::Path, "a file, or a folder when it ends with `/`")])
+    .props(&[
+        PropSpec::new(
+            "format",
+            Kind::Words(SaveForm::WORDS),
+            "`layout` (a folder in the OCI layout), `oci` (the same as one tar archive), or `docker` (such an archive that `docker load` reads \
+             too; of one platform). Unless given, a folder is a `layout`, a file `docker` for one platform and `oci` for several",
+        ),
+        PropSpec::new("name", Kind::Text, "the name that engines find in it; the repository with `latest` unless given"),
+    ]);
+
+static COMPRESS: NodeSpec = NodeSpec::single(
+    "compress",
+    "how its own layers are packed: `gzip` (level 6) unless given, or `zstd` (level 3), which engines and registries since about 2022 read",
+    &[ArgSpec::one("method", Kind::Words(Compression::WORDS), "`gzip` or `zstd`")],
+);
+
+static MEDIA: NodeSpec = NodeSpec::single(
+    "media",
+    "whose media types its documents have: `oci` unless given, or `docker` for what knows no other",
+    &[ArgSpec::one("kind", Kind::Words(Media::WORDS), "`oci` or `docker`")],
+);
+
+static AUTHOR: NodeSpec =
+    NodeSpec::single("author", "who answers for it", &[ArgSpec::one("author", Kind::Text, "for instance `Ann <ann@example.com>`")]);
+
+static ON_BUILD: NodeSpec = NodeSpec::new("onbuild", "instructions that a Dockerfile runs which stands on it (Docker)")
+    .args(&[ArgSpec::some("instruction", Kind::Text, "for instance `COPY . /src`")]);
+
+static OS_VERSION: NodeSpec = NodeSpec::single(
+    "os-version",
+    "the version of the operating system, which Windows images need",
+    &[ArgSpec::one("version", Kind::Scalar, "for instance `10.0.20348.169`")],
+);
+
+static OS_FEATURE: NodeSpec = NodeSpec::new("os-feature", "what it needs of the operating system").args(&[ArgSpec::some(
+    "feature",
+    Kind::Text,
+    "for instance `win32k`",
+)]);
 
 static DOCKERFILE: NodeSpec = NodeSpec::single(
     "dockerfile",

@@ -138,7 +138,7 @@ static DIR: NodeSpec = NodeSpec::single("dir", "where it runs", &[ArgSpec::one("
 
 pub(super) static SHELL: NodeSpec = NodeSpec::single(
     "shell",
-    "the shell for `run`; the script follows as the last argument. At the top of the plan for all tasks that do not say it themselves",
+    "the shell for `run`; the script follows as the last argument. At the top of the plan for all tasks that do not say it themselves; an image keeps its own in its config, for its health check",
     &[ArgSpec::one("program", Kind::Text, "the program"), ArgSpec::any("option", Kind::Text, "its options")],
 );
 
