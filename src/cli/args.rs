@@ -109,6 +109,10 @@ pub enum Command {
         #[command(flatten)]
         how: How,
     },
+    /// Shows what an image is made of; `inspect diff` compares two
+    Inspect(super::inspect::Inspect),
+    /// Builds an image twice under different circumstances and says where the two differ
+    Verify(super::reproduce::Reproduce),
     /// Lists what stands in the registries
     Tags(super::tags::Tags),
     /// Clears repositories by the plan's rules; without `--yes` it only says what would go
@@ -141,7 +145,7 @@ pub enum Command {
     },
     /// Prints the language as data (JSON), as the reader knows it
     Schema {
-        /// Instead, the JSON Schema of a command's `--json`: plan, list, graph, query, diff, affected or why
+        /// Instead, the JSON Schema of a command's `--json`: plan, list, graph, query, diff, affected, why, inspect, inspect-diff or verify
         #[arg(value_name = "COMMAND")]
         of: Option<String>,
     },

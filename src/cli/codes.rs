@@ -27,7 +27,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("cli::no-target", "Nothing was named and the plan has no default. Write `default \"name\"` in `project`, or name a target."),
     (
         "cli::no-schema",
-        "`kiln schema` alone prints the language; with plan, list, graph, query, diff, affected or why it prints the form of that command's `--json`, as the files of `schema/` hold it.",
+        "`kiln schema` alone prints the language; with plan, list, graph, query, diff, affected, why, inspect, inspect-diff or verify it prints the form of that command's `--json`, as the files of `schema/` hold it.",
     ),
     ("cli::no-watch", "The system refused the file handle that `kiln watch` waits with; a limit (`ulimit -n`) is too low."),
     ("cli::no-thread", "The system refused a thread that kiln needs to start; a limit (`ulimit -u`) is too low."),
@@ -79,6 +79,18 @@ pub const CODES: &[(&str, &str)] = &[
         "A remote plan is not the one that was pinned, in the plan with `sha256=` or in the lock. Nothing of it was kept. Find out who changed it, and why, before the pin is moved.",
     ),
     ("include::fetch", "A remote plan could not be fetched. What was pinned and fetched before is taken from the store instead."),
+    (
+        "inspect::layout",
+        "The folder is no OCI layout, holds no image of this tag, or what it lists is damaged. `oci:FOLDER` names the only image in it, `oci:FOLDER:TAG` one of several.",
+    ),
+    (
+        "inspect::no-image",
+        "`kiln inspect` takes an image of the plan as it was last built here, `oci:FOLDER[:TAG]`, or a name in a registry: `ghcr.io/acme/web:1.4`. Builds nothing: `kiln run IMAGE/build` does.",
+    ),
+    (
+        "inspect::unsound",
+        "A layer or a document of the image is not what its descriptor says, is malformed, or is larger than an honest one could be. Nothing is unpacked, so nothing was written.",
+    ),
     ("load::gone", "The image was built, but its result is not in the store any more. Run it again."),
     ("load::name", "An image in the daemon is named like `web:dev`: lower-case letters and digits, and a tag."),
     ("load::no-docker", "This kiln was built without the feature `docker`."),
@@ -264,6 +276,10 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "verify::no-key",
         "`kiln verify-signature` wants the key that must have signed: an image that somebody signed is an image that anybody can have signed.",
+    ),
+    (
+        "verify::copy",
+        "`kiln verify` makes two copies of the project, with the files that git knows or that the steps read, in the folder that TMPDIR names, builds in both, and removes them. One could not be made or looked at.",
     ),
     (
         "verify::refused",

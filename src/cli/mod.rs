@@ -22,6 +22,8 @@ mod fmt;
 mod glance;
 mod graph;
 mod history;
+mod images;
+mod inspect;
 mod list;
 mod load;
 mod lock;
@@ -41,6 +43,7 @@ mod query;
 mod remote;
 mod replay;
 mod reports;
+mod reproduce;
 mod rerun;
 mod run;
 mod schema;
@@ -116,6 +119,8 @@ fn command(cli: Cli, output: &Output, calls: Vec<Call>, help: Option<&str>) -> u
         Some(Command::Fmt(asked)) => return fmt::fmt(&global, output, asked),
         Some(Command::Schema { of }) => return schema::schema(output, of.as_deref()),
         Some(Command::Completion { shell }) => return completion::script(output, *shell),
+        Some(Command::Inspect(asked)) => return inspect::inspect(&global, output, asked).unwrap_or_else(|faults| output.faults(faults)),
+        Some(Command::Verify(asked)) => return reproduce::verify(&global, output, asked).unwrap_or_else(|faults| output.faults(faults)),
         Some(Command::Tags(asked)) => return tags::tags(&global, output, asked).unwrap_or_else(|faults| output.faults(faults)),
         Some(Command::Prune(asked)) => return prune::prune(&global, output, asked).unwrap_or_else(|faults| output.faults(faults)),
         Some(Command::Promote(asked)) => return promote::promote(&global, output, asked).unwrap_or_else(|faults| output.faults(faults)),
@@ -161,6 +166,8 @@ fn command(cli: Cli, output: &Output, calls: Vec<Call>, help: Option<&str>) -> u
             | Command::Explain { .. }
             | Command::Fmt(_)
             | Command::Schema { .. }
+            | Command::Inspect(_)
+            | Command::Verify(_)
             | Command::Tags(_)
             | Command::Prune(_)
             | Command::Promote(_)

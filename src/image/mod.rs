@@ -1,9 +1,11 @@
 //! The embedded builder: files → layers → config → manifest → index, the same bytes every time.
 //! In: recipes and files by digest. Out: blobs in the store and descriptors. Never: asks the clock, the user or the umask.
 
+pub mod advice;
 pub mod archive;
 pub mod build;
 pub mod cache;
+pub mod compare;
 mod compress;
 pub mod config;
 pub mod contents;

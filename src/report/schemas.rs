@@ -5,14 +5,16 @@ use serde_json::{Value, json};
 
 use super::affected::AffectedView;
 use super::graph::GraphView;
+use super::inspect::{DifferenceView, InspectView};
 use super::list::ListView;
 use super::plan_diff::DiffView;
 use super::plan_table::PlanDocument;
 use super::query::QueryView;
+use super::reproduce::VerifyView;
 use super::why::WhyView;
 
 /// The answers that have a schema, by the command that gives them.
-pub const NAMES: &[&str] = &["plan", "list", "graph", "query", "diff", "affected", "why"];
+pub const NAMES: &[&str] = &["plan", "list", "graph", "query", "diff", "affected", "why", "inspect", "inspect-diff", "verify"];
 
 /// The schema of a command's `--json`, as `schema/NAME-1.json` holds it; `None` for a command without one.
 #[must_use]
@@ -25,6 +27,9 @@ pub fn schema(name: &str) -> Option<String> {
         "diff" => of::<DiffView>(name),
         "affected" => of::<AffectedView>(name),
         "why" => of::<WhyView>(name),
+        "inspect" => of::<InspectView>(name),
+        "verify" => of::<VerifyView>(name),
+        "inspect-diff" => of::<DifferenceView>(name),
         _ => return None,
     })
 }

@@ -30,5 +30,6 @@ pub mod signal;
 pub mod stat;
 pub mod terminal;
 pub mod tree;
+pub mod twin;
 pub mod walk;
 pub mod watch;

@@ -287,6 +287,32 @@ fn copies_of_one_layer_lie_in_it_and_the_later_one_counts() {
 }
 
 #[test]
+fn files_of_another_image_come_with_their_modes_and_owners() {
+    let plan = "image tools {\n    copy z \"/opt/bin/tool\" owner=\"7:8\"\n    copy x \"/opt/lib/one.so\" mode=\"0600\"\n    copy y \"/opt/lib/two.so\"\n    \
+                copy l \"/usr\"\n}\n\
+                image web {\n    from scratch\n    copy \"/usr/bin/tool\" \"/tool\" from=\"tools\"\n    \
+                copy \"/opt/lib/*.so\" \"!/opt/lib/two.so\" \"/lib/\" from=\"tools\" owner=\"3:4\"\n    copy x \"/x\"\n    tag t\n    push out\n}\n";
+    let project = image(plan);
+    std::os::unix::fs::symlink("opt", project.path("l")).unwrap();
+    project.kiln(&["run", "web"]).ends(0);
+    let listed = || {
+        let answer = project.kiln(&["inspect", "oci:dist/web:t", "--files", "--json"]).ends(0).out;
+        let view: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        let files = view["platforms"][0]["files"].as_array().unwrap().clone();
+        let line =
+            |file: &serde_json::Value| format!("{} {} {} {}", file["path"], file["mode"], file["owner"], file["layer"]).replace('"', "");
+        files.iter().map(line).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(), ["/lib 0755 3:4 2", "/lib/one.so 0600 3:4 2", "/tool 0755 7:8 1", "/x 0644 0:0 3"]);
+    // What the other image holds is what counts.
+    project.script("z", "#!/bin/sh\n# new\n").kiln(&["run", "web"]).ends(0).says("tools/build");
+    project.write("build.kdl", project.read("build.kdl").replace("\"/usr/bin/tool\" \"/tool\"", "\"/usr/bin/none\" \"/tool\""));
+    project.kiln(&["run", "web"]).ends(1).says("no file matches `usr/bin/none`");
+    project.write("build.kdl", project.read("build.kdl").replace("from=\"tools\"", "from=\"alpine:3\""));
+    project.kiln(&["check"]).ends(3).says("is not an image of the plan").says("image \"tools\" { from \"alpine:3\" }");
+}
+
+#[test]
 fn every_field_of_a_config_says_what_the_plan_says() {
     let fields = "from scratch\n    env A=\"1\"\n    user \"1:2\"\n    workdir \"/w\"\n    expose 80 \"53/udp\"\n    volume \"/v\"\n    \
          label a=\"b\"\n    healthcheck exec \"/x\" interval=\"5s\" retries=3\n    stop-signal SIGINT\n    entrypoint \"/x\"\n    cmd \"y\"\n    \

@@ -76,6 +76,9 @@ fn every_answer_has_its_published_form() {
     is_valid("affected", &ask(&["affected", "--since", "HEAD"]));
     is_valid("why", &ask(&["why", "generate", "--set", "level=debug"]));
     is_valid("why", &ask(&["why", "web/build"]));
+    project.kiln(&["web/build"]).ends(0);
+    is_valid("inspect", &ask(&["inspect", "web", "--files", "--advice"]));
+    is_valid("inspect-diff", &ask(&["inspect", "diff", "web", "web"]));
     is_valid("plan", &ask(&["plan"]));
 }
 
