@@ -107,6 +107,30 @@ impl RelPath {
         Self::new(bytes.strip_prefix(b"/").unwrap_or(&bytes))
     }
 
+    /// Appends a single name, as a folder lists it: neither `.` nor `..`.
+    ///
+    /// # Errors
+    /// [`BadPath`] as for [`RelPath::new`].
+    pub fn child(&self, name: &[u8]) -> Result<Self, BadPath> {
+        if name.is_empty() || name.contains(&b'/') || matches!(name, b"." | b"..") {
+            return self.join(name);
+        }
+        if name.contains(&0) {
+            return Err(BadPath::Nul);
+        }
+        let length = if self.is_root() { name.len() } else { self.0.len() + 1 + name.len() };
+        if name.len() > 255 || length > 4096 {
+            return Err(BadPath::TooLong);
+        }
+        let mut bytes = Vec::with_capacity(length);
+        if !self.is_root() {
+            bytes.extend_from_slice(&self.0);
+            bytes.push(b'/');
+        }
+        bytes.extend_from_slice(name);
+        Ok(Self(bytes.into()))
+    }
+
     /// The path without its last name; `None` for the root.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {

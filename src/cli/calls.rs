@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 
-use clap::{ArgAction, Command as Words, CommandFactory as _};
+use clap::{ArgAction, Command as Words};
 
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
 use crate::base::id::StepId;
@@ -12,8 +12,6 @@ use crate::graph::ActionGraph;
 use crate::graph::action::ActionKind;
 use crate::plan::Plan;
 use crate::plan::arg::{ArgDef, Call};
-
-use super::args::Cli;
 
 /// Commands whose targets take words.
 const COMMANDS: &[&str] = &["plan", "run", "watch", "why"];
@@ -38,18 +36,17 @@ enum Own {
     WithNext,
 }
 
-/// Takes a command line apart. One with words that are no text is left as it is.
-pub fn split(words: &[OsString]) -> Split {
+/// Takes a command line of `cli` apart. One with words that are no text is left as it is.
+pub fn split(cli: &Words, words: &[OsString]) -> Split {
     let whole = || Split { words: words.to_vec(), ..Split::default() };
     let Some(texts) = words.iter().map(|word| word.to_str()).collect::<Option<Vec<&str>>>() else { return whole() };
-    let cli = Cli::command();
-    let Some(at) = first(&cli, &texts) else { return whole() };
+    let Some(at) = first(cli, &texts) else { return whole() };
     let named = cli.get_subcommands().find(|command| command.get_name() == texts[at]);
     if named.is_some_and(|command| !COMMANDS.contains(&command.get_name())) {
         return whole();
     }
     let command = named.or_else(|| cli.find_subcommand("run"));
-    let known: Vec<&Words> = [&cli].into_iter().chain(command).collect();
+    let known: Vec<&Words> = [cli].into_iter().chain(command).collect();
     let start = if named.is_some() { at + 1 } else { at };
     if named.is_some_and(|command| command.get_subcommands().any(|inner| texts.get(start) == Some(&inner.get_name()))) {
         return whole();
@@ -189,11 +186,14 @@ fn missing(target: &str, arg: &ArgDef, by: Option<&str>) -> Diagnostic {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::cli::args::Cli;
     use crate::plan::arg::RESERVED;
 
     fn taken(words: &[&str]) -> (Vec<String>, Vec<Call>, Option<String>) {
-        let split = split(&words.iter().map(OsString::from).collect::<Vec<_>>());
+        let split = split(&Cli::command(), &words.iter().map(OsString::from).collect::<Vec<_>>());
         (split.words.iter().map(|word| word.to_string_lossy().into_owned()).collect(), split.calls, split.help)
     }
 

@@ -37,7 +37,7 @@ pub const CODES: &[(&str, &str)] = &[
         "cli::unknown-target",
         "What was typed names no target and no step. `kiln` alone lists the targets, `kiln plan` the steps: `web`, `web/scan`, `web@arm64`, `compile[bin=api]`.",
     ),
-    ("cli::unreadable-plan", "The plan is not a regular file, is larger than 4 MiB, or may not be read by this user."),
+    ("cli::unreadable-plan", "The plan is not a regular file, is larger than 32 MiB, or may not be read by this user."),
     (
         "cli::unread",
         "`kiln watch` looks at the content of all that its targets read, and one of these files cannot be read: its rights forbid it, or \

@@ -59,8 +59,8 @@ mod why;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::base::diagnostic::{Class, Diagnostic};
 use crate::plan::arg::Call;
@@ -84,8 +84,9 @@ pub fn main() -> ExitCode {
     if words.get(1).is_some_and(|word| word == sandbox::WORD) {
         return sandbox::sandbox_main(words.into_iter().skip(2));
     }
-    let Split { words, calls, help } = calls::split(&words);
-    let cli = match read(&words) {
+    let mut known = Cli::command();
+    let Split { words, calls, help } = calls::split(&known, &words);
+    let cli = match read(&mut known, &words) {
         Ok(cli) => cli,
         Err(error) => {
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
@@ -99,8 +100,8 @@ pub fn main() -> ExitCode {
 }
 
 /// Reads the command line; `kiln web -j2` is `kiln run web -j2`.
-fn read(words: &[OsString]) -> Result<Cli, clap::Error> {
-    let cli = Cli::try_parse_from(words)?;
+fn read(known: &mut clap::Command, words: &[OsString]) -> Result<Cli, clap::Error> {
+    let cli = parse(known, words)?;
     let Some(Command::Targets(targets)) = &cli.command else { return Ok(cli) };
     // What follows the first target came along with it; what stands before are options of every command.
     let mut at = words.len().saturating_sub(targets.len());
@@ -108,7 +109,13 @@ fn read(words: &[OsString]) -> Result<Cli, clap::Error> {
         at -= 1;
     }
     let (before, after) = words.split_at(at);
-    Cli::try_parse_from(before.iter().chain([&OsString::from("run")]).chain(after))
+    parse(known, before.iter().chain([&OsString::from("run")]).chain(after))
+}
+
+/// As clap's own `try_parse_from`, with a description of the commands that is made once: there are many of them.
+fn parse<W: Into<OsString> + Clone>(known: &mut clap::Command, words: impl IntoIterator<Item = W>) -> Result<Cli, clap::Error> {
+    let mut matches = known.try_get_matches_from_mut(words)?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(known))
 }
 
 fn command(cli: Cli, output: &Output, calls: Vec<Call>, help: Option<&str>) -> u8 {
@@ -196,7 +203,7 @@ mod tests {
             &["kiln", "--set=a=b", "run", "-j2", "web", "api"],
             &["kiln", "-f", "x.kdl", "--set", "a=b", "web", "-j", "2", "api"],
         ] {
-            let cli = read(&words.iter().map(OsString::from).collect::<Vec<_>>()).unwrap();
+            let cli = read(&mut Cli::command(), &words.iter().map(OsString::from).collect::<Vec<_>>()).unwrap();
             let Some(Command::Run(run)) = cli.command else { panic!("{words:?} is no run") };
             assert_eq!(
                 (run.targets, run.how.jobs, cli.global.set),
@@ -204,7 +211,7 @@ mod tests {
             );
         }
         for words in [&["kiln", "web", "--no-such-option"][..], &["kiln", "web", "-j0"], &["kiln", "web", "--set"]] {
-            assert!(read(&words.iter().map(OsString::from).collect::<Vec<_>>()).is_err(), "{words:?}");
+            assert!(read(&mut Cli::command(), &words.iter().map(OsString::from).collect::<Vec<_>>()).is_err(), "{words:?}");
         }
     }
 }

@@ -4,10 +4,15 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use tokio::runtime::{Builder, Runtime};
+
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
+use crate::engine::Machine;
 use crate::event::{Event, Listener};
-use crate::exec::not_yet;
 use crate::exec::run::{self, Request, RunEnd};
+use crate::exec::{look, not_yet};
+use crate::graph::ActionGraph;
+use crate::graph::action::{Action, ActionKind};
 use crate::graph::select::{self, Selection};
 use crate::record;
 use crate::record::history::StepHistory;
@@ -22,6 +27,7 @@ use crate::report::terminal::Terminal;
 use crate::report::{self, Options, Renderer};
 use crate::sys::account::Account;
 use crate::sys::cancel::{Cancel, Urgency};
+use crate::sys::shims::Shims;
 use crate::sys::signal::{Interrupt, Interrupts};
 use crate::sys::terminal::Screen;
 use crate::sys::{clock, env, random};
@@ -98,7 +104,7 @@ pub struct Carried {
     /// The signal that asked kiln to end.
     pub signal: Option<Interrupt>,
     /// What it ran on.
-    pub machine: Arc<crate::engine::Machine>,
+    pub machine: Arc<Machine>,
 }
 
 /// Runs a selection with screen, journal and signals; `then` sees how it ended before the last event is told.
@@ -117,6 +123,12 @@ pub fn carry_out(
         return Err(unable);
     }
     opened.keys(settings, &selection.steps)?;
+    let runtime = runtime_for(&opened.graph, &selection)?;
+    let shims = Shims::own();
+    if selection.steps.iter().any(|id| surely_starts(opened.graph.action(*id), how.force)) {
+        let _within = runtime.enter();
+        shims.foresee();
+    }
     let project = settings.project();
     let history = Arc::new(StepHistory::load(project.as_path()));
     let jobs = jobs(how);
@@ -137,7 +149,8 @@ pub fn carry_out(
         terminal.lent.store(lent, Ordering::Relaxed);
         if lent { screen.pause() } else { screen.resume() }
     });
-    let machine = Arc::new(machine::machine(settings, opened, run, Arc::new(All(listeners)), cancel.clone(), pause)?);
+    let machine = machine::machine(settings, opened, run, Arc::new(All(listeners)), cancel.clone(), pause)?;
+    let machine = Arc::new(Machine { shims, ..machine });
     machine.store.keep_what_is_found();
     let request = Request {
         graph: Arc::clone(&opened.graph),
@@ -150,7 +163,6 @@ pub fn carry_out(
         force: how.force,
         account,
     };
-    let runtime = runtime()?;
     let (shared, heard) = (Arc::clone(&machine), Arc::clone(&wishes));
     let ended = runtime.block_on(async move {
         // Before the first step can start: a signal that came earlier than its handler would end kiln and nothing else.
@@ -184,8 +196,24 @@ pub fn carry_out(
 }
 
 /// The runtime of a command; its threads live as long as it does, and kiln's helpers die with them.
-pub fn runtime() -> Result<tokio::runtime::Runtime, Diagnostic> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(system("cli::no-runtime"))
+pub fn runtime() -> Result<Runtime, Diagnostic> {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(system("cli::no-runtime"))
+}
+
+/// The runtime of a run. A single task has nobody to share threads with, and starting them would take as long as a short task.
+fn runtime_for(graph: &ActionGraph, selection: &Selection) -> Result<Runtime, Diagnostic> {
+    match selection.steps.as_slice() {
+        [only] if matches!(graph.action(*only).kind, ActionKind::Run(_)) => {
+            Builder::new_current_thread().enable_all().build().map_err(system("cli::no-runtime"))
+        }
+        _ => runtime(),
+    }
+}
+
+/// Whether a step starts a program here whatever is known, and not on the terminal.
+fn surely_starts(action: &Action, force: bool) -> bool {
+    let here = matches!(&action.kind, ActionKind::Run(cell) if cell.container.is_none() && !cell.interactive);
+    here && (force || !look::is_cacheable(action))
 }
 
 /// What the user wishes while a run goes on.

@@ -253,9 +253,10 @@ pub(super) fn contents(machine: &Machine, tree: &Tree, entries: Vec<walk::Entry>
     let digests = machine.stats.digests_of_entries(tree, &entries).map_err(first)?;
     entries
         .into_iter()
-        .map(|entry| {
-            let found = match (entry.kind, digests.get(&entry.path)) {
-                (Kind::File { executable }, Some(digest)) => OutputEntry::File { digest: *digest, size: entry.stat.size, executable },
+        .zip(digests)
+        .map(|(entry, digest)| {
+            let found = match (entry.kind, digest) {
+                (Kind::File { executable }, Some(digest)) => OutputEntry::File { digest, size: entry.stat.size, executable },
                 (Kind::Link, _) => OutputEntry::Link { target: tree.read_link(&entry.path).map_err(GatherError::new)? },
                 _ => OutputEntry::Folder,
             };

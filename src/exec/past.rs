@@ -16,7 +16,7 @@ use crate::sys::file;
 use crate::sys::git::{self, GitError};
 
 /// Files of a commit up to this size can be part of what a plan says: the largest text of a plan.
-const TEXT: u64 = 4 << 20;
+const TEXT: u64 = crate::syntax::LIMIT as u64;
 
 /// A commit beside the tree that stands here.
 #[derive(Debug)]

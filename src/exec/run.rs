@@ -153,8 +153,10 @@ fn pools(request: &Request) -> HashMap<String, u32> {
         ActionKind::Run(cell) => Some(cell),
         _ => None,
     });
-    let named = cells.flat_map(|cell| &cell.pools).map(|pool| (pool.name.clone(), pool.capacity));
-    named.chain(capacity::memory().map(|bytes| (MEMORY.to_owned(), mebibytes(bytes)))).collect()
+    let named = cells.clone().flat_map(|cell| &cell.pools).map(|pool| (pool.name.clone(), pool.capacity));
+    let asked = cells.clone().any(|cell| cell.memory.is_some());
+    let memory = if asked { capacity::memory() } else { None };
+    named.chain(memory.map(|bytes| (MEMORY.to_owned(), mebibytes(bytes)))).collect()
 }
 
 /// The pool of the machine's memory; a name with a blank is no name of the plan.

@@ -28,7 +28,7 @@ impl Witness {
     /// Looks at the files, right before the step begins.
     #[must_use]
     pub fn call(root: &AbsPath, taken: &Ingredients) -> Self {
-        let Ok(tree) = Tree::open(root) else { return Self::default() };
+        let Ok(tree) = Tree::for_a_glance(root) else { return Self::default() };
         let files: Vec<&OutputFile> = taken.files.iter().flatten().filter(|file| matches!(file.entry, OutputEntry::File { .. })).collect();
         let look = |file: &OutputFile| Some((file.path.clone(), tree.status(&file.path).ok()?.1));
         Self(files.into_par_iter().with_min_len(MANY).filter_map(look).collect())
@@ -37,7 +37,7 @@ impl Witness {
     /// The files that were written to since.
     #[must_use]
     pub fn changed(&self, root: &AbsPath) -> Vec<RelPath> {
-        let Ok(tree) = Tree::open(root) else { return Vec::new() };
+        let Ok(tree) = Tree::for_a_glance(root) else { return Vec::new() };
         let same = |before: &Stat, now: &Stat| {
             (before.device, before.inode, before.size, before.modified) == (now.device, now.inode, now.size, now.modified)
         };

@@ -18,9 +18,9 @@ use super::SCHEMA;
 /// Durations that are remembered of each step.
 const DURATIONS: usize = 5;
 /// Steps that are remembered; those that ran longest ago are dropped first.
-const STEPS: usize = 20_000;
+const STEPS: usize = 200_000;
 /// The largest index that is read, in bytes.
-const LARGEST: u64 = 64 << 20;
+const LARGEST: u64 = 256 << 20;
 
 /// The end of a step, as far as later runs want to know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

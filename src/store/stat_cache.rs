@@ -16,13 +16,15 @@ use rayon::prelude::*;
 use crate::base::digest::{Blake3, ContentDigest, Digest, Hasher};
 use crate::base::path::{AbsPath, RelPath};
 use crate::base::size::ByteSize;
-use crate::sys::file::{self, FileError, at};
-use crate::sys::stat::Stat;
+use crate::sys::file::{self, FileError};
+use crate::sys::stat::{Kind, Stat};
 use crate::sys::tree::Tree;
 use crate::sys::{clock, walk};
 
 /// The largest piece that is read at once, in bytes.
 const PIECE: usize = 256 << 10;
+/// With fewer files to read, one thread is done before another has begun.
+const FEW: usize = 8;
 /// Above this size a file must be on the disk for the most part.
 const SPARSE_FROM: u64 = 16 << 30;
 /// Entries that no run asked for in so many days are dropped.
@@ -105,57 +107,72 @@ impl StatCache {
     /// # Errors
     /// As [`StatCache::digest_of`], for every file that has no digest, in the order given.
     pub fn digests(&self, tree: &Tree, files: &[(&RelPath, &Stat)]) -> Result<Vec<ContentDigest>, Vec<HashError>> {
+        let root = tree.root().as_path().as_os_str().as_bytes();
         let known: Vec<Option<ContentDigest>> = {
             let mut memory = self.memory();
-            files.iter().map(|(path, stat)| memory.lookup(tree.root().at(path).as_path(), stat, self.today)).collect()
+            let mut place = Vec::new();
+            files.iter().map(|(path, stat)| memory.lookup(place_of(root, path, &mut place), stat, self.today)).collect()
         };
-        let digest = |((path, stat), known): (&(&RelPath, &Stat), &Option<ContentDigest>)| match known {
-            Some(digest) => Ok(*digest),
-            None => self.read(tree.root().at(path).as_path(), stat, || tree.open_file(path)),
+        let digest = |room: &mut Vec<u8>, ((path, stat), known): (&(&RelPath, &Stat), &Option<ContentDigest>)| match known {
+            Some(digest) => Ok((*digest, None)),
+            None => {
+                let began = clock::now().0;
+                let mut file = tree.open_unseen(path)?;
+                hash(&|| tree.root().at(path), &mut file, stat, room).map(|digest| (digest, Some(began)))
+            }
         };
         let unknown = known.iter().filter(|known| known.is_none()).count();
-        let all: Vec<Result<ContentDigest, HashError>> =
-            if unknown < 8 { files.iter().zip(&known).map(digest).collect() } else { files.par_iter().zip(&known).map(digest).collect() };
+        let all: Vec<Result<(ContentDigest, Option<i64>), HashError>> = if unknown < FEW {
+            let mut room = Vec::new();
+            files.iter().zip(&known).map(|one| digest(&mut room, one)).collect()
+        } else {
+            files.par_iter().zip(&known).map_init(Vec::new, digest).collect()
+        };
         let mut digests = Vec::with_capacity(all.len());
         let mut faults = Vec::new();
-        for one in all {
+        let mut memory = self.memory();
+        memory.files.reserve(unknown);
+        for ((path, stat), one) in files.iter().zip(all) {
             match one {
-                Ok(digest) => digests.push(digest),
+                Ok((digest, began)) => {
+                    if let Some(began) = began {
+                        let mut place = Vec::new();
+                        place_of(root, path, &mut place);
+                        memory.remember(place.into(), stat, digest, self.today, began);
+                    }
+                    digests.push(digest);
+                }
                 Err(fault) => faults.push(fault),
             }
         }
         if faults.is_empty() { Ok(digests) } else { Err(faults) }
     }
 
-    /// As [`StatCache::digests`], for the files among the entries of a walk; entries that are no files are passed over.
+    /// As [`StatCache::digests`], for the entries of a walk; `None` for those that are no files.
     ///
     /// # Errors
     /// As [`StatCache::digests`].
-    pub fn digests_of_entries(&self, tree: &Tree, entries: &[walk::Entry]) -> Result<HashMap<RelPath, ContentDigest>, Vec<HashError>> {
-        let is_file = |entry: &&walk::Entry| matches!(entry.kind, crate::sys::stat::Kind::File { .. });
-        let files: Vec<(&RelPath, &Stat)> = entries.iter().filter(is_file).map(|entry| (&entry.path, &entry.stat)).collect();
-        let digests = self.digests(tree, &files)?;
-        Ok(files.into_iter().map(|(path, _)| path.clone()).zip(digests).collect())
+    pub fn digests_of_entries(&self, tree: &Tree, entries: &[walk::Entry]) -> Result<Vec<Option<ContentDigest>>, Vec<HashError>> {
+        let is_file = |entry: &walk::Entry| matches!(entry.kind, Kind::File { .. });
+        let files: Vec<(&RelPath, &Stat)> = entries.iter().filter(|entry| is_file(entry)).map(|entry| (&entry.path, &entry.stat)).collect();
+        let mut digests = self.digests(tree, &files)?.into_iter();
+        Ok(entries.iter().map(|entry| if is_file(entry) { digests.next() } else { None }).collect())
     }
 
     /// Takes in what the caller read from a file or wrote to it. `stat` is what the kernel said afterwards, and
     /// `began` the moment, in milliseconds since 1970, before the content was first read.
     pub(super) fn remember(&self, path: &Path, stat: &Stat, digest: ContentDigest, began: i64) {
-        let settled = is_settled(stat, began);
-        let known = Known { stat: *stat, digest, day: self.today, settled };
-        let mut memory = self.memory();
-        memory.changed = true;
-        memory.files.insert(path.as_os_str().as_bytes().into(), known);
+        self.memory().remember(path.as_os_str().as_bytes().into(), stat, digest, self.today, began);
     }
 
     /// The digest, when it is known without reading.
     pub(super) fn lookup(&self, path: &Path, stat: &Stat) -> Option<ContentDigest> {
-        self.memory().lookup(path, stat, self.today)
+        self.memory().lookup(path.as_os_str().as_bytes(), stat, self.today)
     }
 
     fn read(&self, path: &Path, stat: &Stat, open: impl FnOnce() -> Result<File, FileError>) -> Result<ContentDigest, HashError> {
         let began = clock::now().0;
-        let digest = hash(path, &mut open()?, stat)?;
+        let digest = hash(&|| path, &mut open()?, stat, &mut Vec::new())?;
         self.remember(path, stat, digest, began);
         Ok(digest)
     }
@@ -209,8 +226,13 @@ impl StatCache {
 }
 
 impl Memory {
-    fn lookup(&mut self, path: &Path, stat: &Stat, today: u32) -> Option<ContentDigest> {
-        let known = self.files.get_mut(path.as_os_str().as_bytes())?;
+    fn remember(&mut self, path: Box<[u8]>, stat: &Stat, digest: ContentDigest, today: u32, began: i64) {
+        self.changed = true;
+        self.files.insert(path, Known { stat: *stat, digest, day: today, settled: is_settled(stat, began) });
+    }
+
+    fn lookup(&mut self, path: &[u8], stat: &Stat, today: u32) -> Option<ContentDigest> {
+        let known = self.files.get_mut(path)?;
         if !known.settled || known.stat != *stat {
             return None;
         }
@@ -251,37 +273,56 @@ fn margin(stat: &Stat) -> i128 {
     if whole { 2_100_000_000 } else { i128::from(TICK_MS) * 1_000_000 }
 }
 
-/// Hashes an open file that must be the one that `stat` tells of, before and after.
-fn hash(path: &Path, file: &mut File, stat: &Stat) -> Result<ContentDigest, HashError> {
-    let shown = || crate::base::words::visible(&path.to_string_lossy());
-    let look = |file: &File| at("look at", path, file.metadata());
+/// The path of a file below a root, written to `place`: many are asked for, one after the other.
+fn place_of<'p>(root: &[u8], path: &RelPath, place: &'p mut Vec<u8>) -> &'p [u8] {
+    place.clear();
+    place.extend_from_slice(root);
+    if !path.is_root() {
+        if !root.ends_with(b"/") {
+            place.push(b'/');
+        }
+        place.extend_from_slice(path.as_bytes());
+    }
+    place
+}
+
+/// Hashes an open file that must be the regular one that `stat` tells of, before and after. `room` is used again for the next one.
+fn hash<P: AsRef<Path>>(path: &dyn Fn() -> P, file: &mut File, stat: &Stat, room: &mut Vec<u8>) -> Result<ContentDigest, HashError> {
+    let shown = || crate::base::words::visible(&path().as_ref().to_string_lossy());
+    let changed = || HashError::Changed { path: shown() };
+    let look = |file: &File| file.metadata().map_err(|cause| FileError { act: "look at", path: path().as_ref().to_owned(), cause });
     let before = look(file)?;
     if Stat::of(&before) != *stat {
-        return Err(HashError::Changed { path: shown() });
+        return Err(changed());
     }
     let stored = before.blocks().saturating_mul(512);
     if stat.size > SPARSE_FROM && stored < stat.size / 64 {
         return Err(HashError::Sparse { path: shown(), size: ByteSize(stat.size), stored: ByteSize(stored) });
     }
+    // Room for one byte more: a read that does not fill it has found the end.
+    let piece = usize::try_from(stat.size).unwrap_or(PIECE).saturating_add(1).min(PIECE);
+    if room.len() < piece {
+        room.resize(piece, 0);
+    }
     let mut hasher = Hasher::<Blake3>::new();
-    let mut piece = vec![0; usize::try_from(stat.size).unwrap_or(PIECE).clamp(1, PIECE)];
     let mut length = 0;
     loop {
-        match file.read(&mut piece) {
+        match file.read(&mut room[..piece]) {
             Ok(0) => break,
             Ok(count) => {
-                hasher.update(&piece[..count]);
+                hasher.update(&room[..count]);
                 length += count as u64;
+                // What is longer than it was is found by the second look, too.
+                if length > stat.size || (length == stat.size && count < piece) {
+                    break;
+                }
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(cause) => return Err(FileError { act: "read", path: path.to_owned(), cause }.into()),
-        }
-        if length > stat.size {
-            break;
+            Err(cause) => return Err(FileError { act: "read", path: path().as_ref().to_owned(), cause }.into()),
         }
     }
     if length != stat.size || Stat::of(&look(file)?) != *stat {
-        return Err(HashError::Changed { path: shown() });
+        return Err(changed());
     }
     let digest: Digest<Blake3> = hasher.finish();
     Ok(ContentDigest(digest))

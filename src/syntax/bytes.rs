@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::base::diagnostic::{Class, Diagnostic, Source, Span};
 use crate::base::words;
 
-/// The largest plan file, in bytes.
-pub const LIMIT: usize = 4 * 1024 * 1024;
+/// The largest plan file, in bytes: 100,000 tasks that a program wrote out take half of it.
+pub const LIMIT: usize = 32 * 1024 * 1024;
 
 /// The byte order mark of UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";

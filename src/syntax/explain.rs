@@ -222,7 +222,7 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "run \"make\"",
     ),
     entry("syntax::too-deep", "Blocks, and comments inside comments, nest at most 64 deep.", "", ""),
-    entry("syntax::too-large", "A plan file has at most 4 MiB. Split it with `include`.", "", ""),
+    entry("syntax::too-large", "A plan file has at most 32 MiB. Split it with `include`.", "", ""),
     entry(
         "syntax::unclosed-block",
         "Every `{` needs its `}`. When the indentation of a later brace shows which one is missing, both places are marked.",

@@ -94,6 +94,9 @@ pub fn open_unfollowed(path: impl AsRef<Path>) -> Result<File, FileError> {
     if metadata.is_file() { Ok(file) } else { at("read", path, Err(io::Error::other(format!("it is {}, not a file", kind(&metadata))))) }
 }
 
+/// Room for a file of `/proc`, which has no size.
+const UNSIZED: u64 = 4 << 10;
+
 /// Reads a whole regular file of at most `limit` bytes.
 ///
 /// # Errors
@@ -102,8 +105,10 @@ pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>, FileError> {
     let path = path.as_ref();
     let file = open(path)?;
     let size = at("read", path, file.metadata())?.len();
-    // Room for all of it and the end at once; a file that grows meanwhile is read all the same.
-    let mut bytes = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or(0).saturating_add(1));
+    // Room for all of it and the end at once; a file that grows meanwhile, or whose size the kernel does not know, is read all
+    // the same.
+    let room = if size == 0 { UNSIZED } else { size }.min(limit);
+    let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or(0).saturating_add(1));
     at("read", path, file.take(limit.saturating_add(1)).read_to_end(&mut bytes))?;
     if bytes.len() as u64 > limit {
         return at("read", path, Err(io::Error::other(format!("it is larger than {}", crate::base::size::ByteSize(limit)))));
@@ -294,7 +299,7 @@ pub fn temporary(folder: impl AsRef<Path>, prefix: &str, mode: u32) -> Result<te
 }
 
 /// Writes a whole file so that readers see the old bytes or the new ones, never a part: temporary name, then rename.
-/// With `durable`, the bytes are on the disk before the name is.
+/// With `durable`, the bytes are on the disk before the name is; without, a power cut may leave an empty file.
 ///
 /// # Errors
 /// [`FileError`].
@@ -308,7 +313,17 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8], durable: bool) -> Resu
         at("write", path, temporary.as_file().sync_data())?;
     }
     at("set mode of", path, temporary.as_file().set_permissions(Permissions::from_mode(0o644)))?;
+    if !durable && exchange(temporary.path(), path) {
+        return Ok(());
+    }
     at("write", path, temporary.persist(path).map_err(|error| error.error)).map(drop)
+}
+
+/// Lets two files change their places at once; says whether both were there and the file system can. Where a name is replaced
+/// instead, ext4 waits until the new bytes are on their way to the disk, for milliseconds.
+fn exchange(one: &Path, other: &Path) -> bool {
+    use rustix::fs::{CWD, RenameFlags};
+    rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok()
 }
 
 /// Writes a whole file as [`write_atomic`] does, durable and for its owner alone.

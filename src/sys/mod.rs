@@ -16,6 +16,7 @@ pub mod folders;
 pub mod git;
 pub mod helper;
 pub mod jobs;
+pub mod listing;
 pub mod lock;
 pub mod modes;
 pub mod port;

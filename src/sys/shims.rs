@@ -53,6 +53,14 @@ impl Shims {
         Self(Arc::new(Kept { program: program.into(), idle: Mutex::default() }))
     }
 
+    /// Starts a helper that will be needed soon, so that it is ready when kiln is. Where that fails, it is tried again when one is
+    /// needed. Must be called inside a tokio runtime.
+    pub fn foresee(&self) {
+        if let Ok(shim) = Shim::start(&self.0.program, false) {
+            self.give_back(shim);
+        }
+    }
+
     /// A helper that has nothing to do. One for a program on the `terminal` stays in kiln's session and is for that program alone.
     pub(super) fn take(&self, terminal: bool) -> io::Result<Shim> {
         let idle = if terminal { None } else { self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() };

@@ -9,13 +9,14 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::base::path::{AbsPath, RelPath};
@@ -59,6 +60,47 @@ impl Folder {
             Err(Errno::NOENT | Errno::NOTDIR) => Some(None),
             Err(_) => None,
         }
+    }
+
+    /// What stands under a name.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn status(&self, name: &CStr) -> io::Result<(Kind, Stat)> {
+        Ok(stat::of_raw(&rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
+    /// What the kernel says of the folder itself.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn own_status(&self) -> io::Result<Stat> {
+        Ok(stat::of_raw(&rustix::fs::fstat(&self.0)?).1)
+    }
+
+    /// Opens the folder at `path` below this one to list it; no link may stand on the way.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open(&self, path: &RelPath) -> io::Result<Self> {
+        resolve(&self.0, path, OFlags::RDONLY | OFlags::DIRECTORY, Links::Refused).map(Self)
+    }
+
+    /// Hands each name in a folder that was opened to list it to `take`, with what stands there as far as the folder itself says.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn names(&self, mut take: impl FnMut(&CStr, FileType)) -> io::Result<()> {
+        let mut room = [MaybeUninit::uninit(); 16 << 10];
+        let mut entries = RawDir::new(&self.0, &mut room);
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            let name = entry.file_name();
+            if !matches!(name.to_bytes(), b"." | b"..") {
+                take(name, entry.file_type());
+            }
+        }
+        Ok(())
     }
 }
 
@@ -137,20 +179,22 @@ impl Tree {
             raw.map(|raw| stat::of_raw(&raw)).map_err(io::Error::from)
         };
         let (Some(parent), Some(name)) = (path.parent(), path.name()) else { return look(&self.folder, b".") };
-        let found = known.read().unwrap_or_else(PoisonError::into_inner).get(&parent).cloned();
-        let folder = match found {
-            Some(folder) => folder,
-            None => {
-                let folder = Arc::new(self.resolve(&parent, OFlags::PATH | OFlags::DIRECTORY, Links::Inside)?);
-                let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
-                // Each holds a file of the process open.
-                if known.len() < FOLDERS {
-                    known.insert(parent, Arc::clone(&folder));
-                }
-                folder
-            }
-        };
-        look(&folder, name)
+        look(&*self.remembered(known, parent)?, name)
+    }
+
+    /// A folder that is found once.
+    fn remembered(&self, known: &RwLock<HashMap<RelPath, Arc<OwnedFd>>>, path: RelPath) -> io::Result<Arc<OwnedFd>> {
+        let found = known.read().unwrap_or_else(PoisonError::into_inner).get(&path).cloned();
+        if let Some(folder) = found {
+            return Ok(folder);
+        }
+        let folder = Arc::new(self.resolve(&path, OFlags::PATH | OFlags::DIRECTORY, Links::Inside)?);
+        let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
+        // Each holds a file of the process open.
+        if known.len() < FOLDERS {
+            known.insert(path, Arc::clone(&folder));
+        }
+        Ok(folder)
     }
 
     /// The folder at `path`, for looking at many names in it; `None` when there is none.
@@ -163,6 +207,14 @@ impl Tree {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Opens the folder at `path` to list it; folders on the way, and the last one, may be links that stay inside.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn open_folder(&self, path: &RelPath) -> Result<Folder, FileError> {
+        self.named("list", path, self.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY, Links::Inside)).map(Folder)
     }
 
     /// As [`Tree::status`], but refuses links on the way.
@@ -196,10 +248,24 @@ impl Tree {
     /// # Errors
     /// [`FileError`]; also for what is not a regular file, and when a link on the way leads out.
     pub fn open_file(&self, path: &RelPath) -> Result<File, FileError> {
-        let opened = self.resolve(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK, Links::Inside).map(File::from);
-        let file = self.named("read", path, opened)?;
+        let file = self.open_unseen(path)?;
         let metadata = self.named("read", path, file.metadata())?;
         if metadata.is_file() { Ok(file) } else { self.named("read", path, Err(io::Error::other("it is not a regular file"))) }
+    }
+
+    /// As [`Tree::open_file`], for a caller that asks the kernel himself what it is that he got: it may be no regular file.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn open_unseen(&self, path: &RelPath) -> Result<File, FileError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let opened = match (&self.known, path.parent(), path.name()) {
+            (Some(known), Some(parent), Some(name)) => self
+                .remembered(known, parent)
+                .and_then(|folder| rustix::fs::openat(&*folder, name, flags, Mode::empty()).map_err(io::Error::from)),
+            _ => self.resolve(path, flags, Links::Inside),
+        };
+        self.named("read", path, opened.map(File::from))
     }
 
     /// The target of a symbolic link, as bytes.
@@ -329,36 +395,41 @@ impl Tree {
     }
 
     fn resolve(&self, path: &RelPath, flags: OFlags, links: Links) -> io::Result<OwnedFd> {
-        let name: &[u8] = if path.is_root() { b"." } else { path.as_bytes() };
-        let how = ResolveFlags::BENEATH
-            | match links {
-                Links::Inside => ResolveFlags::NO_MAGICLINKS,
-                Links::Refused => ResolveFlags::NO_SYMLINKS,
-            };
-        // The kernel gives up with EAGAIN when something is renamed above it just then.
-        for _ in 0..128 {
-            match rustix::fs::openat2(&self.folder, name, flags | OFlags::CLOEXEC, Mode::empty(), how) {
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                // Kernels before 5.6 do not know the call, and some container filters refuse it.
-                Err(Errno::NOSYS | Errno::PERM) => return self.resolve_by_steps(path, flags),
-                other => return Ok(other?),
-            }
-        }
-        Err(Errno::AGAIN.into())
+        resolve(&self.folder, path, flags, links)
     }
+}
 
-    /// The same, one name at a time, without a link anywhere: stricter than the kernel's way, never laxer.
-    fn resolve_by_steps(&self, path: &RelPath, flags: OFlags) -> io::Result<OwnedFd> {
-        let mut folder = self.folder.try_clone()?;
-        if let Some(above) = path.parent() {
-            for name in above.as_bytes().split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
-                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                folder = rustix::fs::openat(folder.as_fd(), name, flags, Mode::empty())?;
-            }
+/// Opens what stands at `path` below a folder, and nothing outside of it.
+fn resolve(folder: &OwnedFd, path: &RelPath, flags: OFlags, links: Links) -> io::Result<OwnedFd> {
+    let name: &[u8] = if path.is_root() { b"." } else { path.as_bytes() };
+    let how = ResolveFlags::BENEATH
+        | match links {
+            Links::Inside => ResolveFlags::NO_MAGICLINKS,
+            Links::Refused => ResolveFlags::NO_SYMLINKS,
+        };
+    // The kernel gives up with EAGAIN when something is renamed above it just then.
+    for _ in 0..128 {
+        match rustix::fs::openat2(folder, name, flags | OFlags::CLOEXEC, Mode::empty(), how) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            // Kernels before 5.6 do not know the call, and some container filters refuse it.
+            Err(Errno::NOSYS | Errno::PERM) => return resolve_by_steps(folder, path, flags),
+            other => return Ok(other?),
         }
-        let name = path.name().unwrap_or(b".");
-        Ok(rustix::fs::openat(folder, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
     }
+    Err(Errno::AGAIN.into())
+}
+
+/// The same, one name at a time, without a link anywhere: stricter than the kernel's way, never laxer.
+fn resolve_by_steps(folder: &OwnedFd, path: &RelPath, flags: OFlags) -> io::Result<OwnedFd> {
+    let mut folder = folder.try_clone()?;
+    if let Some(above) = path.parent() {
+        for name in above.as_bytes().split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            folder = rustix::fs::openat(folder.as_fd(), name, flags, Mode::empty())?;
+        }
+    }
+    let name = path.name().unwrap_or(b".");
+    Ok(rustix::fs::openat(folder, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// Says what the kernel's numbers mean here.
@@ -431,9 +502,9 @@ mod tests {
     fn the_slow_way_opens_no_more_than_the_kernels_way() {
         let (_folder, tree) = tree();
         for (name, read) in [("a/b/file", true), ("stays/b/file", false), ("leaves/file", false), ("absolute/passwd", false)] {
-            assert_eq!(tree.resolve_by_steps(&path(name), OFlags::RDONLY).is_ok(), read, "{name}");
+            assert_eq!(resolve_by_steps(&tree.folder, &path(name), OFlags::RDONLY).is_ok(), read, "{name}");
         }
-        assert!(tree.resolve_by_steps(&RelPath::root(), OFlags::PATH).is_ok());
+        assert!(resolve_by_steps(&tree.folder, &RelPath::root(), OFlags::PATH).is_ok());
     }
 
     #[test]

@@ -4,24 +4,14 @@
 //! or leaves something out because it could not be read.
 
 use std::collections::HashSet;
-use std::fs::FileType;
-use std::path::Path;
-use std::sync::mpsc;
-
-use rayon::prelude::*;
 
 use crate::base::path::{BadPath, RelPath};
 use crate::base::pattern::Pattern;
 
 use super::file::{self, FileError};
+use super::listing::{self, Verdict};
 use super::stat::{Kind, Stat};
 use super::tree::{TEMPORARY, Tree};
-
-/// Up to so many names one thread is fast enough: 4 ms.
-const FEW: usize = 8_192;
-/// With fewer threads `ignore` is slower: two took 71 to 85 ms to list 100,000 names, one thread of `walkdir` 51 to 75 ms.
-/// That four are faster is expected, not measured.
-const ENOUGH_THREADS: usize = 4;
 
 /// Something that a walk selected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,25 +190,8 @@ impl Walk<'_> {
     }
 
     fn walk(&mut self, base: &Base) {
-        // The walkers take the path apart themselves; links above the base are resolved before, and only here.
-        let start = match file::canonical(self.tree.root().at(&base.path)) {
-            Ok(start) => start,
-            Err(error) => return self.faults.push(error.into()),
-        };
-        let listing = Listing { start: &start, base: &base.path, walk: self };
-        let found = listing.by_one_thread().unwrap_or_else(|| listing.by_many_threads());
-        let root = self.tree.root();
-        let look = |found: Result<RelPath, WalkError>| {
-            let path = found?;
-            let metadata = file::status(root.at(&path))?;
-            if let Some(account) = self.tree.account() {
-                account.saw(&path, Some(Stat::of(&metadata)));
-            }
-            Ok(Entry { kind: Kind::of(&metadata), stat: Stat::of(&metadata), path })
-        };
-        let entries: Vec<Result<Entry, WalkError>> =
-            if found.len() < 256 { found.into_iter().map(look).collect() } else { found.into_par_iter().map(look).collect() };
-        for entry in entries {
+        let found = listing::below(self.tree, &base.path, &|path, folder| self.judge(path, folder));
+        for entry in found {
             match entry {
                 Ok(entry) => self.selection.entries.push(entry),
                 Err(fault) => self.faults.push(fault),
@@ -235,6 +208,9 @@ impl Walk<'_> {
         }
         selection.entries.sort_by(|a, b| a.path.cmp(&b.path));
         selection.entries.dedup_by(|a, b| a.path == b.path);
+        if !selection.entries.iter().any(|entry| entry.kind == Kind::Folder) {
+            return Ok(selection);
+        }
         let mut full = HashSet::new();
         for entry in &selection.entries {
             let mut above = entry.path.parent();
@@ -247,101 +223,6 @@ impl Walk<'_> {
         }
         selection.entries.retain(|entry| entry.kind != Kind::Folder || !full.contains(&entry.path));
         Ok(selection)
-    }
-}
-
-/// The names below one folder. Only names are read here: most entries of a project are of no interest to one step.
-struct Listing<'a> {
-    start: &'a Path,
-    base: &'a RelPath,
-    walk: &'a Walk<'a>,
-}
-
-/// What to do with a name.
-struct Verdict {
-    take: bool,
-    enter: bool,
-}
-
-impl Listing<'_> {
-    fn by_one_thread(&self) -> Option<Vec<Result<RelPath, WalkError>>> {
-        let mut found = Vec::new();
-        let mut names = walkdir::WalkDir::new(self.start).min_depth(1).into_iter();
-        let mut seen = 0;
-        while let Some(entry) = names.next() {
-            seen += 1;
-            if seen > FEW && rayon::current_num_threads() >= ENOUGH_THREADS {
-                return None;
-            }
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => {
-                    let path = error.path().unwrap_or(self.start).to_owned();
-                    let cause = error.into_io_error().unwrap_or_else(|| std::io::Error::other("it cannot be walked"));
-                    found.push(Err(FileError { act: "list", path, cause }.into()));
-                    continue;
-                }
-            };
-            let verdict = self.judge(entry.path(), Some(entry.file_type()), &mut |result| found.push(result));
-            if entry.file_type().is_dir() && !verdict.enter {
-                names.skip_current_dir();
-            }
-        }
-        Some(found)
-    }
-
-    fn by_many_threads(&self) -> Vec<Result<RelPath, WalkError>> {
-        let (sender, receiver) = mpsc::channel();
-        let walker = ignore::WalkBuilder::new(self.start).standard_filters(false).threads(rayon::current_num_threads()).build_parallel();
-        walker.run(|| {
-            let sender = sender.clone();
-            Box::new(move |entry| {
-                let send = &mut |result| {
-                    // The receiver lives until all walkers are done.
-                    let _ = sender.send(result);
-                };
-                match entry {
-                    Err(error) => send(Err(fault_of(error, self.start))),
-                    Ok(entry) if entry.depth() == 0 => {}
-                    Ok(entry) => {
-                        if !self.judge(entry.path(), entry.file_type(), send).enter {
-                            return ignore::WalkState::Skip;
-                        }
-                    }
-                }
-                ignore::WalkState::Continue
-            })
-        });
-        drop(sender);
-        receiver.into_iter().collect()
-    }
-
-    fn judge(&self, found: &Path, kind: Option<FileType>, send: &mut dyn FnMut(Result<RelPath, WalkError>)) -> Verdict {
-        use std::os::unix::ffi::OsStrExt as _;
-        let none = Verdict { take: false, enter: false };
-        if found.file_name().is_some_and(|name| reserved(name.as_bytes())) {
-            return none;
-        }
-        let below = found.strip_prefix(self.start).unwrap_or(found).as_os_str().as_bytes();
-        let path = match self.base.join(below) {
-            Ok(path) => path,
-            Err(why) => {
-                send(Err(WalkError::Path { path: crate::base::words::visible(&found.to_string_lossy()), why }));
-                return none;
-            }
-        };
-        let verdict = self.walk.judge(&path, kind.is_some_and(|kind| kind.is_dir()));
-        if let Some(account) = self.walk.tree.account().filter(|_| verdict.enter) {
-            // The folder itself changes with the names in it.
-            match file::status(self.walk.tree.root().at(&path)) {
-                Ok(metadata) => account.saw(&path, Some(Stat::of(&metadata))),
-                Err(_) => account.give_up(),
-            }
-        }
-        if verdict.take {
-            send(Ok(path));
-        }
-        verdict
     }
 }
 
@@ -371,15 +252,6 @@ pub fn reaches(pattern: &Pattern, path: &RelPath) -> bool {
 /// Names that a walk passes over: what git and kiln keep for themselves.
 pub(super) fn reserved(name: &[u8]) -> bool {
     name == b".git" || name == b".kiln" || name.starts_with(TEMPORARY.as_bytes())
-}
-
-fn fault_of(error: ignore::Error, around: &Path) -> WalkError {
-    match error {
-        ignore::Error::WithPath { path, err } => fault_of(*err, &path),
-        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => fault_of(*err, around),
-        ignore::Error::Io(cause) => FileError { act: "list", path: around.to_owned(), cause }.into(),
-        other => FileError { act: "list", path: around.to_owned(), cause: std::io::Error::other(other.to_string()) }.into(),
-    }
 }
 
 #[cfg(test)]
@@ -521,28 +393,14 @@ mod tests {
         assert_eq!(project.names(&["d/**"], &[]), ["d/x"]);
     }
 
+    /// So many folders and names that threads share them.
     #[test]
-    fn one_thread_and_many_find_the_same() {
-        let project = Project::new(&["x", "a/x", "a/b/x.rs", "a/b/c/y.rs", "e/", "a/.git/x.rs"]);
-        symlink("a", project.path("link")).unwrap();
-        let tree = project.tree();
-        let (all, rust) = (Pattern::new("**").unwrap(), Pattern::new("a/**/*.rs").unwrap());
-        for include in [[&all], [&rust]] {
-            let walk = Walk {
-                tree: &tree,
-                include: &include,
-                exclude: &[],
-                folders: Folders::Empty,
-                selection: Selection::default(),
-                faults: Vec::new(),
-            };
-            let listing = Listing { start: project.folder.path(), base: &RelPath::root(), walk: &walk };
-            let sorted = |found: Vec<Result<RelPath, WalkError>>| {
-                let mut paths: Vec<RelPath> = found.into_iter().map(Result::unwrap).collect();
-                paths.sort();
-                paths
-            };
-            assert_eq!(sorted(listing.by_one_thread().unwrap()), sorted(listing.by_many_threads()));
-        }
+    fn what_many_threads_list_is_whole_and_in_order() {
+        let mut files: Vec<String> = (0..40).flat_map(|a| (0..5).map(move |b| format!("d{a}/e{b}/x.rs"))).collect();
+        files.extend((0..3_000).map(|n| format!("full/{n}.rs")));
+        let project = Project::new(&files.iter().map(String::as_str).collect::<Vec<_>>());
+        files.sort();
+        assert_eq!(project.names(&["**"], &[]), files);
+        assert_eq!(project.names(&["**/*.rs"], &["full", "d*/e4"]).len(), 160);
     }
 }

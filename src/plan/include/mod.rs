@@ -23,7 +23,7 @@ pub const FILE_LIMIT: usize = 256;
 /// How deep files may include each other.
 pub const DEPTH_LIMIT: usize = 16;
 /// The most bytes that all files of a plan have together.
-pub const BYTES_LIMIT: usize = 16 * 1024 * 1024;
+pub const BYTES_LIMIT: usize = 64 * 1024 * 1024;
 
 /// Where an included document is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

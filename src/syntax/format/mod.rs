@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_text_that_would_grow_beyond_the_cap_is_refused() {
-        let deep = format!("{}{}{}", "a{\n".repeat(60), "b\n".repeat(100_000), "}".repeat(60));
+        let deep = format!("{}{}{}", "a{\n".repeat(60), "b\n".repeat(150_000), "}".repeat(60));
         assert_eq!(format(&source(&deep)).unwrap_err().as_slice()[0].code, "syntax::too-large");
     }
 
