@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::base::diagnostic::{Class, Diagnostic};
-use crate::base::digest::ContentDigest;
+use crate::base::digest::{ActionKey, ContentDigest};
 use crate::base::id::{RunId, StepName};
 use crate::base::time::Moment;
 use crate::base::words;
@@ -27,7 +27,7 @@ pub enum Against {
     /// The last run of each step.
     Last,
     /// One run of this project on this machine.
-    Run { run: RunId, at: Moment, ends: BTreeMap<String, (Ended, Option<ContentDigest>)> },
+    Run { run: RunId, at: Moment, ends: BTreeMap<String, (Ended, Option<ActionKey>, Option<ContentDigest>)> },
     /// Manifests by step, from a file.
     File { name: String, steps: BTreeMap<String, KeyManifest> },
     /// Another plan: a file, a folder or a commit, as it was named.
@@ -97,8 +97,8 @@ fn of_run(run: &RunId, events: Vec<Event>) -> Against {
     for event in events {
         match event {
             Event::RunStarted { at: began, .. } => at = began,
-            Event::StepEnded { step, ended, manifest, .. } => {
-                ends.insert(step.to_string(), (ended, manifest));
+            Event::StepEnded { step, ended, key, manifest, .. } => {
+                ends.insert(step.to_string(), (ended, key, manifest));
             }
             _ => {}
         }
@@ -130,10 +130,7 @@ fn read(bytes: &[u8]) -> Option<BTreeMap<String, KeyManifest>> {
 /// # Errors
 /// A [`Diagnostic`] when it was asked for by name and knows nothing.
 pub fn record(against: &Against, machine: &Machine, history: &StepHistory, step: &StepName) -> Result<Record, Diagnostic> {
-    let manifest = |digest: Option<ContentDigest>| {
-        let bytes = machine.store.read(digest?.0, LARGEST).ok()?;
-        serde_json::from_slice(&bytes).ok()
-    };
+    let manifest = |key, digest: Option<ContentDigest>| serde_json::from_slice(&machine.store.kept(key, digest?, LARGEST)?).ok();
     let failed = |ended: &Ended| match ended {
         Ended::Failed { reason, .. } => Some(reason.clone()),
         _ => None,
@@ -148,12 +145,12 @@ pub fn record(against: &Against, machine: &Machine, history: &StepHistory, step:
         Against::Last => Ok(history.get(step).map_or_else(Record::default, |last| Record {
             name: Some(format!("the run of {} ({})", last.at, last.run)),
             failed: failed(&last.ended),
-            manifest: manifest(last.manifest),
+            manifest: manifest(last.key, last.manifest),
         })),
         Against::Run { run, at, ends } => {
             let name = format!("the run of {at} ({run})");
-            let (ended, digest) = ends.get(&step.to_string()).ok_or_else(|| silent(name.clone()))?;
-            let manifest = Some(manifest(*digest).ok_or_else(|| silent(name.clone()))?);
+            let (ended, key, digest) = ends.get(&step.to_string()).ok_or_else(|| silent(name.clone()))?;
+            let manifest = Some(manifest(*key, *digest).ok_or_else(|| silent(name.clone()))?);
             Ok(Record { name: Some(name), failed: failed(ended), manifest })
         }
         Against::File { name, steps } => {

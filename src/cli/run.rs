@@ -123,7 +123,8 @@ pub fn carry_out(
         return Err(unable);
     }
     opened.keys(settings, &selection.steps)?;
-    let runtime = runtime_for(&opened.graph, &selection)?;
+    let jobs = jobs(how);
+    let runtime = runtime_for(&opened.graph, &selection, jobs)?;
     let shims = Shims::own();
     if selection.steps.iter().any(|id| surely_starts(opened.graph.action(*id), how.force)) {
         let _within = runtime.enter();
@@ -131,7 +132,6 @@ pub fn carry_out(
     }
     let project = settings.project();
     let history = Arc::new(StepHistory::load(project.as_path()));
-    let jobs = jobs(how);
     let run = record::run_id(clock::now(), random::bits());
     let reporter = Arc::new(Reporter::start(renderer(output, opened, &selection, &history, how, jobs)).map_err(system("cli::no-thread"))?);
     beside.get_or_init(|| Arc::clone(&reporter) as Arc<dyn Listener>);
@@ -197,16 +197,25 @@ pub fn carry_out(
 
 /// The runtime of a command; its threads live as long as it does, and kiln's helpers die with them.
 pub fn runtime() -> Result<Runtime, Diagnostic> {
-    Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(system("cli::no-runtime"))
+    threads(1)
+}
+
+/// Threads that work on disks beside those of the steps.
+const ASIDE: usize = 512;
+
+/// As [`runtime`], with room for a thread for each of so many steps at once.
+fn threads(jobs: usize) -> Result<Runtime, Diagnostic> {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(2).max_blocking_threads(jobs.saturating_add(ASIDE)).enable_all().build().map_err(system("cli::no-runtime"))
 }
 
 /// The runtime of a run. A single task has nobody to share threads with, and starting them would take as long as a short task.
-fn runtime_for(graph: &ActionGraph, selection: &Selection) -> Result<Runtime, Diagnostic> {
+fn runtime_for(graph: &ActionGraph, selection: &Selection, jobs: usize) -> Result<Runtime, Diagnostic> {
     match selection.steps.as_slice() {
         [only] if matches!(graph.action(*only).kind, ActionKind::Run(_)) => {
             Builder::new_current_thread().enable_all().build().map_err(system("cli::no-runtime"))
         }
-        _ => runtime(),
+        _ => threads(jobs),
     }
 }
 

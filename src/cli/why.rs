@@ -133,8 +133,8 @@ impl Compare<'_> {
 
     fn answer(&self, id: StepId, look: Look, record: &Record) -> Answer {
         match look.verdict {
-            Verdict::Known { result, origin: Origin::InPlace } => Answer::InPlace { made_by: result.run.to_string() },
-            Verdict::Known { result, origin: Origin::Restored } => Answer::Restore { made_by: result.run.to_string() },
+            Verdict::Known { result, origin: Origin::InPlace, .. } => Answer::InPlace { made_by: result.run.to_string() },
+            Verdict::Known { result, origin: Origin::Restored, .. } => Answer::Restore { made_by: result.run.to_string() },
             Verdict::Runs { .. } if record.name.is_none() && look.cacheable => {
                 Answer::Runs { because: against::never(self.history, &self.graph().action(id).name) }
             }

@@ -54,7 +54,7 @@ fn foresee_one(ground: Ground<'_>, history: &StepHistory, products: &[OnceLock<P
     match look::look(ground, history, id, false, product) {
         Ok(look) => match look.verdict {
             Verdict::Runs { why } => Foreseen::Runs(why),
-            Verdict::Known { result, origin } => {
+            Verdict::Known { result, origin, .. } => {
                 keep(products, ground.graph, id, look.key, &look.taken, *result);
                 if origin == Origin::InPlace { Foreseen::InPlace } else { Foreseen::Restorable }
             }

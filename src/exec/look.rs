@@ -12,7 +12,10 @@ use crate::key::explain;
 use crate::key::{self, KeyManifest};
 use crate::plan::basis::Values;
 use crate::record::history::StepHistory;
+use crate::store::held::Held;
 use crate::store::outputs::{self, State};
+use crate::store::record::Recorded;
+use crate::store::restore::Contents;
 use crate::store::result::{ActionResult, OutputEntry};
 
 use super::gather::{self, GatherError, Gathered, Ground, Product};
@@ -37,6 +40,8 @@ pub enum Verdict {
     Known {
         /// The result.
         result: Box<ActionResult>,
+        /// The contents that its record holds, where something must be written back.
+        held: Held,
         /// Whether something must be written back.
         origin: Origin,
     },
@@ -96,15 +101,12 @@ fn judge(ground: Ground<'_>, history: &StepHistory, id: StepId, taken: &Ingredie
         return runs("asked with --force");
     }
     if matches!(action.kind, ActionKind::Group) {
-        return Verdict::Known { result: Box::new(empty(machine)), origin: Origin::InPlace };
+        return in_place(empty(machine));
     }
     if let ActionKind::Push(publication) | ActionKind::Tag(publication) = &action.kind {
         let tags = matches!(action.kind, ActionKind::Tag(_));
         return match publish::standing(machine, taken, publication, tags) {
-            Standing::Complete(detail) => {
-                let result = ActionResult { detail: Some(detail), ..empty(machine) };
-                Verdict::Known { result: Box::new(result), origin: Origin::InPlace }
-            }
+            Standing::Complete(detail) => in_place(ActionResult { detail: Some(detail), ..empty(machine) }),
             Standing::Incomplete => runs("it is not there yet"),
             Standing::Unknown => runs("the registry is asked each time"),
         };
@@ -119,13 +121,13 @@ fn judge(ground: Ground<'_>, history: &StepHistory, id: StepId, taken: &Ingredie
             _ => "it declares no inputs",
         });
     }
-    let in_place = |result: &ActionResult| outputs::verify(&machine.stats, tree, &result.outputs, &declared(action));
-    if let Some(result) = machine.lately.result(key)
-        && matches!(in_place(&result), Ok(State::InPlace))
-    {
-        return Verdict::Known { result: Box::new(result), origin: Origin::InPlace };
-    }
-    let Ok(Some(result)) = machine.store.result(key) else {
+    let standing = |result: &ActionResult| outputs::verify(&machine.stats, tree, &result.outputs, &declared(action));
+    // What was found lately proves what the outputs are; only the store can give them back.
+    let seen = match machine.lately.result(key).map(|result| (standing(&result), result)) {
+        Some((Ok(State::InPlace), result)) => return in_place(result),
+        seen => seen,
+    };
+    let Ok(Some(Recorded { result, held })) = machine.store.recorded(key) else {
         return runs(&reason(machine, history, action, taken, &ground.graph.basis(id)));
     };
     if let Some(image) = &result.image
@@ -136,21 +138,30 @@ fn judge(ground: Ground<'_>, history: &StepHistory, id: StepId, taken: &Ingredie
     if let Some((name, _)) = result.documents.iter().find(|(_, digest)| machine.store.size_of(digest.0).is_none()) {
         return Verdict::Runs { why: format!("its {name} is no longer in the store") };
     }
-    match in_place(&result) {
+    let state = match seen {
+        Some((state, lately)) if lately.outputs == result.outputs => state,
+        _ => standing(&result),
+    };
+    match state {
         Ok(State::InPlace) => {
             machine.lately.remember(key, &result);
-            Verdict::Known { result: Box::new(result), origin: Origin::InPlace }
+            in_place(result)
         }
         Ok(State::Damaged(_)) => {
-            if let Some(gone) = result.outputs.iter().find(|output| !is_kept(machine, &output.entry)) {
+            if let Some(gone) = result.outputs.iter().find(|output| !is_kept(machine, &held, &output.entry)) {
                 return Verdict::Runs { why: format!("`{}` is gone and no longer in the store", gone.path) };
             }
-            Verdict::Known { result: Box::new(result), origin: Origin::Restored }
+            Verdict::Known { result: Box::new(result), held, origin: Origin::Restored }
         }
         Err(faults) => {
             Verdict::Runs { why: faults.first().map_or_else(String::new, |fault| format!("its outputs cannot be read: {fault}")) }
         }
     }
+}
+
+/// A result of which nothing must be written back.
+fn in_place(result: ActionResult) -> Verdict {
+    Verdict::Known { result: Box::new(result), held: Held::default(), origin: Origin::InPlace }
 }
 
 /// What a step declares to make.
@@ -159,9 +170,9 @@ pub fn declared(action: &Action) -> Vec<Pattern> {
     action.kind.outputs().into_iter().map(|output| output.pattern.clone()).collect()
 }
 
-fn is_kept(machine: &Machine, entry: &OutputEntry) -> bool {
+fn is_kept(machine: &Machine, held: &Held, entry: &OutputEntry) -> bool {
     match entry {
-        OutputEntry::File { digest, size, .. } => machine.store.size_of(digest.0) == Some(*size),
+        OutputEntry::File { digest, size, .. } => Contents { store: &machine.store, held }.has(*digest, *size),
         OutputEntry::Link { .. } | OutputEntry::Folder => true,
     }
 }
@@ -186,7 +197,7 @@ fn reason(machine: &Machine, history: &StepHistory, action: &Action, taken: &Ing
 #[must_use]
 pub fn last_manifest(machine: &Machine, history: &StepHistory, action: &Action) -> Option<KeyManifest> {
     let last = history.get(&action.name)?;
-    let bytes = machine.store.read(last.manifest?.0, 256 << 20).ok()?;
+    let bytes = machine.store.kept(last.key, last.manifest?, 256 << 20)?;
     serde_json::from_slice(&bytes).ok()
 }
 

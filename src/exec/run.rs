@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
@@ -192,7 +193,7 @@ struct Shell<'a> {
     account: Option<Arc<Account>>,
 }
 
-/// What a check found: the end of a step that is in place, or nothing for one that may have to run.
+/// What a check found: the end of a step that is in place now, or nothing for one that may have to run.
 type Answer = (StepId, Option<Box<StepEnd>>);
 
 /// A check that answers in any case: also when it was dropped because another one panicked.
@@ -220,10 +221,12 @@ impl Shell<'_> {
         let mut answers = Vec::new();
         let cancel = self.shared.machine.cancel.clone();
         loop {
-            self.check();
+            self.check()?;
             for place in self.schedule.start() {
                 let (shared, id) = (Arc::clone(&self.shared), self.steps[place.index()]);
-                let task = running.spawn(async move { (place, step::take(&shared, id).await) });
+                // A step works on disks between its waits, on a thread of its own: no other step waits for it, and none of its own
+                // words has to find the way to another thread.
+                let task = running.spawn_blocking(move || (place, Handle::current().block_on(step::take(&shared, id))));
                 names.insert(task.id(), place);
             }
             // A check that still reads large files when the run was stopped is not waited for.
@@ -258,13 +261,18 @@ impl Shell<'_> {
     }
 
     /// Finds out, many at once, which of the steps that became ready need not run. Those end here, so that a run in which
-    /// nothing changed starts no task and takes no slot.
-    fn check(&mut self) {
+    /// nothing changed, or only outputs are gone, starts no task and takes no slot.
+    fn check(&mut self) -> Result<(), ScheduleFault> {
         let fresh = self.schedule.check();
-        if fresh.is_empty() {
-            return;
-        }
         self.checking += fresh.len();
+        let (fresh, unknown): (Vec<StepId>, Vec<StepId>) =
+            fresh.into_iter().partition(|place| step::may_be_known(&self.shared, self.steps[place.index()]));
+        for place in unknown {
+            self.checked(place, None)?;
+        }
+        if fresh.is_empty() {
+            return Ok(());
+        }
         let check = |place: StepId| Check { place, id: self.steps[place.index()], found: None, sender: self.sender.clone() };
         let checks: Vec<Check> = fresh.into_iter().map(check).collect();
         let (shared, account) = (Arc::clone(&self.shared), self.account.clone());
@@ -273,10 +281,11 @@ impl Shell<'_> {
             let root = &shared.machine.root;
             let tree = account.map_or_else(|| Tree::for_a_glance(root), |account| Tree::with_account(root, account));
             let Ok(tree) = tree else { return };
-            let look = |mut check: Check| check.found = step::in_place(&shared, &tree, check.id).map(Box::new);
+            let look = |mut check: Check| check.found = step::settled(&shared, &tree, check.id).map(Box::new);
             // One step alone is not worth threads of its own.
             if checks.len() == 1 { checks.into_iter().for_each(look) } else { checks.into_par_iter().for_each(look) }
         });
+        Ok(())
     }
 
     fn checked(&mut self, place: StepId, found: Option<Box<StepEnd>>) -> Result<(), ScheduleFault> {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
-use crate::base::digest::{ActionKey, ContentDigest};
+use crate::base::digest::{ActionKey, ContentDigest, Digest};
 use crate::base::id::StepId;
 use crate::engine::sandbox::Sandboxed;
 use crate::engine::{self, Failure, Job, Machine, Made, Outcome};
@@ -15,8 +15,9 @@ use crate::key;
 use crate::record::history::StepHistory;
 use crate::store::claim::Claim;
 use crate::store::clean::{self, Outputs};
+use crate::store::held::{Held, LARGEST};
 use crate::store::outputs::{self, OutputError};
-use crate::store::restore::{self, RestoreError};
+use crate::store::restore::{self, Contents, RestoreError};
 use crate::store::result::{ActionResult, OutputFile};
 use crate::sys::cancel::Urgency;
 use crate::sys::clock::Stopwatch;
@@ -24,7 +25,7 @@ use crate::sys::tree::Tree;
 
 use super::gather::{self, GatherError, Ground, Product};
 use super::look::{self, Look, Verdict};
-use super::witness::{self, Witness};
+use super::witness::{self, Second, Witness};
 
 /// What all steps of a run share.
 pub struct Shared {
@@ -79,28 +80,30 @@ impl StepEnd {
     }
 }
 
-/// Works on disks run on threads of their own, so that no other step waits for them.
-async fn aside<T: Send + 'static>(shared: &Arc<Shared>, work: impl FnOnce(&Shared) -> T + Send + 'static) -> Result<T, Failure> {
-    let shared = Arc::clone(shared);
-    tokio::task::spawn_blocking(move || work(&shared))
-        .await
-        .map_err(|error| Failure::new(FailureClass::Internal, format!("a thread of kiln ended early: {error}"), None))
+/// Whether it is worth a look by itself whether a step need not run: one that this machine knows nothing of most likely must.
+#[must_use]
+pub fn may_be_known(shared: &Shared, id: StepId) -> bool {
+    let action = shared.action(id);
+    !shared.forced.contains(&id) && (matches!(action.kind, ActionKind::Group) || shared.history.get(&action.name).is_some())
 }
 
-/// The end of a step whose result is known and in place; `None` when it may have to run, and when that cannot be told: then
-/// [`take`] says why. Its product is in `shared`.
-pub fn in_place(shared: &Shared, tree: &Tree, id: StepId) -> Option<StepEnd> {
-    if shared.forced.contains(&id) {
-        return None;
-    }
+/// The end of a step whose result is known and in place, or can be put there; `None` when it may have to run, and when that cannot be
+/// told: then [`take`] says why. Its product is in `shared`.
+pub fn settled(shared: &Shared, tree: &Tree, id: StepId) -> Option<StepEnd> {
     let look = look::look(shared.ground(tree), &shared.history, id, false, |need| shared.product(need)).ok()?;
     match look.verdict {
-        Verdict::Known { result, origin: Origin::InPlace } => known(shared, id, look.key, &look.taken, *result, Origin::InPlace).ok(),
-        _ => None,
+        Verdict::Known { ref result, ref held, origin } => {
+            if origin == Origin::Restored {
+                restore(shared, id, result, held).ok()?;
+            }
+            known(shared, id, look, origin).ok()
+        }
+        Verdict::Runs { .. } => None,
     }
 }
 
-/// Takes one step, whose needs all ended well, to its end. Its product is in `shared` when it ended well.
+/// Takes one step, whose needs all ended well, to its end. Its product is in `shared` when it ended well. Its thread works on disks
+/// meanwhile, so it must be one that nothing else waits for.
 pub async fn take(shared: &Arc<Shared>, id: StepId) -> StepEnd {
     let watch = Stopwatch::start();
     match attempt(shared, id).await {
@@ -126,19 +129,15 @@ impl From<Failure> for Stop {
 
 async fn attempt(shared: &Arc<Shared>, id: StepId) -> Result<StepEnd, Stop> {
     let force = shared.forced.contains(&id);
-    let (mut look, claimed, mut noted) = aside(shared, move |shared| begin(shared, id, force)).await??;
+    let (mut look, claimed, mut noted) = begin(shared, id, force)?;
     // Only one kiln works on an action at a time; whoever waited looks again and finds the result.
     let claim = match claimed {
         Claimed::Unneeded => None,
         Claimed::Taken(claim) => Some(claim),
         Claimed::Held => {
             let claim = wait_for_claim(shared, id, look.key).await?;
-            (look, noted) = aside(shared, move |shared| {
-                let look = if force { look } else { glance(shared, id, false)? };
-                let noted = note(shared, id, &look)?;
-                Ok::<_, Failure>((look, noted))
-            })
-            .await??;
+            look = if force { look } else { glance(shared, id, false)? };
+            noted = note(shared, id, &look)?;
             Some(claim)
         }
     };
@@ -173,8 +172,8 @@ fn begin(shared: &Shared, id: StepId, force: bool) -> Result<(Look, Claimed, Opt
 
 /// What is noted before a step runs.
 struct Noted {
-    /// What went into the key, in the store: the next run can tell what changed.
-    manifest: Option<ContentDigest>,
+    /// What went into the key: the next run can tell what changed.
+    manifest: Option<Manifest>,
     /// Tells later whether the inputs stayed as they are.
     witness: Witness,
 }
@@ -190,7 +189,7 @@ fn note(shared: &Shared, id: StepId, look: &Look) -> Result<Option<Noted>, Failu
 /// Right before the commands: the claim is taken, and nothing can be found that makes them needless.
 fn noted(shared: &Shared, id: StepId, taken: &Ingredients, cacheable: bool) -> Result<Noted, Failure> {
     let runs = matches!(shared.action(id).kind, ActionKind::Run(_));
-    let manifest = manifest(shared, id, taken)?;
+    let manifest = Manifest::of(shared, id, taken);
     // Behind walls a step sees none of it, and what it makes replaces it when all went well.
     let walled = matches!(&shared.action(id).kind, ActionKind::Run(cell) if cell.is_walled());
     if (runs && !walled) || matches!(shared.action(id).kind, ActionKind::Save(_)) {
@@ -206,8 +205,11 @@ async fn wait_for_claim(shared: &Arc<Shared>, id: StepId, key: ActionKey) -> Res
     let machine = &shared.machine;
     let text = "the same work is already being done; its result will be taken".to_owned();
     machine.listener.event(Event::Notice { step: Some(shared.action(id).name.clone()), text });
+    let store = machine.store.clone();
+    // On a thread of its own: the wait may be long, and the wish to stop ends it.
+    let wait = tokio::task::spawn_blocking(move || store.claim(key));
     tokio::select! {
-        claim = aside(shared, move |shared| shared.machine.store.claim(key)) => Ok(claim?),
+        claim = wait => Ok(claim.map_err(|error| Failure::new(FailureClass::Internal, format!("a thread of kiln ended early: {error}"), None))?),
         () = machine.cancel.requested(Urgency::Gentle) => Err(Stop::Cancelled),
     }
 }
@@ -220,50 +222,64 @@ fn glance(shared: &Shared, id: StepId, force: bool) -> Result<Look, Failure> {
 
 async fn follow(shared: &Arc<Shared>, id: StepId, look: Look, claim: Option<&Claim>, before: Option<Noted>) -> Result<StepEnd, Failure> {
     let why = match look.verdict {
-        Verdict::Known { result, origin: Origin::InPlace } => return known(shared, id, look.key, &look.taken, *result, Origin::InPlace),
-        Verdict::Known { ref result, origin: Origin::Restored } => {
-            let recorded = result.clone();
-            let restored = aside(shared, move |shared| restore(shared, id, &recorded)).await?;
-            match restored {
-                Ok(()) => {
-                    let result = result.as_ref().clone();
-                    return known(shared, id, look.key, &look.taken, result, Origin::Restored);
-                }
-                Err(RestoreError::Missing(_)) => "its outputs are no longer in the store".to_owned(),
-                Err(error) => return Err(Failure::disk(error)),
-            }
-        }
+        Verdict::Known { origin: Origin::InPlace, .. } => return known(shared, id, look, Origin::InPlace),
+        Verdict::Known { ref result, ref held, origin: Origin::Restored } => match restore(shared, id, result, held) {
+            Ok(()) => return known(shared, id, look, Origin::Restored),
+            Err(RestoreError::Missing(_)) => "its outputs are no longer in the store".to_owned(),
+            Err(error) => return Err(Failure::disk(error)),
+        },
         Verdict::Runs { ref why } => why.clone(),
     };
     carry_out(shared, id, look, why, claim, before).await
 }
 
-/// The manifest of the key goes to the store, so that the next run can tell what changed.
-fn manifest(shared: &Shared, id: StepId, taken: &Ingredients) -> Result<Option<ContentDigest>, Failure> {
-    if matches!(shared.action(id).kind, ActionKind::Group) {
-        return Ok(None);
+/// What went into a key, as it goes on record.
+struct Manifest {
+    digest: ContentDigest,
+    bytes: Vec<u8>,
+}
+
+impl Manifest {
+    /// `None` for a group, which has none.
+    fn of(shared: &Shared, id: StepId, taken: &Ingredients) -> Option<Self> {
+        let action = shared.action(id);
+        if matches!(action.kind, ActionKind::Group) {
+            return None;
+        }
+        let bytes = serde_json::to_vec(&key::record(action, taken, &shared.graph.basis(id))).unwrap_or_default();
+        Some(Self { digest: ContentDigest(Digest::of(&bytes)), bytes })
     }
-    let bytes = serde_json::to_vec(&key::record(shared.action(id), taken, &shared.graph.basis(id))).unwrap_or_default();
-    shared.machine.store.put(&bytes).map(|digest| Some(ContentDigest(digest))).map_err(|error| Failure::store(&error))
+
+    /// Brings it to the store, for a step that leaves no record that could hold it.
+    fn keep(&self, machine: &Machine) -> Result<ContentDigest, Failure> {
+        machine.store.put(&self.bytes).map(ContentDigest).map_err(|error| Failure::store(&error))
+    }
 }
 
-fn restore(shared: &Shared, id: StepId, result: &ActionResult) -> Result<(), RestoreError> {
+/// Brings a manifest to the store, and gives its digest.
+fn keep(machine: &Machine, manifest: Option<&Manifest>) -> Result<Option<ContentDigest>, Failure> {
+    manifest.map(|manifest| manifest.keep(machine)).transpose()
+}
+
+fn restore(shared: &Shared, id: StepId, result: &ActionResult, held: &Held) -> Result<(), RestoreError> {
     let machine = &shared.machine;
-    restore::restore(&machine.store, &machine.stats, &machine.root, &result.outputs, &look::declared(shared.action(id))).map(drop)
+    let contents = Contents { store: &machine.store, held };
+    restore::restore(contents, &machine.stats, &machine.root, &result.outputs, &look::declared(shared.action(id))).map(drop)
 }
 
-fn known(
-    shared: &Shared,
-    id: StepId,
-    key: ActionKey,
-    taken: &Ingredients,
-    result: ActionResult,
-    origin: Origin,
-) -> Result<StepEnd, Failure> {
+/// The end of a step whose look said that its result is known.
+fn known(shared: &Shared, id: StepId, look: Look, origin: Origin) -> Result<StepEnd, Failure> {
+    let Look { taken, key, verdict, .. } = look;
+    let Verdict::Known { result, held, .. } = verdict else {
+        return Err(Failure::new(FailureClass::Internal, "a step without a result cannot end as known", None));
+    };
     let last = shared.history.get(&shared.action(id).name).filter(|last| last.key == Some(key));
     let manifest = match last.and_then(|last| last.manifest) {
         Some(manifest) => Some(manifest),
-        None => manifest(shared, id, taken)?,
+        None => match Manifest::of(shared, id, &taken) {
+            Some(manifest) if held.has(manifest.digest, None) => Some(manifest.digest),
+            manifest => keep(&shared.machine, manifest.as_ref())?,
+        },
     };
     let end = StepEnd {
         ended: Ended::Cached { from: origin },
@@ -273,7 +289,7 @@ fn known(
         log: result.log,
         detail: result.detail.clone(),
     };
-    leave(shared, id, key, taken, result);
+    leave(shared, id, key, &taken, *result);
     Ok(end)
 }
 
@@ -292,15 +308,11 @@ async fn carry_out(
     before: Option<Noted>,
 ) -> Result<StepEnd, Failure> {
     let Look { taken, key, cacheable, .. } = look;
-    let taken = Arc::new(taken);
     let action = shared.action(id);
     let machine = &shared.machine;
     let Noted { manifest, witness } = match before {
         Some(noted) => noted,
-        None => {
-            let seen = Arc::clone(&taken);
-            aside(shared, move |shared| noted(shared, id, &seen, cacheable)).await??
-        }
+        None => noted(shared, id, &taken, cacheable)?,
     };
     machine.listener.event(Event::StepStarted { step: action.name.clone(), at_ms: shared.clock.millis(), why });
     for pattern in gather::idle_patterns(action, &taken) {
@@ -313,27 +325,33 @@ async fn carry_out(
     let made = match outcome {
         Outcome::Done(made) => made,
         Outcome::Failed(failure) => {
+            let manifest = keep(machine, manifest.as_ref())?;
             return Ok(StepEnd { key: Some(key), manifest, ..StepEnd::failed(failure, action, took_ms) });
         }
         Outcome::Cancelled { log } => {
+            let manifest = keep(machine, manifest.as_ref())?;
             return Ok(StepEnd { ended: Ended::Cancelled, took_ms, key: Some(key), manifest, log, detail: None });
         }
     };
     let Made { image, documents, log, detail, unchanged, behind } = made;
-    let result = ActionResult { run: machine.run.clone(), took_ms, outputs: Vec::new(), image, documents, log, detail: detail.clone() };
-    let before = Arc::clone(&taken);
-    let kept = aside(shared, move |shared| {
-        let result = ActionResult { outputs: capture(shared, id, behind.as_ref())?, ..result };
-        if cacheable {
-            record(shared, id, key, &result, &before, &witness)?;
-        }
-        Ok(result)
+    let mut result = ActionResult { run: machine.run.clone(), took_ms, outputs: Vec::new(), image, documents, log, detail: detail.clone() };
+    let mut held = Held::default();
+    let note = manifest.as_ref().filter(|manifest| cacheable && manifest.bytes.len() as u64 <= LARGEST);
+    if let Some(note) = note {
+        held.take(note.digest, &note.bytes);
+    }
+    let kept = capture(shared, id, behind.as_ref(), cacheable.then_some(&mut held)).and_then(|outputs| {
+        result.outputs = outputs;
+        Ok(cacheable && record(shared, id, key, &result, &held, &taken, &witness)?)
     });
-    let result = match kept.await? {
-        Ok(result) => result,
-        // What a step leaves undone is its own failure, and its log tells more about it.
-        Err(failure) => return Ok(StepEnd { key: Some(key), manifest, ..StepEnd::failed(Failure { log, ..failure }, action, took_ms) }),
+    let manifest = match (&kept, note) {
+        (Ok(true), Some(note)) => Some(note.digest),
+        _ => keep(machine, manifest.as_ref())?,
     };
+    // What a step leaves undone is its own failure, and its log tells more about it.
+    if let Err(failure) = kept {
+        return Ok(StepEnd { key: Some(key), manifest, ..StepEnd::failed(Failure { log, ..failure }, action, took_ms) });
+    }
     leave(shared, id, key, &taken, result);
     let ended = if unchanged { Ended::Cached { from: Origin::InPlace } } else { Ended::Done };
     Ok(StepEnd { ended, took_ms, key: Some(key), manifest, log, detail })
@@ -353,8 +371,9 @@ fn clear(shared: &Shared, id: StepId) -> Result<(), Failure> {
     clean::clean(&machine.stats, &machine.root, &outputs, false, false).map(drop).map_err(Failure::disk)
 }
 
-/// Brings the outputs to the store; those that were made behind walls, from there to the project too.
-fn capture(shared: &Shared, id: StepId, behind: Option<&Sandboxed>) -> Result<Vec<OutputFile>, Failure> {
+/// Brings the outputs to the store, and small ones to `held` if there is one; those that were made behind walls, from there to the
+/// project too.
+fn capture(shared: &Shared, id: StepId, behind: Option<&Sandboxed>, held: Option<&mut Held>) -> Result<Vec<OutputFile>, Failure> {
     let patterns = look::declared(shared.action(id));
     if patterns.is_empty() {
         return Ok(Vec::new());
@@ -362,7 +381,12 @@ fn capture(shared: &Shared, id: StepId, behind: Option<&Sandboxed>) -> Result<Ve
     let machine = &shared.machine;
     let stage = behind.and_then(Sandboxed::stage);
     let root = stage.as_ref().unwrap_or(&machine.root);
-    let made = outputs::capture(&machine.store, &machine.stats, root, &patterns).map_err(|faults| {
+    let mut nothing = Held::default();
+    let (captured, held) = match held {
+        Some(held) => (outputs::capture_holding(&machine.store, &machine.stats, root, &patterns, held), held),
+        None => (outputs::capture(&machine.store, &machine.stats, root, &patterns), &mut nothing),
+    };
+    let made = captured.map_err(|faults| {
         // What a step did or left undone is its own failure; a full disk is the machine's.
         // One full disk refuses many files; once is enough.
         if let Some(error) = faults.iter().find_map(|fault| if let OutputError::Store(error) = fault { Some(error) } else { None }) {
@@ -373,37 +397,40 @@ fn capture(shared: &Shared, id: StepId, behind: Option<&Sandboxed>) -> Result<Ve
         Failure::new(FailureClass::Step, reason, not_made.then(|| "let the commands make it, or mend `outputs`".to_owned()))
     })?;
     if stage.is_some() {
-        restore::restore(&machine.store, &machine.stats, &machine.root, &made, &patterns).map_err(Failure::disk)?;
+        let contents = Contents { store: &machine.store, held };
+        restore::restore(contents, &machine.stats, &machine.root, &made, &patterns).map_err(Failure::disk)?;
     }
     Ok(made)
 }
 
-/// Records the result, unless an input changed while the step ran: then nobody knows which content it saw.
+/// Records the result and says so, unless an input changed while the step ran: then nobody knows which content it saw.
 fn record(
     shared: &Shared,
     id: StepId,
     key: ActionKey,
     result: &ActionResult,
+    held: &Held,
     before: &Ingredients,
     witness: &Witness,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let machine = &shared.machine;
     if matches!(shared.action(id).kind, ActionKind::Run(_)) {
-        let again = Tree::open(&machine.root)
-            .map_err(GatherError::new)
-            .and_then(|tree| gather::gather(shared.ground(&tree), id, |need| shared.product(need)));
-        let same = again.as_ref().is_ok_and(|gathered| key::key(shared.action(id), &gathered.taken) == key);
-        let mut changed = witness.changed(&machine.root);
-        if !same || !changed.is_empty() {
-            changed.extend(again.iter().flat_map(|gathered| witness::differences(before, &gathered.taken)));
-            changed.sort();
-            changed.dedup();
-            let step = Some(shared.action(id).name.clone());
-            machine.listener.event(Event::Notice { step, text: witness::sentence(&changed) });
-            return Ok(());
+        let tree = Tree::for_a_glance(&machine.root).map_err(Failure::disk)?;
+        let Second { mut changed, still } = witness.again(&tree);
+        if !still || !witness.vouches(shared.ground(&tree), id, before) {
+            let again = gather::gather(shared.ground(&tree), id, |need| shared.product(need));
+            let same = again.as_ref().is_ok_and(|gathered| key::key(shared.action(id), &gathered.taken) == key);
+            if !same || !changed.is_empty() {
+                changed.extend(again.iter().flat_map(|gathered| witness::differences(before, &gathered.taken)));
+                changed.sort();
+                changed.dedup();
+                let step = Some(shared.action(id).name.clone());
+                machine.listener.event(Event::Notice { step, text: witness::sentence(&changed) });
+                return Ok(false);
+            }
         }
     }
-    machine.store.record(key, result).map_err(|error| Failure::store(&error))?;
+    machine.store.record_with(key, result, held).map_err(|error| Failure::store(&error))?;
     machine.lately.remember(key, result);
-    Ok(())
+    Ok(true)
 }

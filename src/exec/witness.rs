@@ -9,11 +9,16 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
+use crate::base::id::StepId;
 use crate::base::path::{AbsPath, RelPath};
+use crate::base::pattern::Pattern;
+use crate::graph::action::ActionKind;
 use crate::graph::ingredients::Ingredients;
 use crate::store::result::{OutputEntry, OutputFile};
 use crate::sys::stat::Stat;
 use crate::sys::tree::Tree;
+
+use super::gather::Ground;
 
 /// Files that are named in one sentence.
 const NAMED: usize = 3;
@@ -31,19 +36,63 @@ impl Witness {
         let Ok(tree) = Tree::for_a_glance(root) else { return Self::default() };
         let files: Vec<&OutputFile> = taken.files.iter().flatten().filter(|file| matches!(file.entry, OutputEntry::File { .. })).collect();
         let look = |file: &OutputFile| Some((file.path.clone(), tree.status(&file.path).ok()?.1));
-        Self(files.into_par_iter().with_min_len(MANY).filter_map(look).collect())
+        // A few files are looked at before other threads would have heard of them.
+        Self(if files.len() < MANY {
+            files.into_iter().filter_map(look).collect()
+        } else {
+            files.into_par_iter().filter_map(look).collect()
+        })
     }
 
-    /// The files that were written to since.
+    /// Looks again.
     #[must_use]
-    pub fn changed(&self, root: &AbsPath) -> Vec<RelPath> {
-        let Ok(tree) = Tree::for_a_glance(root) else { return Vec::new() };
-        let same = |before: &Stat, now: &Stat| {
-            (before.device, before.inode, before.size, before.modified) == (now.device, now.inode, now.size, now.modified)
+    pub fn again(&self, tree: &Tree) -> Second {
+        let look = |(path, before): &(RelPath, Stat)| match tree.status(path) {
+            Ok((_, now)) if now == *before => None,
+            Ok((_, now)) if is_written_as_before(before, &now) => Some((path.clone(), false)),
+            _ => Some((path.clone(), true)),
         };
-        let other = |(path, before): &&(RelPath, Stat)| !tree.status(path).is_ok_and(|(_, now)| same(before, &now));
-        self.0.par_iter().with_min_len(MANY).filter(other).map(|(path, _)| path.clone()).collect()
+        let moved: Vec<(RelPath, bool)> =
+            if self.0.len() < MANY { self.0.iter().filter_map(look).collect() } else { self.0.par_iter().filter_map(look).collect() };
+        let still = moved.is_empty();
+        Second { changed: moved.into_iter().filter_map(|(path, written)| written.then_some(path)).collect(), still }
     }
+
+    /// Whether what was seen before the step ran proves, when all of it stands still, that the step would be found with the same
+    /// ingredients again. That is so when it names its files one by one, none of them is a link, and the content of each source is known to
+    /// belong to what the kernel said of it.
+    #[must_use]
+    pub fn vouches(&self, ground: Ground<'_>, id: StepId, taken: &Ingredients) -> bool {
+        let ActionKind::Run(cell) = &ground.graph.action(id).kind else { return false };
+        let (Some(inputs), [files]) = (&cell.inputs, taken.files.as_slice()) else { return false };
+        let named = |pattern: &Pattern| pattern.literal().is_some_and(|path| files.binary_search_by(|file| file.path.cmp(path)).is_ok());
+        if !cell.tools.is_empty() || self.0.len() != files.len() || !inputs.include.iter().all(|(pattern, _)| named(pattern)) {
+            return false;
+        }
+        let stats = &ground.machine.stats;
+        let known = |(file, (path, stat)): (&OutputFile, &(RelPath, Stat))| match file.entry {
+            // What a need made is taken as it was recorded, whatever stands there.
+            OutputEntry::File { digest, executable, .. } => {
+                let proven = || executable == (stat.mode & 0o100 != 0) && stats.proves(ground.tree, path, stat, digest);
+                file.path == *path && (ground.graph.is_output(path) || proven())
+            }
+            OutputEntry::Link { .. } | OutputEntry::Folder => false,
+        };
+        files.iter().zip(&self.0).all(known)
+    }
+}
+
+/// What a second look found.
+#[derive(Debug)]
+pub struct Second {
+    /// The files that were written to since the first one.
+    pub changed: Vec<RelPath>,
+    /// Whether the kernel says of each file exactly what it said then.
+    pub still: bool,
+}
+
+fn is_written_as_before(before: &Stat, now: &Stat) -> bool {
+    (before.device, before.inode, before.size, before.modified) == (now.device, now.inode, now.size, now.modified)
 }
 
 /// The files of two looks at the same step that are not the same in both.

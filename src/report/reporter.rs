@@ -1,10 +1,12 @@
 //! The listener that hands a run's events to a renderer on a thread of its own, and tells it the time.
 //! In: events from any thread. Out: nothing but what the renderer writes. Never: loses an event, holds more than a few
 //! hundred of them: when the screen is slower than the run, the run waits, as it would for any pipe.
+//!
+//! What happens within a moment is shown together: to wake the thread for each event of a thousand short steps costs them time.
 
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use crate::event::{Event, Listener};
@@ -14,6 +16,8 @@ use super::Renderer;
 
 /// Milliseconds between two ticks.
 const TICK_MS: u64 = 100;
+/// The moment after an event within which further ones are only collected.
+const MOMENT: Duration = Duration::from_millis(10);
 /// Events that may wait.
 const WAITING: usize = 256;
 
@@ -28,6 +32,8 @@ enum Message {
 pub struct Reporter {
     sender: SyncSender<Message>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// The same thread, to wake it.
+    sleeper: Thread,
 }
 
 impl Reporter {
@@ -38,7 +44,8 @@ impl Reporter {
     pub fn start(renderer: Box<dyn Renderer>) -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel(WAITING);
         let thread = std::thread::Builder::new().name("report".to_owned()).spawn(move || serve(renderer, &receiver))?;
-        Ok(Self { sender, thread: Mutex::new(Some(thread)) })
+        let sleeper = thread.thread().clone();
+        Ok(Self { sender, thread: Mutex::new(Some(thread)), sleeper })
     }
 
     /// Clears the live lines and keeps the screen still until [`Reporter::resume`]; returns when it is done.
@@ -53,7 +60,9 @@ impl Reporter {
 
     fn turn(&self, paused: bool) {
         let (done, wait) = sync_channel(1);
+        self.sleeper.unpark();
         if self.sender.send(Message::Pause(paused, done)).is_ok() {
+            self.sleeper.unpark();
             // An error means that the thread has ended: then the screen is still, too.
             let _ = wait.recv();
         }
@@ -63,7 +72,9 @@ impl Reporter {
     pub fn finish(&self) {
         let thread = self.thread.lock().map_or_else(|poisoned| poisoned.into_inner().take(), |mut held| held.take());
         let Some(thread) = thread else { return };
+        self.sleeper.unpark();
         let _ = self.sender.send(Message::Finish);
+        self.sleeper.unpark();
         // A renderer that panicked has said so on its own; the run's exit code does not depend on it.
         let _ = thread.join();
     }
@@ -72,7 +83,10 @@ impl Reporter {
 impl Listener for Reporter {
     fn event(&self, event: Event) {
         // After `finish` nobody listens, and nothing is lost that anybody could see.
-        let _ = self.sender.send(Message::Event(Box::new(event)));
+        if let Err(TrySendError::Full(message)) = self.sender.try_send(Message::Event(Box::new(event))) {
+            self.sleeper.unpark();
+            let _ = self.sender.send(message);
+        }
     }
 }
 
@@ -82,33 +96,63 @@ impl Drop for Reporter {
     }
 }
 
-fn serve(mut renderer: Box<dyn Renderer>, receiver: &Receiver<Message>) {
-    let mut clock = Stopwatch::start();
-    let mut ticked = 0;
+fn serve(renderer: Box<dyn Renderer>, receiver: &Receiver<Message>) {
+    let mut served = Served { renderer, clock: Stopwatch::start(), ticked: 0 };
     loop {
-        let wait = TICK_MS.saturating_sub(clock.millis().saturating_sub(ticked));
+        let wait = TICK_MS.saturating_sub(served.clock.millis().saturating_sub(served.ticked));
         match receiver.recv_timeout(Duration::from_millis(wait)) {
-            Ok(Message::Event(event)) => {
-                if matches!(*event, Event::RunStarted { .. }) {
-                    (clock, ticked) = (Stopwatch::start(), 0);
+            Ok(message) => {
+                if !served.take(message) {
+                    break;
                 }
-                renderer.event(&event);
+                std::thread::park_timeout(MOMENT);
+                if !receiver.try_iter().all(|message| served.take(message)) {
+                    break;
+                }
             }
-            Ok(Message::Pause(paused, done)) => {
-                renderer.pause(paused);
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        served.tick();
+    }
+    served.renderer.finish();
+}
+
+/// A renderer with its clock.
+struct Served {
+    renderer: Box<dyn Renderer>,
+    clock: Stopwatch,
+    /// When it was told the time last, in milliseconds of `clock`.
+    ticked: u64,
+}
+
+impl Served {
+    /// Hands a message on; `false` for the last one.
+    fn take(&mut self, message: Message) -> bool {
+        match message {
+            Message::Event(event) => {
+                if matches!(*event, Event::RunStarted { .. }) {
+                    (self.clock, self.ticked) = (Stopwatch::start(), 0);
+                }
+                self.renderer.event(&event);
+            }
+            Message::Pause(paused, done) => {
+                self.renderer.pause(paused);
                 // The one who asked may have gone meanwhile.
                 let _ = done.send(());
             }
-            Ok(Message::Finish) | Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) => {}
+            Message::Finish => return false,
         }
-        let now = clock.millis();
-        if now.saturating_sub(ticked) >= TICK_MS {
-            ticked = now;
-            renderer.tick(now);
+        true
+    }
+
+    fn tick(&mut self) {
+        let now = self.clock.millis();
+        if now.saturating_sub(self.ticked) >= TICK_MS {
+            self.ticked = now;
+            self.renderer.tick(now);
         }
     }
-    renderer.finish();
 }
 
 #[cfg(test)]

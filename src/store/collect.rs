@@ -19,8 +19,8 @@ use crate::sys::{clock, random};
 use super::blob::StoreError;
 use super::lease::HELD_NANOS;
 use super::local::Store;
-use super::record;
-use super::result::{ActionResult, OutputEntry};
+use super::record::{self, Recorded, Standing};
+use super::result::OutputEntry;
 
 const SECOND: i128 = 1_000_000_000;
 /// A blob that nothing names is kept for so long: a run that was killed finds what it had fetched when it is started again.
@@ -97,6 +97,9 @@ enum Item {
     Record(usize),
     Blob(usize),
 }
+
+/// What a record names; `None` for one that says nothing.
+type Wanted = Option<HashSet<Name>>;
 
 struct Inventory {
     records: Vec<Record>,
@@ -205,18 +208,18 @@ impl Store {
                 blobs.push(Blob { name, place, size: status.len(), used: Stat::of(&status).modified, named: 0 });
             }
         }
-        let read = |(place, hex): (AbsPath, String)| -> Result<Option<(Record, Option<ActionResult>)>, StoreError> {
+        let read = |(place, hex): (AbsPath, String)| -> Result<Option<(Record, Wanted)>, StoreError> {
             let Ok(key) = Digest::<Blake3>::from_hex(&hex).map(ActionKey) else { return Ok(None) };
             let Some(status) = file::optional(file::status(&place))? else { return Ok(None) };
-            let Some(result) = file::optional(record::sound(&place, key))? else { return Ok(None) };
+            let Some(standing) = file::optional(record::standing(&place, key))? else { return Ok(None) };
             let record = Record { place, size: status.len(), used: Stat::of(&status).modified, blobs: Vec::new(), whole: false };
-            Ok(Some((record, result)))
+            // A damaged record, or one of another version, names nothing and goes.
+            let wanted = if let Standing::Sound(recorded) = standing { Some(names(&recorded).collect()) } else { None };
+            Ok(Some((record, wanted)))
         };
         let listed = self.listed(&self.layout().base().join("actions"))?;
         let mut records = Vec::new();
-        for (mut record, result) in listed.into_par_iter().filter_map(|one| read(one).transpose()).collect::<Result<Vec<_>, _>>()? {
-            // A damaged record names nothing and goes.
-            let wanted: Option<HashSet<Name>> = result.as_ref().map(|result| names(result).collect());
+        for (mut record, wanted) in listed.into_par_iter().filter_map(|one| read(one).transpose()).collect::<Result<Vec<_>, _>>()? {
             record.whole = wanted.as_ref().is_some_and(|wanted| wanted.iter().all(|name| places.contains_key(name)));
             record.blobs = wanted.iter().flatten().filter_map(|name| u32::try_from(*places.get(name)?).ok()).collect();
             record.blobs.iter().for_each(|blob| blobs[*blob as usize].named += 1);
@@ -289,11 +292,12 @@ fn name(algorithm: &str, hex: &str) -> Option<Name> {
     }
 }
 
-/// The blobs that a result names.
-fn names(result: &ActionResult) -> impl Iterator<Item = Name> {
+/// The blobs that a record names and does not hold itself.
+fn names(recorded: &Recorded) -> impl Iterator<Item = Name> {
+    let Recorded { result, held } = recorded;
     let outputs = result.outputs.iter().filter_map(|output| match &output.entry {
-        OutputEntry::File { digest, .. } => Some(digest),
-        OutputEntry::Link { .. } | OutputEntry::Folder => None,
+        OutputEntry::File { digest, size, .. } if !held.has(*digest, Some(*size)) => Some(digest),
+        OutputEntry::File { .. } | OutputEntry::Link { .. } | OutputEntry::Folder => None,
     });
     let contents = outputs.chain(result.documents.iter().map(|(_, digest)| digest)).chain(&result.log);
     let images = result.image.iter().flat_map(|image| &image.blobs);

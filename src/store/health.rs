@@ -15,7 +15,7 @@ use crate::sys::stat::Stat;
 
 use super::blob::StoreError;
 use super::local::Store;
-use super::record;
+use super::record::{self, Standing};
 
 /// How much a store holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -101,14 +101,14 @@ impl Store {
         let check = |(path, hex): &(AbsPath, String)| -> Result<Option<(ActionKey, Sound)>, StoreError> {
             let Ok(key) = Digest::<Blake3>::from_hex(hex).map(ActionKey) else { return Ok(None) };
             let Some(before) = file::optional(file::status(path))? else { return Ok(None) };
-            let Some(sound) = file::optional(record::sound(path, key))? else { return Ok(None) };
-            Ok(Some(match sound {
-                None => {
+            let Some(standing) = file::optional(record::standing(path, key))? else { return Ok(None) };
+            Ok(Some(match standing {
+                Standing::Damaged => {
                     self.layout().set_aside(path, &Stat::of(&before));
                     (key, Sound::Damaged)
                 }
-                Some(result) if !self.holds(&result) => (key, Sound::Incomplete),
-                Some(_) => (key, Sound::Whole),
+                Standing::Sound(recorded) if !self.completes(&recorded) => (key, Sound::Incomplete),
+                Standing::Sound(_) | Standing::Other => (key, Sound::Whole),
             }))
         };
         let listed = self.listed(&self.layout().base().join("actions"))?;

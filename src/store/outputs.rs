@@ -5,10 +5,11 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
+use std::io::Read as _;
 
 use rayon::prelude::*;
 
-use crate::base::digest::{Blake3, ContentDigest};
+use crate::base::digest::{Blake3, ContentDigest, Digest};
 use crate::base::path::{AbsPath, RelPath};
 use crate::base::pattern::Pattern;
 use crate::base::words;
@@ -19,6 +20,7 @@ use crate::sys::tree::Tree;
 use crate::sys::walk::{self, Entry, Folders, WalkError};
 
 use super::blob::StoreError;
+use super::held::{Held, LARGEST};
 use super::left;
 use super::local::Store;
 use super::result::{OutputEntry, OutputFile};
@@ -110,6 +112,42 @@ pub enum State {
 /// # Errors
 /// Every fault found: a name without wildcards that is not there, a FIFO, a file that changes meanwhile, a full disk.
 pub fn capture(store: &Store, cache: &StatCache, root: &AbsPath, outputs: &[Pattern]) -> Result<Vec<OutputFile>, Vec<OutputError>> {
+    bring(store, cache, root, outputs, None)
+}
+
+/// As [`capture`], but `held` takes small contents in as long as it has room, and they become no blobs.
+///
+/// # Errors
+/// As [`capture`].
+pub fn capture_holding(
+    store: &Store,
+    cache: &StatCache,
+    root: &AbsPath,
+    outputs: &[Pattern],
+    held: &mut Held,
+) -> Result<Vec<OutputFile>, Vec<OutputError>> {
+    bring(store, cache, root, outputs, Some(held))
+}
+
+/// An output, with its content where the record holds that.
+type Kept = (OutputFile, Option<Vec<u8>>);
+
+/// Where the content of a file goes.
+enum Way {
+    Blob,
+    Record,
+}
+
+/// Files that one thread brings to the store before another one is worth it.
+const FEW: usize = 8;
+
+fn bring(
+    store: &Store,
+    cache: &StatCache,
+    root: &AbsPath,
+    outputs: &[Pattern],
+    mut held: Option<&mut Held>,
+) -> Result<Vec<OutputFile>, Vec<OutputError>> {
     let include: Vec<&Pattern> = outputs.iter().collect();
     let tree = Tree::open(root).map_err(one)?;
     let selection = walk::select(&tree, &include, &[], Folders::Empty).map_err(all)?;
@@ -118,21 +156,74 @@ pub fn capture(store: &Store, cache: &StatCache, root: &AbsPath, outputs: &[Patt
         return Err(vec![OutputError::NotMade(names)]);
     }
     left::sweep(store, &tree, selection.entries.iter().map(|entry| &entry.path));
-    let keep = |entry: &Entry| {
+    let mut room = held.as_deref().map(Held::room);
+    let way = |entry: &Entry| match (entry.kind, &mut room) {
+        (Kind::File { .. }, Some(room)) if entry.stat.size <= LARGEST.min(*room) => {
+            *room -= entry.stat.size;
+            Way::Record
+        }
+        _ => Way::Blob,
+    };
+    let ways: Vec<Way> = selection.entries.iter().map(way).collect();
+    let keep = |(entry, way): (&Entry, &Way)| {
+        let mut content = None;
         let kept = match entry.kind {
             Kind::File { executable } => {
-                let digest = keep_file(store, cache, &tree, entry)?;
+                let digest = match way {
+                    Way::Blob => keep_file(store, cache, &tree, entry)?,
+                    Way::Record => {
+                        let (digest, bytes) = read_small(cache, &tree, entry)?;
+                        content = Some(bytes);
+                        digest
+                    }
+                };
                 OutputEntry::File { digest, size: entry.stat.size, executable }
             }
             Kind::Link => OutputEntry::Link { target: tree.read_link(&entry.path)? },
             Kind::Folder => OutputEntry::Folder,
             Kind::Special(what) => return Err(WalkError::Special { path: entry.path.clone(), what }.into()),
         };
-        Ok(OutputFile { path: entry.path.clone(), entry: kept })
+        Ok((OutputFile { path: entry.path.clone(), entry: kept }, content))
     };
-    let kept: Vec<Result<OutputFile, OutputError>> = selection.entries.par_iter().map(keep).collect();
-    let (kept, faults): (Vec<_>, Vec<_>) = kept.into_iter().partition(Result::is_ok);
-    if faults.is_empty() { Ok(kept.into_iter().flatten().collect()) } else { Err(faults.into_iter().filter_map(Result::err).collect()) }
+    let work = selection.entries.iter().zip(&ways);
+    let kept: Vec<Result<Kept, OutputError>> =
+        if work.len() < FEW { work.map(keep).collect() } else { selection.entries.par_iter().zip(&ways).map(keep).collect() };
+    let mut files = Vec::with_capacity(kept.len());
+    let mut faults = Vec::new();
+    for one in kept {
+        match one {
+            Ok((file, content)) => {
+                if let (Some(held), Some(content), OutputEntry::File { digest, .. }) = (held.as_deref_mut(), content, &file.entry) {
+                    held.take(*digest, &content);
+                }
+                files.push(file);
+            }
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if faults.is_empty() { Ok(files) } else { Err(faults) }
+}
+
+/// The digest and the bytes of a small file.
+fn read_small(cache: &StatCache, tree: &Tree, entry: &Entry) -> Result<(ContentDigest, Vec<u8>), OutputError> {
+    let path = tree.root().at(&entry.path);
+    let changed = || HashError::Changed { path: path.to_string() };
+    let began = clock::now().0;
+    let (mut file, before) = tree.open_seen(&entry.path)?;
+    if before != entry.stat {
+        return Err(changed().into());
+    }
+    let mut bytes = vec![0; usize::try_from(entry.stat.size).unwrap_or_default()];
+    match file.read_exact(&mut bytes) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(changed().into()),
+        Err(cause) => return Err(FileError { act: "read", path: path.as_path().to_owned(), cause }.into()),
+    }
+    // A file that has grown meanwhile is another one.
+    unchanged(&file, entry, &path)?;
+    let digest = ContentDigest(Digest::of(&bytes));
+    cache.remember(path.as_path(), &entry.stat, digest, began);
+    Ok((digest, bytes))
 }
 
 fn keep_file(store: &Store, cache: &StatCache, tree: &Tree, entry: &Entry) -> Result<ContentDigest, OutputError> {

@@ -5,22 +5,25 @@
 //! Nothing waits for the disk. After a power cut a record or a blob may be missing, empty, cut or filled with zeros; each is checked
 //! when it is read, so that costs a rebuild and nothing else.
 //!
-//! A record is a line with the format's version, a line with a checksum over the action key and the rest, and the rest as
-//! JSON.
+//! A record is a line with the format's version, a line with a checksum over the action key and the rest, a line of JSON, and the
+//! small contents that it holds itself.
 
 use std::io::Write as _;
 
 use crate::base::canon::{HashSink, Sink as _};
-use crate::base::digest::{ActionKey, Algorithm, Digest};
+use crate::base::digest::{ActionKey, Algorithm, ContentDigest, Digest};
 use crate::base::path::AbsPath;
 use crate::sys::file::{self, FileError, at};
 use crate::sys::stat::Stat;
 
 use super::blob::StoreError;
+use super::held::Held;
 use super::local::Store;
 use super::result::{ActionResult, OutputEntry};
 
-const MARK: &str = "kiln result 1\n";
+const MARK: &str = "kiln result 2\n";
+/// How records of every version begin.
+const FAMILY: &str = "kiln result ";
 /// The largest record that is read, in bytes: some 400,000 outputs.
 const LIMIT: u64 = 64 << 20;
 
@@ -31,6 +34,25 @@ struct Named {
     size: Option<u64>,
 }
 
+/// What a record says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// The result.
+    pub result: ActionResult,
+    /// The contents that need no blob: of outputs, and what went into the key.
+    pub held: Held,
+}
+
+/// What stands in the place of a record.
+pub(super) enum Standing {
+    /// A record.
+    Sound(Box<Recorded>),
+    /// A record of another version of kiln, which is none for this one.
+    Other,
+    /// Something that nobody wrote so.
+    Damaged,
+}
+
 impl Store {
     /// The recorded result of an action, when there is one. Whether its blobs are there is for [`Store::holds`] to say.
     /// A result that was found stays, with its blobs, for as long as this process has a lease.
@@ -38,13 +60,31 @@ impl Store {
     /// # Errors
     /// [`StoreError::File`] when the disk fails; a damaged record is no record and is set aside.
     pub fn result(&self, key: ActionKey) -> Result<Option<ActionResult>, StoreError> {
+        Ok(self.recorded(key)?.map(|recorded| recorded.result))
+    }
+
+    /// As [`Store::result`], with the contents that the record holds itself.
+    ///
+    /// # Errors
+    /// As [`Store::result`].
+    pub fn recorded(&self, key: ActionKey) -> Result<Option<Recorded>, StoreError> {
         let place = self.layout().record(key);
         let Some(before) = file::optional(file::status(&place))? else { return Ok(None) };
-        let Some(result) = file::optional(sound(&place, key))? else { return Ok(None) };
-        if result.is_none() {
-            self.layout().set_aside(&place, &Stat::of(&before));
+        match file::optional(standing(&place, key))? {
+            Some(Standing::Sound(recorded)) if self.hold(&place, &before) => Ok(Some(*recorded)),
+            Some(Standing::Damaged) => {
+                self.layout().set_aside(&place, &Stat::of(&before));
+                Ok(None)
+            }
+            _ => Ok(None),
         }
-        Ok(result.filter(|_| self.hold(&place, &before)))
+    }
+
+    /// What a run kept under `digest` when it carried out the action with this key: a blob, or a part of the record.
+    #[must_use]
+    pub fn kept(&self, key: Option<ActionKey>, digest: ContentDigest, limit: u64) -> Option<Vec<u8>> {
+        let held = || Some(self.recorded(key?).ok()??.held.get(digest)?.to_vec());
+        self.read(digest.0, limit).ok().or_else(held)
     }
 
     /// Records the result of an action, in place of an earlier one.
@@ -52,9 +92,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`] when a blob that it names is not in the store; [`StoreError::File`].
     pub fn record(&self, key: ActionKey, result: &ActionResult) -> Result<(), StoreError> {
+        self.record_with(key, result, &Held::default())
+    }
+
+    /// As [`Store::record`], with contents that need no blob then.
+    ///
+    /// # Errors
+    /// As [`Store::record`].
+    pub fn record_with(&self, key: ActionKey, result: &ActionResult, held: &Held) -> Result<(), StoreError> {
         let place = self.layout().record(key);
-        let bytes = at("write", &place, encode(key, result).map_err(std::io::Error::other))?;
-        if let Some(missing) = self.blobs_of(result).iter().find(|blob| !is_there(blob)) {
+        let bytes = at("write", &place, encode(key, result, held).map_err(std::io::Error::other))?;
+        if let Some(missing) = self.blobs_of(result, held).iter().find(|blob| !is_there(blob)) {
             return Err(StoreError::Missing(missing.digest.clone()));
         }
         let mut temporary = self.layout().temporary()?;
@@ -73,13 +121,18 @@ impl Store {
     /// Whether every blob that a result names is there with its size. Looks, but does not read.
     #[must_use]
     pub fn holds(&self, result: &ActionResult) -> bool {
-        self.blobs_of(result).iter().all(is_there)
+        self.blobs_of(result, &Held::default()).iter().all(is_there)
     }
 
-    fn blobs_of(&self, result: &ActionResult) -> Vec<Named> {
+    /// Whether every blob that a record names and does not hold itself is there with its size.
+    pub(super) fn completes(&self, recorded: &Recorded) -> bool {
+        self.blobs_of(&recorded.result, &recorded.held).iter().all(is_there)
+    }
+
+    fn blobs_of(&self, result: &ActionResult, held: &Held) -> Vec<Named> {
         let outputs = result.outputs.iter().filter_map(|output| match &output.entry {
-            OutputEntry::File { digest, size, .. } => Some(self.named(digest.0, Some(*size))),
-            OutputEntry::Link { .. } | OutputEntry::Folder => None,
+            OutputEntry::File { digest, size, .. } if !held.has(*digest, Some(*size)) => Some(self.named(digest.0, Some(*size))),
+            OutputEntry::File { .. } | OutputEntry::Link { .. } | OutputEntry::Folder => None,
         });
         let documents = result.documents.iter().map(|(_, digest)| digest).chain(&result.log).map(|digest| self.named(digest.0, None));
         let images = result.image.iter().flat_map(|image| &image.blobs).map(|digest| self.named(digest.0, None));
@@ -103,8 +156,11 @@ fn is_there(blob: &Named) -> bool {
     })
 }
 
-fn encode(key: ActionKey, result: &ActionResult) -> Result<Vec<u8>, serde_json::Error> {
-    let body = serde_json::to_vec(result)?;
+fn encode(key: ActionKey, result: &ActionResult, held: &Held) -> Result<Vec<u8>, serde_json::Error> {
+    // JSON as it is written here has no line feed.
+    let mut body = serde_json::to_vec(result)?;
+    body.push(b'\n');
+    held.encode(&mut body);
     let mut bytes = Vec::with_capacity(body.len() + 128);
     bytes.extend_from_slice(MARK.as_bytes());
     bytes.extend_from_slice(sum(key, &body).as_bytes());
@@ -113,13 +169,21 @@ fn encode(key: ActionKey, result: &ActionResult) -> Result<Vec<u8>, serde_json::
     Ok(bytes)
 }
 
-fn decode(key: ActionKey, bytes: &[u8]) -> Option<ActionResult> {
+fn decode(key: ActionKey, bytes: &[u8]) -> Option<Recorded> {
     let (checksum, rest) = bytes.strip_prefix(MARK.as_bytes())?.split_at_checked(64)?;
     let body = rest.strip_prefix(b"\n")?;
     if sum(key, body).as_bytes() != checksum {
         return None;
     }
-    serde_json::from_slice(body).ok()
+    let end = body.iter().position(|byte| *byte == b'\n')?;
+    Some(Recorded { result: serde_json::from_slice(&body[..end]).ok()?, held: Held::decode(&body[end + 1..])? })
+}
+
+/// Whether these are the first bytes of a record of another version.
+fn is_other(bytes: &[u8]) -> bool {
+    let rest = bytes.strip_prefix(FAMILY.as_bytes()).unwrap_or_default();
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    (1..=9).contains(&digits) && rest.get(digits) == Some(&b'\n') && !bytes.starts_with(MARK.as_bytes())
 }
 
 fn sum(key: ActionKey, body: &[u8]) -> String {
@@ -129,7 +193,34 @@ fn sum(key: ActionKey, body: &[u8]) -> String {
     sink.finish().hex()
 }
 
-/// The record of `key` at `place`; `None` when it is damaged.
-pub(super) fn sound(place: &AbsPath, key: ActionKey) -> Result<Option<ActionResult>, FileError> {
-    Ok(decode(key, &file::read(place, LIMIT)?))
+/// What stands at `place`, where the record of `key` belongs.
+pub(super) fn standing(place: &AbsPath, key: ActionKey) -> Result<Standing, FileError> {
+    let bytes = file::read(place, LIMIT)?;
+    Ok(match decode(key, &bytes) {
+        Some(recorded) => Standing::Sound(Box::new(recorded)),
+        None if is_other(&bytes) => Standing::Other,
+        None => Standing::Damaged,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_another_version_is_told_from_a_damaged_one() {
+        for (bytes, other) in [
+            ("kiln result 1\nabc", true),
+            ("kiln result 3\n", true),
+            ("kiln result 2\n", false),
+            ("kiln result 1", false),
+            ("kiln result 1234567890\n", false),
+            ("kiln result \n", false),
+            ("kiln result 1x\n", false),
+            ("kiln resul", false),
+            ("", false),
+        ] {
+            assert_eq!(is_other(bytes.as_bytes()), other, "{bytes:?}");
+        }
+    }
 }

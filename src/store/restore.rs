@@ -2,22 +2,26 @@
 //! In: recorded outputs, whose files are blobs. Out: the same files, links and empty folders, and nothing else that the
 //! declared outputs name. Never: a change through a link, a byte that was not verified, a file that two hold in common.
 //!
-//! All that is needed is written and verified under temporary names first. So a blob that turns out to be missing or
-//! damaged leaves the project as it was.
+//! All that is needed is verified first: what is in blobs is written under temporary names then, so that a blob that turns out to be
+//! missing or damaged leaves the project as it was. Only contents that the record holds itself, which are small and here already, are
+//! written to a place where nothing stands without a temporary name. A kiln that is killed there leaves a short file, and no word in
+//! the stat cache that it is whole: the next one reads it, and restores it.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 
 use rayon::prelude::*;
 
 use crate::base::digest::ContentDigest;
 use crate::base::path::{AbsPath, RelPath};
 use crate::base::pattern::Pattern;
-use crate::sys::file::{self, FileError};
+use crate::sys::file::{self, FileError, at};
 use crate::sys::stat::{Kind, Stat};
 use crate::sys::tree::Tree;
 use crate::sys::{clock, walk};
 
 use super::blob::StoreError;
+use super::held::Held;
 use super::left;
 use super::local::Store;
 use super::outputs::{Difference, OutputError};
@@ -65,13 +69,30 @@ impl From<StoreError> for RestoreError {
     }
 }
 
+/// Where the contents of files are.
+#[derive(Debug, Clone, Copy)]
+pub struct Contents<'a> {
+    /// Those that are blobs.
+    pub store: &'a Store,
+    /// Those that the record holds itself.
+    pub held: &'a Held,
+}
+
+impl Contents<'_> {
+    /// Whether there is a content of so many bytes under `digest`. Looks, but does not read.
+    #[must_use]
+    pub fn has(&self, digest: ContentDigest, size: u64) -> bool {
+        self.held.has(digest, Some(size)) || self.store.size_of(digest.0) == Some(size)
+    }
+}
+
 /// Makes exactly the recorded outputs stand below `root`; what is in place stays untouched. Files get mode 644 or 755.
 /// Files and folders that `outputs` name and the record does not are removed.
 ///
 /// # Errors
 /// [`RestoreError::Missing`] before anything was changed; [`RestoreError::Failed`] with every fault found.
 pub fn restore(
-    store: &Store,
+    contents: Contents<'_>,
     cache: &StatCache,
     root: &AbsPath,
     recorded: &[OutputFile],
@@ -79,25 +100,51 @@ pub fn restore(
 ) -> Result<Restored, RestoreError> {
     let tree = Tree::open(root)?;
     let difference = Difference::find(cache, &tree, recorded, outputs)?;
-    let restore = Restore { store, cache, tree: &tree, outputs };
-    for (output, _) in &difference.wanted {
-        if let OutputEntry::File { digest, size, .. } = &output.entry
-            && store.size_of(digest.0) != Some(*size)
-        {
-            return Err(RestoreError::Missing(digest.to_string()));
+    let restore = Restore { contents, cache, tree: &tree, outputs };
+    let mut staged = Vec::new();
+    let mut fresh: BTreeMap<RelPath, Vec<Fresh<'_>>> = BTreeMap::new();
+    for (output, found) in &difference.wanted {
+        let OutputEntry::File { digest, size, executable } = &output.entry else {
+            staged.push(*output);
+            continue;
+        };
+        match (contents.held.get(*digest), output.path.parent(), found) {
+            (Some(bytes), Some(folder), None) => {
+                fresh.entry(folder).or_default().push(Fresh { output, bytes, digest: *digest, mode: mode(*executable) });
+            }
+            (Some(_), ..) => staged.push(*output),
+            _ if contents.store.size_of(digest.0) == Some(*size) => staged.push(*output),
+            _ => return Err(RestoreError::Missing(digest.to_string())),
         }
     }
     let folders = restore.staging_folders(&difference)?;
-    left::sweep(store, &tree, recorded.iter().map(|output| &output.path));
-    let staged: Vec<Option<Staged>> =
-        difference.wanted.par_iter().map(|(output, _)| restore.stage(output, &folders)).collect::<Result<_, _>>()?;
+    left::sweep(contents.store, &tree, recorded.iter().map(|output| &output.path));
+    let ready: Vec<Option<Staged<'_>>> = staged.par_iter().map(|output| restore.stage(output, &folders)).collect::<Result<_, _>>()?;
     let removed = restore.clear(&difference)?;
-    difference.wanted.par_iter().zip(staged).try_for_each(|((output, _), staged)| restore.put(output, staged))?;
+    staged.par_iter().zip(ready).try_for_each(|(output, staged)| restore.put(output, staged))?;
+    for (folder, files) in fresh {
+        restore.put_fresh(&folder, &files, &folders)?;
+    }
     Ok(Restored { written: difference.wanted.len(), removed })
 }
 
+/// A small file to write where nothing stands.
+struct Fresh<'a> {
+    output: &'a OutputFile,
+    bytes: &'a [u8],
+    digest: ContentDigest,
+    mode: u32,
+}
+
+fn mode(executable: bool) -> u32 {
+    if executable { 0o755 } else { 0o644 }
+}
+
+/// Files of one folder that one thread writes before another one is worth it.
+const FEW: usize = 256;
+
 struct Restore<'a> {
-    store: &'a Store,
+    contents: Contents<'a>,
     cache: &'a StatCache,
     tree: &'a Tree,
     outputs: &'a [Pattern],
@@ -163,8 +210,11 @@ impl<'a> Restore<'a> {
                 let (name, mut file) = self.tree.create_temporary(folder)?;
                 let place = self.tree.root().at(&name);
                 let staged = Staged { tree: self.tree, name, content: Some((*digest, began)), in_place: false };
-                self.store.open_blob(digest.0)?.copy_to(&mut file, &place)?;
-                self.tree.set_mode(&staged.name, &file, if *executable { 0o755 } else { 0o644 })?;
+                match self.contents.held.get(*digest) {
+                    Some(bytes) => at("write", &place, file.write_all(bytes))?,
+                    None => self.contents.store.open_blob(digest.0)?.copy_to(&mut file, &place).map(drop)?,
+                }
+                self.tree.set_mode(&staged.name, &file, mode(*executable))?;
                 Ok(Some(staged))
             }
         }
@@ -214,5 +264,21 @@ impl<'a> Restore<'a> {
             self.cache.remember(self.tree.root().at(&output.path).as_path(), &stat, digest, began);
         }
         Ok(())
+    }
+
+    /// Writes small files of one folder to their places.
+    fn put_fresh(&self, path: &RelPath, files: &[Fresh<'_>], folders: &BTreeMap<RelPath, RelPath>) -> Result<(), RestoreError> {
+        self.tree.create_folders(path)?;
+        let folder = self.tree.folder_for_new(path)?;
+        files.par_iter().with_min_len(FEW).try_for_each(|file| {
+            let Fresh { output, bytes, digest, mode } = file;
+            let began = clock::now().0;
+            match self.tree.write_new(&folder, &output.path, bytes, *mode)? {
+                Some(stat) => self.cache.remember(self.tree.root().at(&output.path).as_path(), &stat, *digest, began),
+                // Something came there meanwhile.
+                None => self.put(output, self.stage(output, folders)?)?,
+            }
+            Ok(())
+        })
     }
 }

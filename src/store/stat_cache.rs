@@ -159,6 +159,12 @@ impl StatCache {
         Ok(entries.iter().map(|entry| if is_file(entry) { digests.next() } else { None }).collect())
     }
 
+    /// Whether it is known without reading that the file at `path`, of which the kernel says `stat`, has this content.
+    #[must_use]
+    pub fn proves(&self, tree: &Tree, path: &RelPath, stat: &Stat, content: ContentDigest) -> bool {
+        self.lookup(tree.root().at(path).as_path(), stat) == Some(content)
+    }
+
     /// Takes in what the caller read from a file or wrote to it. `stat` is what the kernel said afterwards, and
     /// `began` the moment, in milliseconds since 1970, before the content was first read.
     pub(super) fn remember(&self, path: &Path, stat: &Stat, digest: ContentDigest, began: i64) {

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
@@ -90,8 +91,8 @@ pub enum Pipe {
 pub struct Child {
     shims: Shims,
     shim: Shim,
-    out: Option<Receiver>,
-    err: Option<Receiver>,
+    out: Option<End>,
+    err: Option<End>,
     pid: Pid,
     /// Whether the command leads a process group of its own.
     leads: bool,
@@ -207,7 +208,12 @@ async fn try_spawn(spec: &Spec<'_>, found: &Path) -> Result<Child, Fault> {
         Err(error) => return Err(Fault::Helper(error)),
     }
     match shim.hear().await {
-        Some(Told::Pid(pid)) => Ok(Child { shims: spec.shims.clone(), shim, out, err, pid, leads: spec.io == Io::Captured, started }),
+        Some(Told::Pid(pid)) => {
+            let ended = shim.has_ended();
+            let end = |pipe: Option<OwnedFd>| pipe.map(|pipe| if ended { Ok(End::Quiet(pipe)) } else { End::watched(pipe) }).transpose();
+            let (out, err) = (end(out)?, end(err)?);
+            Ok(Child { shims: spec.shims.clone(), shim, out, err, pid, leads: spec.io == Io::Captured, started })
+        }
         Some(Told::Errno(errno)) => {
             spec.shims.give_back(shim);
             Err(Fault::Command(if errno == 0 { io::ErrorKind::InvalidInput.into() } else { io::Error::from_raw_os_error(errno) }))
@@ -221,10 +227,33 @@ async fn try_spawn(spec: &Spec<'_>, found: &Path) -> Result<Child, Fault> {
 }
 
 /// A pipe: kiln's end, and the one for a program, which waits when it writes more than is read.
-fn pipe() -> io::Result<(Receiver, OwnedFd)> {
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     rustix::fs::fcntl_setfl(&ours, OFlags::NONBLOCK)?;
-    Ok((Receiver::from_owned_fd_unchecked(ours)?, theirs))
+    Ok((ours, theirs))
+}
+
+/// kiln's end of a pipe.
+#[derive(Debug)]
+enum End {
+    /// The program had ended when it was first heard of, so all that it wrote is there: most likely nobody has to wait for it.
+    Quiet(OwnedFd),
+    /// It is told when something comes.
+    Watched(Receiver),
+}
+
+impl End {
+    fn watched(pipe: OwnedFd) -> io::Result<Self> {
+        Receiver::from_owned_fd_unchecked(pipe).map(Self::Watched)
+    }
+
+    /// From now on it is told when something comes; `None` when the machine has no room for that.
+    fn watch(self) -> Option<Self> {
+        match self {
+            Self::Quiet(pipe) => Self::watched(pipe).ok(),
+            Self::Watched(_) => Some(self),
+        }
+    }
 }
 
 /// What is known while a program runs.
@@ -352,10 +381,18 @@ impl Child {
 }
 
 /// Reads what is there; 0 at the end. A pipe that is closed already never answers.
-async fn read(pipe: &mut Option<Receiver>, buffer: &mut Vec<u8>) -> usize {
+async fn read(pipe: &mut Option<End>, buffer: &mut Vec<u8>) -> usize {
     buffer.clear();
+    if let Some(End::Quiet(quiet)) = pipe {
+        match rustix::io::read(&*quiet, spare_capacity(buffer)) {
+            Ok(count) => return count,
+            // A daemon of another parent holds it.
+            Err(_) => *pipe = pipe.take().and_then(End::watch),
+        }
+    }
     match pipe {
-        Some(pipe) => pipe.read_buf(buffer).await.unwrap_or(0),
+        Some(End::Watched(watched)) => watched.read_buf(buffer).await.unwrap_or(0),
+        Some(End::Quiet(_)) => 0,
         None => std::future::pending().await,
     }
 }

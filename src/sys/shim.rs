@@ -42,6 +42,8 @@ const LEFTOVER_GRACE: u64 = 200;
 const GIVE_UP: u64 = 3_000;
 /// How often the helper looks again while programs are ending.
 const PRESS_EVERY: u64 = 5;
+/// How long the number of a command that began waits to be told, in milliseconds: most likely its end is known by then.
+const QUICK: u64 = 3;
 /// How often it collects orphans that ended by themselves.
 const COLLECT_EVERY: u64 = 1_000;
 
@@ -213,7 +215,9 @@ impl Shim {
                 stuck = true;
                 break;
             }
-            self.tell();
+            if self.status.is_some() || self.kill_at.is_some() || self.clock.millis() >= QUICK {
+                self.tell();
+            }
             self.listen();
         }
         // Whoever waits for the lock may have it before kiln hears of the end.
@@ -275,7 +279,8 @@ impl Shim {
     /// Waits for kiln, for the command's end, or for a moment; takes kiln's wishes in.
     fn listen(&mut self) {
         let pause = match (self.kill_at, &self.pidfd) {
-            (None, Some(_)) => COLLECT_EVERY,
+            (None, Some(_)) if self.words.is_empty() => COLLECT_EVERY,
+            (None, Some(_)) => QUICK,
             _ => PRESS_EVERY,
         };
         let mut watched = Vec::with_capacity(2);

@@ -171,6 +171,11 @@ impl Shim {
         }
     }
 
+    /// Whether it has said already that nothing of its command is left.
+    pub(super) fn has_ended(&self) -> bool {
+        self.heard.split_inclusive(|byte| *byte == b'\n').any(|line| matches!(Told::parse(line), Some(Told::Left(_))))
+    }
+
     /// Asks it to stop its command, which has `millis` between `SIGTERM` and `SIGKILL`. It is of no further use then.
     pub(super) async fn stop(&mut self, millis: u128) {
         // A helper that cannot be told is gone already; whoever listens hears that next.

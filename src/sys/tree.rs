@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::ffi::CStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -112,6 +112,17 @@ const FOLDERS: usize = 256;
 enum Links {
     Inside,
     Refused,
+}
+
+/// Writes a file that was just made, and sets its permission bits where the umask took some away.
+fn write_whole(file: &mut File, bytes: &[u8], mode: u32) -> io::Result<Stat> {
+    file.write_all(bytes)?;
+    let raw = rustix::fs::fstat(&*file)?;
+    if raw.st_mode & 0o7777 == mode {
+        return Ok(stat::of_raw(&raw).1);
+    }
+    rustix::fs::fchmod(&*file, Mode::from_raw_mode(mode))?;
+    Ok(stat::of_raw(&rustix::fs::fstat(&*file)?).1)
 }
 
 impl Tree {
@@ -248,9 +259,20 @@ impl Tree {
     /// # Errors
     /// [`FileError`]; also for what is not a regular file, and when a link on the way leads out.
     pub fn open_file(&self, path: &RelPath) -> Result<File, FileError> {
+        self.open_seen(path).map(|(file, _)| file)
+    }
+
+    /// As [`Tree::open_file`], with what the kernel says of the file.
+    ///
+    /// # Errors
+    /// As [`Tree::open_file`].
+    pub fn open_seen(&self, path: &RelPath) -> Result<(File, Stat), FileError> {
         let file = self.open_unseen(path)?;
-        let metadata = self.named("read", path, file.metadata())?;
-        if metadata.is_file() { Ok(file) } else { self.named("read", path, Err(io::Error::other("it is not a regular file"))) }
+        let raw = self.named("read", path, rustix::fs::fstat(&file).map_err(io::Error::from))?;
+        match stat::of_raw(&raw) {
+            (Kind::File { .. }, stat) => Ok((file, stat)),
+            _ => self.named("read", path, Err(io::Error::other("it is not a regular file"))),
+        }
     }
 
     /// As [`Tree::open_file`], for a caller that asks the kernel himself what it is that he got: it may be no regular file.
@@ -287,6 +309,34 @@ impl Tree {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         self.with_temporary_name(folder, |parent, name| rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR))
             .map(|(path, opened)| (path, File::from(opened)))
+    }
+
+    /// The folder at `path`, for making files in it; no link stands on the way to it.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn folder_for_new(&self, path: &RelPath) -> Result<Folder, FileError> {
+        self.named("write", path, self.resolve(path, OFlags::PATH | OFlags::DIRECTORY, Links::Refused)).map(Folder)
+    }
+
+    /// Makes the file `path`, which lies in `folder`, where none was, with these bytes and permission bits; gives what the kernel says of
+    /// it. `None` when something stands there. A file that could not be written to its end is taken away again.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn write_new(&self, folder: &Folder, path: &RelPath, bytes: &[u8], mode: u32) -> Result<Option<Stat>, FileError> {
+        let name = path.name().unwrap_or_default();
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = match rustix::fs::openat(&folder.0, name, flags, Mode::from_raw_mode(mode)) {
+            Ok(file) => File::from(file),
+            Err(Errno::EXIST) => return Ok(None),
+            Err(error) => return self.named("write", path, Err(error.into())),
+        };
+        let written = write_whole(&mut file, bytes, mode);
+        if written.is_err() {
+            let _ = rustix::fs::unlinkat(&folder.0, name, AtFlags::empty());
+        }
+        self.named("write", path, written).map(Some)
     }
 
     /// Creates a symbolic link with a new temporary name in `folder`.
@@ -444,7 +494,6 @@ fn explained(error: io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write as _;
     use std::os::unix::fs::symlink;
 
     fn path(text: &str) -> RelPath {

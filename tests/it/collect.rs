@@ -234,7 +234,7 @@ group "all" "web"
 fn project() -> Project {
     let project = Project::new(PLAN);
     for name in ["a", "b", "c"] {
-        project.write(&format!("src/{name}.txt"), name.repeat(1_000));
+        project.write(&format!("src/{name}.txt"), name.repeat(10_000));
     }
     project
 }
@@ -337,7 +337,7 @@ fn a_check_names_the_steps_that_run_again() {
     let project = project();
     project.kiln(&["run"]).ends(0);
     project.kiln(&["cache", "verify"]).ends(0).says("every byte is right");
-    let content = "a".repeat(1_000);
+    let content = "a".repeat(10_000);
     let hex = blob(&content).hex();
     let place = project.cache().join("store/v1/blobs/blake3").join(&hex[..2]).join(&hex[2..]);
     fs::remove_file(&place).unwrap();

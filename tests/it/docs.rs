@@ -100,8 +100,9 @@ fn the_table_of_the_store_names_every_file_and_every_file_is_there() {
     let absent: Vec<&&str> = rows.iter().filter(|row| !row.ends_with('/') && !found.iter().any(|path| fits(row, path))).collect();
     assert_eq!(absent, Vec::<&&str>::new(), "rows of docs/store.md without a file");
     let result = found.iter().find(|path| path.starts_with("store/v1/actions")).unwrap();
-    let first = String::from_utf8(fs::read(project.cache().join(result)).unwrap()).unwrap();
-    assert!(text.contains(&format!("`{}`", first.lines().next().unwrap())), "the first line of a result");
+    let bytes = fs::read(project.cache().join(result)).unwrap();
+    let first = String::from_utf8_lossy(bytes.split(|byte| *byte == b'\n').next().unwrap());
+    assert!(text.contains(&format!("`{first}`")), "the first line of a result");
     for folder in kiln::store::layout::FOLDERS {
         assert!(rows.iter().any(|row| row.starts_with(&format!("store/{}/{folder}/", kiln::store::layout::VERSION))), "{folder}");
     }

@@ -83,6 +83,34 @@ fn deleted_outputs_are_restored_without_a_command() {
 }
 
 #[test]
+fn restored_files_have_the_same_mode_whatever_the_umask_is() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut project = Project::new(
+        "kiln 1\nproject \"t\" { default \"m\"; }\ntask \"m\" { inputs \"in\"; outputs \"o/\"; run \"mkdir -p o/d; echo x > o/d/x; echo y > o/y; chmod 700 o/y; echo m >> ../ran\"; }\n",
+    );
+    project.write("in", "").kiln(&["run"]).ends(0);
+    project.remove("o");
+    project.prefix(&["sh", "-c", "umask 077; exec \"$@\"", "sh"].map(str::to_owned));
+    project.kiln(&["run"]).ends(0).says("restored");
+    assert_eq!(project.ran(), ["m"]);
+    for (name, mode) in [("o/d", 0o755), ("o/d/x", 0o644), ("o/y", 0o755)] {
+        assert_eq!(std::fs::metadata(project.root().join(name)).unwrap().permissions().mode() & 0o7777, mode, "{name}");
+    }
+}
+
+#[test]
+fn what_changed_is_told_also_when_the_record_alone_knows_what_went_into_the_key() {
+    let project = copy();
+    let blobs = project.cache().join("store/v1/blobs");
+    assert!(!blobs.exists() || std::fs::read_dir(blobs).unwrap().count() == 0, "all of it is small");
+    project.write("in.txt", "other\n");
+    project.kiln(&["why", "make"]).ends(0).says("in.txt");
+    project.write("in.txt", "hello\n").remove("out");
+    project.kiln(&["run"]).ends(0);
+    assert_eq!(project.ran(), [""; 0]);
+}
+
+#[test]
 fn one_deleted_file_of_an_output_folder_is_restored() {
     let project = copy();
     project.remove("out/b");

@@ -17,9 +17,11 @@ use kiln::base::id::RunId;
 use kiln::base::path::{AbsPath, RelPath};
 use kiln::base::pattern::Pattern;
 use kiln::oci::descriptor::Descriptor;
+use kiln::store::held::{Held, LARGEST};
 use kiln::store::local::Store;
 use kiln::store::outputs::{self, Damage, Harm, OutputError, State};
-use kiln::store::restore::{self, RestoreError, Restored};
+use kiln::store::record::Recorded;
+use kiln::store::restore::{self, Contents, RestoreError, Restored};
 use kiln::store::result::{ActionResult, ImageResult, OutputEntry, OutputFile};
 use kiln::store::stat_cache::{HashError, StatCache};
 use kiln::sys::stat::Stat;
@@ -62,7 +64,20 @@ impl Bench {
         outputs::verify(&self.cache, &Tree::open(&self.root()).unwrap(), recorded, &self.outputs).unwrap()
     }
     fn restore(&self, recorded: &[OutputFile]) -> Result<Restored, RestoreError> {
-        restore::restore(&self.store, &self.cache, &self.root(), recorded, &self.outputs)
+        self.restore_from(recorded, &Held::default())
+    }
+    fn restore_from(&self, recorded: &[OutputFile], held: &Held) -> Result<Restored, RestoreError> {
+        restore::restore(Contents { store: &self.store, held }, &self.cache, &self.root(), recorded, &self.outputs)
+    }
+    /// Captures, with small contents in the record, and gives what the record says.
+    fn record(&self, key: ActionKey) -> Recorded {
+        let mut held = Held::default();
+        let outputs = outputs::capture_holding(&self.store, &self.cache, &self.root(), &self.outputs, &mut held).unwrap();
+        let result = ActionResult { outputs, image: None, documents: Vec::new(), log: None, ..full_result(&self.store) };
+        self.store.record_with(key, &result, &held).unwrap();
+        let recorded = self.store.recorded(key).unwrap().unwrap();
+        assert_eq!((&recorded.result, &recorded.held), (&result, &held));
+        recorded
     }
     /// Forgets all that the stat cache knows.
     fn forget(&mut self) {
@@ -188,7 +203,11 @@ fn a_record_comes_back_as_it_was_written() {
 #[test]
 fn a_record_cut_anywhere_with_one_bit_flipped_or_of_another_action_is_no_record() {
     let bench = Bench::new(&[]);
-    bench.store.record(key("a"), &full_result(&bench.store)).unwrap();
+    let mut held = Held::default();
+    for content in [&b"small"[..], b"content"] {
+        held.take(ContentDigest(Digest::of(content)), content);
+    }
+    bench.store.record_with(key("a"), &full_result(&bench.store), &held).unwrap();
     let path = record_path(&bench.store, key("a"));
     let bytes = fs::read(&path).unwrap();
     for end in 0..bytes.len() {
@@ -244,12 +263,76 @@ fn a_full_check_names_what_is_damaged_and_what_is_incomplete() {
     assert_eq!(bench.store.verify_all().unwrap().damaged, Vec::<String>::new());
     let log = Digest::<Blake3>::of(b"log");
     overwrite(bench.store.blob_path(log).as_path(), b"lag");
-    overwrite(&record_path(&bench.store, key("b")), b"kiln result 1\n");
+    overwrite(&record_path(&bench.store, key("b")), b"kiln result 2\n");
     let health = bench.store.verify_all().unwrap();
     assert_eq!((health.damaged, health.damaged_results), (vec![log.to_string()], vec![key("b")]));
     assert_eq!((health.blobs, health.records, health.incomplete), (6, 2, vec![key("a")]));
     let stats = bench.store.stats().unwrap();
     assert_eq!((stats.blobs, stats.records, stats.damaged), (5, 1, 2));
+}
+
+#[test]
+fn small_contents_are_held_by_the_record_and_restored_from_it_alone() {
+    let bench = Bench::new(&["out"]);
+    let least = usize::try_from(LARGEST).unwrap();
+    for (name, size) in [("empty", 0), ("tiny", 1), ("largest", least), ("large", least + 1)] {
+        bench.write(format!("out/{name}"), vec![b'x'; size]);
+    }
+    bench.write("out/deep/twin", "x");
+    fs::set_permissions(bench.path("out/tiny"), fs::Permissions::from_mode(0o755)).unwrap();
+    let Recorded { result, held } = bench.record(key("a"));
+    let before = tree(bench.root().as_path());
+    let large = Digest::<Blake3>::of(&vec![b'x'; least + 1]);
+    assert!(bench.store.blob_path(large).as_path().exists());
+    for size in [0, 1, least] {
+        let content = vec![b'x'; size];
+        let digest = ContentDigest(Digest::of(&content));
+        assert_eq!(held.get(digest), Some(content.as_slice()));
+        assert_eq!(bench.store.kept(Some(key("a")), digest, 1 << 20), Some(content));
+    }
+    fs::remove_file(bench.store.blob_path(Digest::<Blake3>::of(b"")).as_path()).unwrap();
+    for damage in [fs::remove_dir_all::<PathBuf>, |out: PathBuf| fs::remove_file(out.join("tiny"))] {
+        damage(bench.path("out")).unwrap();
+        bench.restore_from(&result.outputs, &held).unwrap();
+        assert_eq!(tree(bench.root().as_path()), before);
+        assert_eq!(bench.verify(&result.outputs), State::InPlace);
+    }
+    // A blob that is missing is told before anything of the record is written.
+    fs::remove_dir_all(bench.path("out")).unwrap();
+    fs::remove_file(bench.store.blob_path(large).as_path()).unwrap();
+    assert!(matches!(bench.restore_from(&result.outputs, &held), Err(RestoreError::Missing(_))));
+    assert!(tree(bench.root().as_path()).is_empty());
+    assert_eq!(bench.store.verify_all().unwrap().incomplete, [key("a")]);
+}
+
+#[test]
+fn a_small_output_that_somebody_makes_meanwhile_is_replaced() {
+    let bench = Bench::new(&["out"]);
+    bench.write("out/a", "a");
+    let Recorded { result, held } = bench.record(key("a"));
+    for there in ["", "a", "another"] {
+        bench.write("out/a", there);
+        bench.restore_from(&result.outputs, &held).unwrap();
+        assert_eq!(fs::read(bench.path("out/a")).unwrap(), b"a");
+    }
+    // A half-written one, as a kill leaves it: the stat cache was not told, so it is read.
+    fs::remove_dir_all(bench.path("out")).unwrap();
+    bench.write("out/a", "");
+    assert!(matches!(bench.verify(&result.outputs), State::Damaged(_)));
+}
+
+#[test]
+fn a_record_of_another_version_is_a_miss_that_the_next_one_replaces() {
+    let bench = Bench::new(&[]);
+    let path = record_path(&bench.store, key("a"));
+    let result = full_result(&bench.store);
+    bench.store.record(key("a"), &result).unwrap();
+    overwrite(&path, b"kiln result 1\nsomething\n{}");
+    assert_eq!(bench.store.result(key("a")).unwrap(), None);
+    assert!(path.exists(), "it is not damaged");
+    assert_eq!(bench.store.verify_all().unwrap().damaged_results, []);
+    bench.store.record(key("a"), &result).unwrap();
+    assert_eq!(bench.store.result(key("a")).unwrap(), Some(result));
 }
 
 #[test]
@@ -319,7 +402,8 @@ fn worker() {
         let out = project.join("out");
         let _ = fs::remove_dir_all(&out);
         if let Some(result) = store.result(key(&seed)).unwrap() {
-            restore::restore(&store, &cache, &project, &result.outputs, &outputs).unwrap();
+            let contents = Contents { store: &store, held: &Held::default() };
+            restore::restore(contents, &cache, &project, &result.outputs, &outputs).unwrap();
         } else {
             fs::create_dir_all(&out).unwrap();
             for name in ["a", "b", "c"] {
@@ -796,12 +880,22 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_is_done_to_outputs_a_restore_brings_back_what_was_captured(make in acts(12), harm in acts(12), known in any::<bool>()) {
+    fn whatever_is_done_to_outputs_a_restore_brings_back_what_was_captured(
+        make in acts(12),
+        harm in acts(12),
+        known in any::<bool>(),
+        holds in any::<bool>(),
+    ) {
         let mut bench = Bench::new(&["out"]);
         bench.write("user", "file");
         fs::create_dir(bench.path("out")).unwrap();
         meddle(&bench, &make);
-        let recorded = bench.capture().unwrap();
+        let (recorded, held) = if holds {
+            let Recorded { result, held } = bench.record(key("a"));
+            (result.outputs, held)
+        } else {
+            (bench.capture().unwrap(), Held::default())
+        };
         let before = tree(bench.root().as_path());
         meddle(&bench, &harm);
         if !known {
@@ -809,7 +903,7 @@ proptest! {
         }
         let damaged = bench.verify(&recorded) != State::InPlace;
         prop_assert_eq!(damaged, tree(bench.root().as_path()) != before);
-        bench.restore(&recorded).unwrap();
+        bench.restore_from(&recorded, &held).unwrap();
         prop_assert_eq!(tree(bench.root().as_path()), before);
         prop_assert_eq!(bench.verify(&recorded), State::InPlace);
     }
