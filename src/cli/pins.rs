@@ -1,5 +1,7 @@
 //! The lock beside the plan: read, put into force, and written back.
 
+use std::sync::Arc;
+
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
 use crate::plan::Plan;
 use crate::plan::lock::{self, ImageUse, Lock};
@@ -14,10 +16,20 @@ use super::settings::Settings;
 /// # Errors
 /// Every fault of the file.
 pub fn load(settings: &Settings) -> Result<Option<Lock>, Diagnostics> {
-    let Some(bytes) = file::optional(file::read(settings.lock(), syntax::LIMIT as u64 + 1)).map_err(unreadable)? else { return Ok(None) };
-    let source = syntax::check_file_bytes(&settings.lock_name(), &bytes)?;
+    match bytes(settings)? {
+        Some(bytes) => read(settings, &bytes).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn bytes(settings: &Settings) -> Result<Option<Vec<u8>>, Diagnostics> {
+    file::optional(file::read(settings.lock(), syntax::LIMIT as u64 + 1)).map_err(unreadable)
+}
+
+fn read(settings: &Settings, bytes: &[u8]) -> Result<Lock, Diagnostics> {
+    let source = syntax::check_file_bytes(&settings.lock_name(), bytes)?;
     lock::conflicts(&source)?;
-    lock::read(&syntax::parse(source)?).map(Some)
+    lock::read(&syntax::parse(source)?)
 }
 
 /// Puts what the lock pins in the places of the names that can move; says whether there is a lock. Names that are not known
@@ -26,7 +38,11 @@ pub fn load(settings: &Settings) -> Result<Option<Lock>, Diagnostics> {
 /// # Errors
 /// Every fault of the file; with `--frozen`, every name that it does not pin.
 pub fn apply(settings: &Settings, plan: &mut Plan, undecided: &Undecided, warnings: &mut Vec<Diagnostic>) -> Result<bool, Diagnostics> {
-    let lock = load(settings)?;
+    let bytes = bytes(settings)?;
+    let lock = bytes.as_deref().map(|bytes| read(settings, bytes)).transpose()?;
+    if let Some(bytes) = &bytes {
+        Arc::make_mut(&mut plan.asked_for).rests_on(&settings.lock_name(), bytes);
+    }
     if lock.is_none() && !settings.frozen {
         return Ok(false);
     }

@@ -9,6 +9,7 @@ use futures_util::future::try_join_all;
 
 use crate::base::digest::{ContentDigest, Sha256};
 use crate::base::id::{StepKind, StepName};
+use crate::base::platform::Platform;
 use crate::base::words;
 use crate::event::FailureClass;
 use crate::evidence::artifact::{self, Artifact, Companion, Layer};
@@ -20,6 +21,8 @@ use crate::image::publish as layout;
 use crate::oci::descriptor::Descriptor;
 use crate::oci::manifest::{self, Document, Manifest};
 use crate::oci::reference::{Repository, Tag};
+use crate::scan::sbom::whole::{Bill, Member, Whole};
+use crate::scan::sbom::{document, spdx};
 
 use super::embedded::failure;
 use super::publish::{self, Place};
@@ -44,7 +47,7 @@ pub async fn evidence(machine: &Arc<Machine>, job: &Job<'_>, action: &EvidenceAc
         Place::Layout { .. } => action.publication.repository.clone(),
     };
     let mut all = Vec::new();
-    for (image, claims) in subjects(machine, job)? {
+    for (image, claims) in subjects(machine, job, &action.publication.repository)? {
         all.push(Beside::new(&name, &image, &claims, key.as_ref()).map_err(|error| Failure::new(FailureClass::Internal, error, None))?);
     }
     let artifacts: Vec<Descriptor> = all.iter().flat_map(|beside| &beside.artifacts).map(|artifact| artifact.manifest.clone()).collect();
@@ -72,7 +75,7 @@ pub async fn evidence(machine: &Arc<Machine>, job: &Job<'_>, action: &EvidenceAc
 }
 
 /// The manifests that evidence is about: every platform with its own claims, and the index with the ones about all of them.
-fn subjects(machine: &Machine, job: &Job<'_>) -> Result<Vec<(Descriptor, Vec<Claim>)>, Failure> {
+fn subjects(machine: &Machine, job: &Job<'_>, name: &str) -> Result<Vec<(Descriptor, Vec<Claim>)>, Failure> {
     let read = |kind, digest: ContentDigest| {
         let bytes = machine.store.read(digest.0, LIMIT).map_err(|error| Failure::store(&error))?;
         Ok::<_, Failure>(Claim { kind, bytes })
@@ -81,20 +84,42 @@ fn subjects(machine: &Machine, job: &Job<'_>) -> Result<Vec<(Descriptor, Vec<Cla
         let found = job.taken.documents.iter().filter(|(step, _)| of(step)).flat_map(|(_, documents)| documents);
         found.filter(|(own, _)| own == name).take(1).map(|(_, digest)| read(kind, *digest)).collect::<Result<Vec<_>, _>>()
     };
+    let bills = |platform: Option<&Platform>| {
+        let same = |other: &StepName| other.platform.as_ref() == platform;
+        let found = [documents(ClaimKind::Cyclonedx, scan::SBOM, &same)?, documents(ClaimKind::Spdx, scan::SPDX, &same)?];
+        Ok::<_, Failure>(found.concat())
+    };
     let common = documents(ClaimKind::Provenance, provenance::DOCUMENT, &|_| true)?;
+    let mut own = Vec::new();
+    for (step, image) in job.taken.images.iter().filter(|(step, _)| step.kind == StepKind::Build) {
+        own.push((step.platform.as_ref(), &image.descriptor, bills(step.platform.as_ref())?));
+    }
     let mut subjects = Vec::new();
     for (step, image) in &job.taken.images {
-        let mut claims = Vec::new();
-        if step.kind == StepKind::Build {
-            let same = |other: &StepName| other.platform == step.platform;
-            claims.extend(documents(ClaimKind::Cyclonedx, scan::SBOM, &same)?);
-            claims.extend(documents(ClaimKind::Spdx, scan::SPDX, &same)?);
-        }
+        let mut claims = match own.iter().find(|(platform, ..)| step.kind == StepKind::Build && *platform == step.platform.as_ref()) {
+            Some((_, _, bills)) => bills.clone(),
+            None => of_index(name, &image.descriptor, &own),
+        };
         claims.extend(common.iter().cloned());
         let plain = Descriptor::new(&image.descriptor.media_type, image.descriptor.digest, image.descriptor.size);
         subjects.push((plain, claims));
     }
     Ok(subjects)
+}
+
+/// The bills of an index, in the forms in which its images have theirs.
+fn of_index(name: &str, index: &Descriptor, images: &[(Option<&Platform>, &Descriptor, Vec<Claim>)]) -> Vec<Claim> {
+    type Write = fn(&Whole<'_>) -> Vec<u8>;
+    let forms: [(ClaimKind, Write); 2] = [(ClaimKind::Cyclonedx, document::write_index), (ClaimKind::Spdx, spdx::write_index)];
+    let of_kind = |kind: ClaimKind, write: Write| {
+        let mut members = Vec::new();
+        for (platform, image, bills) in images {
+            let bill = bills.iter().find(|bill| bill.kind == kind).and_then(|bill| Bill::of(&bill.bytes))?;
+            members.push(Member { platform: (*platform)?, digest: image.digest, bill });
+        }
+        (!members.is_empty()).then(|| Claim { kind, bytes: write(&Whole { name, digest: index.digest, images: members }) })
+    };
+    forms.into_iter().filter_map(|(kind, write)| of_kind(kind, write)).collect()
 }
 
 fn keep(machine: &Machine, artifact: &Artifact) -> Result<(), Failure> {

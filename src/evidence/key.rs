@@ -8,9 +8,9 @@ use p256::elliptic_curve::sec1::ToSec1Point as _;
 use p256::pkcs8::DecodePrivateKey as _;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
-use super::pem;
 use super::public::PublicKey;
 use super::sealed::{self, Closed};
+use super::{encrypted, pem};
 
 /// A key that signs.
 pub struct SigningKey {
@@ -38,7 +38,7 @@ pub enum BadKey {
     /// A public key.
     #[error("it holds a public key; signing needs the private one")]
     Public,
-    /// Sealed as cosign does, but unsound.
+    /// Sealed, but unsound or in a way that is not read.
     #[error("it is a sealed key, but {0}")]
     Sealed(&'static str),
     /// It is sealed, and there is no password.
@@ -47,9 +47,6 @@ pub enum BadKey {
     /// The password is another one.
     #[error("the password does not open it")]
     Password,
-    /// PKCS#8's own encryption.
-    #[error("it is encrypted in PKCS#8's own way, which is not read")]
-    Encrypted,
     /// RSA, another curve.
     #[error("its kind of key cannot sign here; ECDSA P-256 and Ed25519 can")]
     Kind,
@@ -65,16 +62,14 @@ impl BadKey {
             }
             Self::NoPassword => "set COSIGN_PASSWORD, or name a secret: `sign password=\"…\"`; an empty password is set, too",
             Self::Password => "look at COSIGN_PASSWORD, or at the secret of `sign password=`",
-            Self::Encrypted => {
-                "`openssl pkcs8 -in FILE -out key.pem` opens it, for this user alone; `cosign generate-key-pair` makes one that is sealed"
-            }
             Self::Kind => "make one with `cosign generate-key-pair`",
         }
     }
 }
 
 impl SigningKey {
-    /// Reads PEM: PKCS#8 (`PRIVATE KEY`), SEC 1 (`EC PRIVATE KEY`), or a key that cosign sealed with a password.
+    /// Reads PEM: PKCS#8 (`PRIVATE KEY`), SEC 1 (`EC PRIVATE KEY`), PKCS#8 behind a password (`ENCRYPTED PRIVATE KEY`), or a key that
+    /// cosign sealed with one.
     ///
     /// # Errors
     /// [`BadKey`].
@@ -83,10 +78,10 @@ impl SigningKey {
         match label {
             "PRIVATE KEY" => Self::pkcs8(&bytes),
             "EC PRIVATE KEY" => p256::SecretKey::from_sec1_der(&bytes).map(|key| Self::p256((&key).into())).map_err(|_| BadKey::Kind),
-            "ENCRYPTED PRIVATE KEY" => Err(BadKey::Encrypted),
             "PUBLIC KEY" => Err(BadKey::Public),
-            label if sealed::LABELS.contains(&label) => {
-                let opened = sealed::open(&bytes, password.ok_or(BadKey::NoPassword)?);
+            label if is_sealed(label) => {
+                let open = if label == encrypted::LABEL { encrypted::open } else { sealed::open };
+                let opened = open(&bytes, password.ok_or(BadKey::NoPassword)?);
                 Self::pkcs8(&opened.map_err(|closed| match closed {
                     Closed::Form(why) => BadKey::Sealed(why),
                     Closed::Password => BadKey::Password,
@@ -100,7 +95,7 @@ impl SigningKey {
     /// Whether a text is a key that needs a password.
     #[must_use]
     pub fn is_sealed(text: &str) -> bool {
-        pem::first(text).is_some_and(|(label, _)| sealed::LABELS.contains(&label))
+        pem::first(text).is_some_and(|(label, _)| is_sealed(label))
     }
 
     fn pkcs8(der: &[u8]) -> Result<Self, BadKey> {
@@ -135,12 +130,17 @@ impl SigningKey {
     }
 }
 
+fn is_sealed(label: &str) -> bool {
+    label == encrypted::LABEL || sealed::LABELS.contains(&label)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const RFC6979: &str = include_str!("../../fixtures/keys/rfc6979.pem");
     const RFC8032: &str = include_str!("../../fixtures/keys/rfc8032.pem");
+    const PBKDF2: &str = include_str!("../../fixtures/keys/rfc6979.pbkdf2.pem");
     const COSIGN: &str = include_str!("../../fixtures/keys/cosign-2.5.key");
 
     fn hex(bytes: &[u8]) -> String {
@@ -172,6 +172,8 @@ mod tests {
             (RFC6979, None, include_str!("../../fixtures/keys/rfc6979.pub")),
             (RFC8032, None, include_str!("../../fixtures/keys/rfc8032.pub")),
             (COSIGN, Some(&b"swordfish"[..]), include_str!("../../fixtures/keys/cosign-2.5.pub")),
+            (PBKDF2, Some(b"swordfish"), include_str!("../../fixtures/keys/rfc6979.pub")),
+            (include_str!("../../fixtures/keys/rfc8032.pbkdf2.pem"), Some(b"swordfish"), include_str!("../../fixtures/keys/rfc8032.pub")),
         ];
         for (private, password, public) in pairs {
             let key = SigningKey::read(private, password).unwrap();
@@ -209,13 +211,19 @@ mod tests {
             (COSIGN, Some(&b"Swordfish"[..]), BadKey::Password),
             (COSIGN, Some(&b""[..]), BadKey::Password),
             (&damaged, Some(&b"swordfish"[..]), BadKey::Sealed("what is between its lines is not cosign's")),
-            ("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----", None, BadKey::Encrypted),
+            (PBKDF2, None, BadKey::NoPassword),
+            (PBKDF2, Some(&b"Swordfish"[..]), BadKey::Password),
+            (
+                "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----",
+                Some(&b"x"[..]),
+                BadKey::Sealed("what is between its lines is no PKCS#8, or encrypted in a way that nobody should use today"),
+            ),
             ("-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----", None, BadKey::Kind),
             ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----", None, BadKey::Kind),
         ] {
             assert_eq!(SigningKey::read(text, password).err(), Some(expected), "{text}");
         }
-        assert!(SigningKey::is_sealed(COSIGN) && !SigningKey::is_sealed(RFC6979));
+        assert!(SigningKey::is_sealed(COSIGN) && SigningKey::is_sealed(PBKDF2) && !SigningKey::is_sealed(RFC6979));
     }
 
     #[test]

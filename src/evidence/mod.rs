@@ -7,6 +7,7 @@ pub mod beside;
 pub mod bundle;
 pub mod check;
 pub mod dsse;
+mod encrypted;
 pub mod key;
 mod pem;
 pub mod provenance;

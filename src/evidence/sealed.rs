@@ -13,7 +13,7 @@ use serde::Deserialize;
 pub(super) const LABELS: &[&str] = &["ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY"];
 
 /// Memory that a key may ask for, in bytes: cosign's own take 64 MiB.
-const MOST_MEMORY: u64 = 512 << 20;
+pub(super) const MOST_MEMORY: u64 = 512 << 20;
 /// The tag before the text.
 const TAG: usize = 16;
 
@@ -48,7 +48,7 @@ struct Cipher {
 /// Why a sealed key stays closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Closed {
-    /// It is not of this form; in a few words.
+    /// It is not of a form that is read; in a few words.
     Form(&'static str),
     /// The password does not open it.
     Password,

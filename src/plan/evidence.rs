@@ -99,12 +99,23 @@ impl Asked {
             return Self::default();
         }
         let all = std::iter::once(&documents.main).chain(documents.included.iter().filter_map(|included| included.document.as_ref()));
-        let digest = |text: &str| Digest::<Sha256>::of(text.as_bytes()).hex();
         let params = plan.params.values().filter(|param| !matches!(param.origin, ParamOrigin::Default | ParamOrigin::Missing));
         Self {
-            documents: all.map(|document| (document.source.name.clone(), digest(&document.source.text))).collect(),
+            documents: all.map(|document| (document.source.name.clone(), digest(document.source.text.as_bytes()))).collect(),
             profiles: overrides.profiles.clone(),
             params: params.filter_map(|param| Some((param.name.clone(), param.value.clone()?))).collect(),
         }
     }
+
+    /// Adds a document that says what the plan's names mean, such as its lock.
+    pub fn rests_on(&mut self, name: &str, bytes: &[u8]) {
+        // Without documents, nobody asks for provenance.
+        if !self.documents.is_empty() {
+            self.documents.push((name.to_owned(), digest(bytes)));
+        }
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Digest::<Sha256>::of(bytes).hex()
 }

@@ -104,9 +104,15 @@ fn evidence_of_a_release_is_verified_by_cosign_found_by_oras_and_not_sent_twice(
     for kind in ["cyclonedx", "spdx", "provenance"] {
         verify(&project, &name(first), &["--attestation", kind]).ends(0);
     }
-    // The index has claims about all of it alone.
+    // Whoever asks by a tag asks the index: its bill names the images, and theirs what is in them.
     verify(&project, &name(&digest), &["--attestation", "provenance"]).ends(0);
-    verify(&project, &name(&digest), &["--attestation", "spdx", "--json"]).ends(4).says("has no signed claim of kind `spdx`");
+    let bill = attested(&project, "spdxjson", &format!("{}/web:v1", registry.host), &[]);
+    let named: Vec<&str> = bill["predicate"]["packages"].as_array().unwrap().iter().filter_map(|one| one["versionInfo"].as_str()).collect();
+    assert_eq!(named, [vec![digest.as_str()], children(&index).iter().map(String::as_str).collect()].concat());
+    let bill = attested(&project, "cyclonedx", &name(&digest), &[]);
+    let own = attested(&project, "cyclonedx", &name(first), &[]);
+    let link = own["predicate"]["serialNumber"].as_str().unwrap().replace("urn:uuid:", "urn:cdx:") + "/1";
+    assert_eq!(bill["predicate"]["components"][0]["externalReferences"][0]["url"], link.as_str());
 
     registry.seen();
     project.kiln(&["run"]).ends(0);
@@ -151,6 +157,20 @@ fn evidence_of_others_stays_and_a_signature_of_the_same_key_is_not_added() {
 }
 
 #[test]
+fn evidence_is_signed_by_a_key_that_openssl_encrypted() {
+    let mut project = project("oci:dist", "sign key=\"release.pem\" password=\"unlock\"");
+    project.env("UNLOCK", "Swordfish").write("release.pem", include_str!("../../fixtures/keys/rfc6979.pbkdf2.pem"));
+    project.kiln(&["run"]).ends(5).says("the password does not open it").never_says("Swordfish");
+    assert!(!project.has("dist/web/index.json"), "nothing is listed");
+    project.env("UNLOCK", "swordfish").kiln(&["run"]).ends(0);
+    project
+        .write("release.pem", include_str!("../../fixtures/keys/rfc6979.pbes1.pem"))
+        .kiln(&["run"])
+        .ends(5)
+        .says("nobody should use today");
+}
+
+#[test]
 fn evidence_that_cannot_be_made_moves_no_tag_and_says_what_is_missing() {
     if !there(&["docker-registry"]) {
         return;
@@ -177,6 +197,7 @@ fn evidence_that_cannot_be_made_moves_no_tag_and_says_what_is_missing() {
     let image = format!("{}/web:v1", registry.host);
     project.kiln(&["verify-signature", &image, "--key", "sealed.pub"]).ends(0);
     verify(&project, &image, &["--json"]).ends(4).says("verify::refused").says("is not of this key");
+    verify(&project, &image, &["--attestation", "spdx", "--json"]).ends(4).says("has no signed claim of kind `spdx`");
     project.kiln(&["verify-signature", &image]).ends(2).says("verify::no-key");
     project.kiln(&["verify-signature", &image, "--key", "build.kdl"]).ends(2).says("verify::bad-key");
     project.kiln(&["verify-signature", &image, "--key", "sealed.key"]).ends(2).says("holds a private key");
@@ -213,14 +234,14 @@ fn evidence_names_the_real_inputs_and_holds_no_secret() {
     }
     let registry = Real::start(Mode::Open).unwrap();
     let project = project(&registry.host, "sbom; provenance");
+    project.write("kiln.lock", "lock 1\n").git(&["add", "kiln.lock"]).git(&["commit", "-qm", "lock"]);
     project.git(&["remote", "add", "origin", &format!("https://kiln:{}@example.org/acme/web.git", CANARY.replace('/', "%2F"))]);
     let mirror = format!("mirror=https://me:{}@example.org/x", CANARY.replace('/', "%2F"));
     project.kiln(&["run", "--set", &mirror]).ends(0);
     let (index, digest) = remote(&registry, "web:v1");
     // Nobody signed: statements and documents are there as they are.
     let (list, _) = remote(&registry, &format!("web:{}", digest.replace(':', "-")));
-    assert_eq!(list["manifests"][0]["artifactType"], "application/vnd.in-toto+json");
-    let (manifest, _) = remote(&registry, &format!("web@{}", list["manifests"][0]["digest"].as_str().unwrap()));
+    let (manifest, _) = remote(&registry, &format!("web@{}", record(&list)));
     assert_eq!(manifest["subject"]["digest"], digest.as_str());
     let layer = manifest["layers"][0]["digest"].as_str().unwrap();
     let statement: Value = serde_json::from_slice(&get(&format!("http://{}/v2/web/blobs/{layer}", registry.host))).unwrap();
@@ -229,7 +250,7 @@ fn evidence_names_the_real_inputs_and_holds_no_secret() {
     let dependencies = definition["resolvedDependencies"].as_array().unwrap();
     let sha256 =
         |path: &str| kiln::base::digest::Digest::<kiln::base::digest::Sha256>::of(&std::fs::read(project.path(path)).unwrap()).hex();
-    for file in ["in.txt", "page.html", "build.kdl"] {
+    for file in ["in.txt", "page.html", "build.kdl", "kiln.lock"] {
         let entry = dependencies.iter().find(|one| one["name"] == file).unwrap_or_else(|| panic!("{file}: {statement}"));
         assert_eq!(entry["digest"]["sha256"], sha256(file).as_str());
     }
@@ -261,10 +282,18 @@ fn evidence_names_the_real_inputs_and_holds_no_secret() {
     project.kiln(&["run", "--set", &mirror]).ends(0);
     let (_, digest) = remote(&registry, "web:v1");
     let (list, _) = remote(&registry, &format!("web:{}", digest.replace(':', "-")));
-    let (manifest, _) = remote(&registry, &format!("web@{}", list["manifests"][0]["digest"].as_str().unwrap()));
+    let (manifest, _) = remote(&registry, &format!("web@{}", record(&list)));
     let layer = manifest["layers"][0]["digest"].as_str().unwrap();
     let text = String::from_utf8(get(&format!("http://{}/v2/web/blobs/{layer}", registry.host))).unwrap();
     assert!(text.contains(r#""state":"files differ from the commit""#), "{text}");
+}
+
+/// The provenance that nobody signed, in a list of referrers.
+fn record(list: &Value) -> String {
+    let is_record = |entry: &&Value| entry["annotations"]["in-toto.io/predicate-type"] == "https://slsa.dev/provenance/v1";
+    let entry = list["manifests"].as_array().unwrap().iter().find(is_record).unwrap_or_else(|| panic!("{list}"));
+    assert_eq!(entry["artifactType"], "application/vnd.in-toto+json");
+    entry["digest"].as_str().unwrap().to_owned()
 }
 
 /// Fails when a file below a folder holds one of the texts.
@@ -364,9 +393,9 @@ fn evidence_in_a_layout_is_listed_there_and_the_layout_is_still_a_base() {
     let index: Value = serde_json::from_str(&project.read("dist/web/index.json")).unwrap();
     let kinds: Vec<&str> = index["manifests"].as_array().unwrap().iter().filter_map(|entry| entry["artifactType"].as_str()).collect();
     let count = |kind: &str| kinds.iter().filter(|own| **own == kind).count();
-    // A signature and a record for three manifests, two documents and two bundles of them for each platform.
-    assert_eq!(count("application/vnd.dev.sigstore.bundle.v0.3+json"), 3 + 3 + 4);
-    assert_eq!((count("application/spdx+json"), count("application/vnd.cyclonedx+json")), (2, 2));
+    // A signature, a record, two bills and two bundles of them for each of three manifests.
+    assert_eq!(count("application/vnd.dev.sigstore.bundle.v0.3+json"), 3 + 3 + 6);
+    assert_eq!((count("application/spdx+json"), count("application/vnd.cyclonedx+json")), (3, 3));
     let before = project.snapshot("dist");
     project.kiln(&["run"]).ends(0);
     assert_eq!(project.snapshot("dist"), before);

@@ -15,6 +15,7 @@ use crate::oci::config::Config;
 use super::Package;
 use super::purl::Purl;
 use super::source::Release;
+use super::whole::Whole;
 
 /// The image that the document is about.
 #[derive(Debug, Clone, Copy)]
@@ -87,8 +88,18 @@ struct Component {
     purl: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<Evidence>,
+    #[serde(rename = "externalReferences", skip_serializing_if = "Vec::is_empty")]
+    elsewhere: Vec<Elsewhere>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     properties: Vec<Property>,
+}
+
+/// A document that says more.
+#[derive(Serialize)]
+struct Elsewhere {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    url: String,
 }
 
 #[derive(Serialize)]
@@ -165,6 +176,9 @@ pub(super) const SPDX_LICENCES: [&str; 24] = [
     "Zlib",
 ];
 
+/// The property that holds what an image is for.
+const PLATFORM: &str = "kiln:platform";
+
 /// Writes the document. `complete` says whether every database of the image was read.
 #[must_use]
 pub(in crate::scan) fn write(subject: &Subject<'_>, release: &Release, packages: &Merged, complete: bool) -> Vec<u8> {
@@ -172,18 +186,57 @@ pub(in crate::scan) fn write(subject: &Subject<'_>, release: &Release, packages:
     let root = image.reference.clone();
     let mut components: Vec<Component> = distribution(release).into_iter().collect();
     components.extend(packages.iter().map(|(purl, (package, places))| component(purl.clone(), package.clone(), places.clone())));
-    let mut document = Document {
-        schema: "http://cyclonedx.org/schema/bom-1.6.schema.json",
-        bom_format: "CycloneDX",
-        spec_version: "1.6",
-        serial_number: String::new(),
-        version: 1,
-        metadata: Metadata { timestamp: subject.epoch.to_string(), tools: Tools { components: [kiln()] }, component: image },
-        components,
-        compositions: if complete { Vec::new() } else { vec![Composition { aggregate: "incomplete", assemblies: vec![root] }] },
+    let metadata = Metadata { timestamp: subject.epoch.to_string(), tools: Tools { components: [kiln()] }, component: image };
+    let compositions = if complete { Vec::new() } else { vec![Composition { aggregate: "incomplete", assemblies: vec![root] }] };
+    Document::new(metadata, components, compositions).bytes()
+}
+
+impl Document {
+    fn new(metadata: Metadata, components: Vec<Component>, compositions: Vec<Composition>) -> Self {
+        Self {
+            schema: "http://cyclonedx.org/schema/bom-1.6.schema.json",
+            bom_format: "CycloneDX",
+            spec_version: "1.6",
+            serial_number: String::new(),
+            version: 1,
+            metadata,
+            components,
+            compositions,
+        }
+    }
+
+    /// Its bytes, with a number made of all the rest.
+    fn bytes(mut self) -> Vec<u8> {
+        self.serial_number = serial(&serde_json::to_vec(&self).unwrap_or_default());
+        serde_json::to_vec(&self).unwrap_or_default()
+    }
+}
+
+/// Writes the document of an index: its images, each with the name of its own bill. Source: CycloneDX, BOM-Link.
+#[must_use]
+pub fn write_index(whole: &Whole<'_>) -> Vec<u8> {
+    let container = |purl: Purl, digest: BlobDigest| Component {
+        kind: "container",
+        reference: purl.to_string(),
+        name: whole.name.to_owned(),
+        version: digest.to_string(),
+        hashes: vec![Hash { alg: "SHA-256", content: digest.0.hex() }],
+        purl: purl.to_string(),
+        ..Component::default()
     };
-    document.serial_number = serial(&serde_json::to_vec(&document).unwrap_or_default());
-    serde_json::to_vec(&document).unwrap_or_default()
+    let images = whole.images.iter().map(|image| Component {
+        elsewhere: vec![Elsewhere { kind: "bom", url: format!("urn:cdx:{}/1", image.bill.id.trim_start_matches("urn:uuid:")) }],
+        properties: vec![Property { name: PLATFORM, value: image.platform.to_string() }],
+        ..container(whole.purl_of(image), image.digest)
+    });
+    let components: Vec<Component> = images.collect();
+    let index = container(whole.purl(), whole.digest);
+    let compositions = vec![
+        Composition { aggregate: "complete", assemblies: vec![index.reference.clone()] },
+        Composition { aggregate: "incomplete", assemblies: components.iter().map(|image| image.reference.clone()).collect() },
+    ];
+    let metadata = Metadata { timestamp: whole.made(), tools: Tools { components: [kiln()] }, component: index };
+    Document::new(metadata, components, compositions).bytes()
 }
 
 /// Each package once, under its package URL, with all places where it was found.
@@ -255,7 +308,7 @@ fn image(subject: &Subject<'_>) -> Component {
         version: digest,
         hashes: vec![Hash { alg: "SHA-256", content: subject.digest.0.hex() }],
         purl,
-        properties: vec![Property { name: "kiln:platform", value: platform.into_iter().flatten().collect::<Vec<_>>().join("/") }],
+        properties: vec![Property { name: PLATFORM, value: platform.into_iter().flatten().collect::<Vec<_>>().join("/") }],
         ..Component::default()
     }
 }

@@ -14,6 +14,7 @@ pub mod python;
 pub mod rust;
 pub mod source;
 pub mod spdx;
+pub mod whole;
 
 use purl::Purl;
 

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::base::digest::{Digest, Sha256};
+use crate::base::digest::{BlobDigest, Digest, Sha256};
 
 use super::Package;
 use super::document::{Merged, SPDX_LICENCES, Subject, purl_of, serial};
+use super::purl::Purl;
 use super::source::Release;
+use super::whole::Whole;
 
 /// What is not known and not claimed.
 const NOTHING: &str = "NOASSERTION";
@@ -125,26 +127,56 @@ pub(in crate::scan) fn write(subject: &Subject<'_>, release: &Release, packages:
     }
     relationships.extend(applications.keys().map(|id| related(IMAGE, "CONTAINS", id)));
     parts.extend(applications.into_values());
-    let mut document = Document {
-        spdx_version: "SPDX-2.3",
-        data_license: "CC0-1.0",
-        id: DOCUMENT,
-        name: subject.name.to_owned(),
-        document_namespace: String::new(),
-        creation_info: Creation {
-            created: subject.epoch.to_string(),
-            creators: [concat!("Tool: kiln-", env!("CARGO_PKG_VERSION")).to_owned()],
-        },
+    let own = own.into_iter().map(|(license_id, text)| Extracted { license_id, extracted_text: text.clone(), name: text });
+    Document {
         comment: (!complete).then_some("incomplete: not every package database of the image could be read"),
-        packages: parts,
-        has_extracted_licensing_infos: own
-            .into_iter()
-            .map(|(license_id, text)| Extracted { license_id, extracted_text: text.clone(), name: text })
-            .collect(),
-        relationships,
+        has_extracted_licensing_infos: own.collect(),
+        ..Document::new(subject.name, subject.epoch.to_string(), parts, relationships)
+    }
+    .bytes()
+}
+
+/// Writes the document of an index: its images, which are variants of it.
+#[must_use]
+pub fn write_index(whole: &Whole<'_>) -> Vec<u8> {
+    let container = |id: &str, digest: BlobDigest, purl: Purl| Part {
+        primary_package_purpose: Some("CONTAINER"),
+        checksums: vec![Checksum { algorithm: "SHA256", checksum_value: digest.0.hex() }],
+        external_refs: vec![package_url(purl.to_string())],
+        ..blank(id.to_owned(), whole.name, &digest.to_string())
     };
-    document.document_namespace = serial(&serde_json::to_vec(&document).unwrap_or_default());
-    serde_json::to_vec(&document).unwrap_or_default()
+    let mut parts = vec![container(IMAGE, whole.digest, whole.purl())];
+    let mut relationships = vec![related(DOCUMENT, "DESCRIBES", IMAGE)];
+    for image in &whole.images {
+        let id = format!("{IMAGE}-{}", image.platform.to_string().replace('/', "-"));
+        relationships.push(related(&id, "VARIANT_OF", IMAGE));
+        parts
+            .push(Part { source_info: format!("its own bill is {}", image.bill.id), ..container(&id, image.digest, whole.purl_of(image)) });
+    }
+    Document::new(whole.name, whole.made(), parts, relationships).bytes()
+}
+
+impl Document {
+    fn new(name: &str, created: String, packages: Vec<Part>, relationships: Vec<Relationship>) -> Self {
+        Self {
+            spdx_version: "SPDX-2.3",
+            data_license: "CC0-1.0",
+            id: DOCUMENT,
+            name: name.to_owned(),
+            document_namespace: String::new(),
+            creation_info: Creation { created, creators: [concat!("Tool: kiln-", env!("CARGO_PKG_VERSION")).to_owned()] },
+            comment: None,
+            packages,
+            has_extracted_licensing_infos: Vec::new(),
+            relationships,
+        }
+    }
+
+    /// Its bytes, with a name made of all the rest.
+    fn bytes(mut self) -> Vec<u8> {
+        self.document_namespace = serial(&serde_json::to_vec(&self).unwrap_or_default());
+        serde_json::to_vec(&self).unwrap_or_default()
+    }
 }
 
 fn related(from: &str, how: &'static str, to: &str) -> Relationship {
