@@ -97,6 +97,8 @@ pub enum Command {
     Check,
     /// Lists the targets
     List,
+    /// Prints a pipeline that runs the plan: checks for reviews, releases for tags
+    Ci(super::ci::Ci),
     /// Writes plans in their one form; keeps comments, order and every value
     Fmt(Fmt),
     /// Puts an image of the plan into the local Docker daemon
@@ -176,7 +178,7 @@ pub struct Run {
 }
 
 /// How steps are carried out.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct How {
     /// Steps at the same time [default: the number of processors]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]

@@ -5,6 +5,11 @@ pub const CODES: &[(&str, &str)] = &[
     ("clean::files", "A recorded output, or its folder, could not be looked at or removed: missing rights, or a disk that refuses."),
     ("cli::arguments", "The command line cannot be read. `kiln --help` lists the commands, `kiln COMMAND --help` their options."),
     (
+        "cli::ci",
+        "`kiln ci github`, `kiln ci gitlab` and `kiln ci azure` print a pipeline that runs the plan. What stands in it is taken by a shell and by the CI system, so names and \
+         addresses have plain characters, and a program that is fetched has a digest.",
+    ),
+    (
         "cli::missing-arg",
         "A task that takes part in the run declares an `arg` without a default, and nobody typed a value. `kiln TARGET env=prod` gives it \
          one. A task that others need should have a default, since whoever runs those does not name it. Commands that run nothing \
@@ -218,6 +223,10 @@ pub const CODES: &[(&str, &str)] = &[
         "The registry sent other bytes than the digest says. Nothing of it was kept. A proxy or a mirror on the way may change content.",
     ),
     ("registry::missing", "The registry has no such repository, tag or digest, or hides it from strangers."),
+    (
+        "registry::layout",
+        "A folder that an image is pushed to is no OCI layout, or a document of it is damaged. Nothing of it was changed.",
+    ),
     (
         "registry::name",
         "An image of the plan that is pushed to a registry, or a repository with the name of its registry: `web`, `ghcr.io/acme/web`.",

@@ -7,12 +7,12 @@ use crate::exec::compare::{self, Became, Side};
 use crate::exec::gather::GatherError;
 use crate::graph::ActionGraph;
 use crate::graph::action::ActionKind;
-use crate::plan::RegistryPlace;
 use crate::plan::image::Base;
 use crate::report::plan_diff::{self, BaseChange, DiffStep, DiffView, MovedTags, StepChange};
 
 use super::causes::Between;
 use super::machine;
+use super::moves;
 use super::open::{Asking, Reopen, World};
 use super::other;
 use super::output::Output;
@@ -81,13 +81,8 @@ fn moved(old: &ActionGraph, new: &ActionGraph) -> Vec<MovedTags> {
     for (side, graph) in [old, new].into_iter().enumerate() {
         for id in graph.order() {
             let ActionKind::Tag(publish) = &graph.action(*id).kind else { continue };
-            let place = match &publish.registry.place {
-                RegistryPlace::Remote { host, prefix } if prefix.is_empty() => format!("{host}/{}", publish.repository),
-                RegistryPlace::Remote { host, prefix } => format!("{host}/{prefix}/{}", publish.repository),
-                RegistryPlace::Layout(path) => format!("oci:{path}/{}", publish.repository),
-            };
             let tags = publish.tags::<&str>(&[]);
-            places.entry(place).or_default()[side].extend(tags.iter().map(ToString::to_string));
+            places.entry(moves::shown(publish)).or_default()[side].extend(tags.iter().map(ToString::to_string));
         }
     }
     let differ = places.into_iter().filter(|(_, [old, new])| old != new);

@@ -1,7 +1,7 @@
 //! The world's answers to a plan: from git, the environment and the CI system; or none at all, for commands that execute nothing.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::base::path::{AbsPath, RelPath};
 use crate::base::platform::Platform;
@@ -73,13 +73,17 @@ impl Git<'_> {
         match what {
             GitFact::Sha => self.ask(&["rev-parse", "--verify", "-q", "HEAD"]),
             GitFact::Short => self.ask(&["rev-parse", "--verify", "-q", "--short=12", "HEAD"]),
-            GitFact::Branch => self.ask(&["symbolic-ref", "--short", "-q", "HEAD"]),
+            GitFact::Branch => match self.ask(&["symbolic-ref", "--short", "-q", "HEAD"])? {
+                None if self.fact(GitFact::Sha)?.is_some() => Ok(ci_branch()),
+                found => Ok(found),
+            },
             GitFact::Tag => match self.highest("HEAD") {
                 Ok(None) => self.ask(&["describe", "--tags", "--exact-match", "HEAD"]),
                 found => found,
             },
             GitFact::Describe => self.ask(&["describe", "--tags", "--always", "--dirty"]),
             GitFact::Version => self.version(),
+            GitFact::Releases => Ok(self.ask(&["tag", "--list", "v[0-9]*", "[0-9]*"])?.map(|tags| releases(&tags))),
             GitFact::Dirty => {
                 Ok(self.ask(&["status", "--porcelain", "--untracked-files=no"])?.map(|changes| (!changes.is_empty()).to_string()))
             }
@@ -147,6 +151,25 @@ pub fn answer(root: &AbsPath, script: &str, limit: u64) -> Result<Vec<u8>, Comma
 fn host_arch() -> String {
     let host = Platform::host();
     host.variant().map_or_else(|| host.arch().to_owned(), |variant| format!("{}-{variant}", host.arch()))
+}
+
+/// The releases among some tags, the highest first.
+fn releases(tags: &str) -> String {
+    let version = |tag: &str| semver::Version::parse(tag.strip_prefix('v').unwrap_or(tag)).ok();
+    let found: BTreeSet<semver::Version> =
+        tags.lines().filter_map(version).filter(|version| version.pre.is_empty() && version.build.is_empty()).collect();
+    let texts: Vec<String> = found.iter().rev().map(ToString::to_string).collect();
+    texts.join(" ")
+}
+
+/// The branch that CI builds, of a pull request the one that it brings. CI systems look at its commit alone, so git does not know it; for
+/// a tag there is none.
+fn ci_branch() -> Option<String> {
+    let branch = |name: &str| env::var(name)?.strip_prefix("refs/heads/").map(str::to_owned);
+    ["GITHUB_HEAD_REF", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "CI_COMMIT_BRANCH"]
+        .iter()
+        .find_map(|name| env::var(name))
+        .or_else(|| ["GITHUB_REF", "SYSTEM_PULLREQUEST_SOURCEBRANCH", "BUILD_SOURCEBRANCH"].iter().find_map(|name| branch(name)))
 }
 
 /// Variables of the CI systems: GitHub Actions, GitLab CI, Azure Pipelines; any other that sets `CI` is `ci`.

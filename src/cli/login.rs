@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
 use crate::base::words;
 use crate::oci::reference::Repository;
+use crate::plan::{RegistryDef, RegistryPlace};
 use crate::registry::auth::credentials::{ConfigFiles, Credential, CredentialError, CredentialSource};
 use crate::registry::auth::keep::Kept;
 use crate::registry::client::{Client, Options};
@@ -20,13 +21,14 @@ use crate::sys::file;
 use crate::sys::signal::Interrupt;
 
 use super::args::Global;
+use super::open::{self, World};
 use super::output::Output;
-use super::run;
+use super::{run, settings};
 
 /// Options of `login`.
 #[derive(Debug, Args)]
 pub struct Login {
-    /// The registry: `ghcr.io`, `localhost:5000`; Docker Hub is `docker.io`
+    /// The registry: `ghcr.io`, `localhost:5000`, or its name in the plan; Docker Hub is `docker.io`
     #[arg(default_value = "docker.io")]
     pub registry: String,
     /// The user; a token's user is what the registry's manual says
@@ -67,7 +69,8 @@ pub fn login(global: &Global, output: &Output, asked: &Login) -> Result<u8, Diag
         let fault = Diagnostic::new(Class::Usage, "login::offline", "a login is tried at the registry, and `--offline` lets nobody ask it");
         return Err(fault.into());
     }
-    let place = place(&asked.registry)?;
+    let (name, insecure) = named(global, &asked.registry)?;
+    let place = place(&name)?;
     let host = place.host();
     let user = match &asked.username {
         Some(user) => user.clone(),
@@ -95,7 +98,7 @@ pub fn login(global: &Global, output: &Output, asked: &Login) -> Result<u8, Diag
     let config = ConfigFiles::of_machine();
     let (welcome, kept) = run::runtime()?.block_on(async {
         let tried = Arc::new(Tried(Credential::password(&user, &password)));
-        let insecure_hosts = if asked.insecure { vec![host.to_owned()] } else { Vec::new() };
+        let insecure_hosts = if asked.insecure || insecure { vec![host.to_owned()] } else { Vec::new() };
         let client = Client::new(Options { insecure_hosts, ..Options::new(tried) });
         let welcome = client.try_login(&place).await.map_err(|error| error.diagnostic())?;
         let kept = config.keep(host, &user, &password).await.map_err(|error| unkept(&error))?;
@@ -132,6 +135,25 @@ fn shown(kept: Kept) -> Place {
 fn unkept(error: &CredentialError) -> Diagnostic {
     Diagnostic::new(Class::Environment, "login::place", error.to_string())
         .help("DOCKER_CONFIG names another folder for logins; nothing was changed")
+}
+
+/// The host that a name stands for, and whether the plan lets it be spoken to without TLS. A name without a dot or a port is one of the
+/// plan, where there is a plan that has it.
+fn named(global: &Global, name: &str) -> Result<(String, bool), Diagnostics> {
+    let itself = Ok((name.to_owned(), false));
+    if name.contains(['.', ':', '/']) || name == "localhost" {
+        return itself;
+    }
+    let Ok(settings) = settings::resolve(global) else { return itself };
+    let opened = open::open(&settings, World::Asked)?;
+    match opened.plan.registries.get(name) {
+        Some(RegistryDef { place: RegistryPlace::Remote { host, .. }, insecure, .. }) => Ok((host.clone(), *insecure)),
+        Some(_) => {
+            let message = format!("the registry `{}` of the plan is a folder", words::visible(name));
+            Err(Diagnostic::new(Class::Usage, "login::registry", message).help("nobody has to log in there").into())
+        }
+        None => itself,
+    }
 }
 
 /// Any repository of the registry.

@@ -7,6 +7,7 @@ mod cache;
 mod calls;
 mod causes;
 mod check;
+mod ci;
 mod clean;
 mod codes;
 mod compared;
@@ -30,6 +31,7 @@ mod lock;
 mod log;
 mod login;
 mod machine;
+mod moves;
 mod open;
 mod other;
 mod output;
@@ -153,6 +155,7 @@ fn command(cli: Cli, output: &Output, calls: Vec<Call>, help: Option<&str>) -> u
     let result = match command {
         None | Some(Command::List) => list::list(&settings, output),
         Some(Command::Check) => check::check(&settings, output),
+        Some(Command::Ci(asked)) => ci::ci(&settings, output, &asked),
         Some(Command::Run(run)) => run::run(&settings, output, &run),
         Some(Command::Watch(asked)) => watch::watch(&settings, output, &asked),
         Some(Command::Plan(asked)) => plan::plan(&settings, output, &asked),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::base::diagnostic::Diagnostics;
-use crate::exec::foresee::{self, Foreseen};
+use crate::exec::foresee::{self, Foreseen, Sight};
 use crate::exec::gather::Ground;
 use crate::graph::select;
 use crate::record::history::StepHistory;
@@ -14,6 +14,7 @@ use super::args::{Plan, PlanOther};
 use super::diff;
 use super::glance::Glance;
 use super::machine;
+use super::moves;
 use super::open::{self, Opened, World};
 use super::output::Output;
 use super::settings::Settings;
@@ -53,8 +54,10 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
     output.show(&opened.warnings);
     let history = StepHistory::load(settings.project().as_path());
     let mut steps = Vec::new();
-    for (id, foreseen) in foresee::foresee(ground, &history, &selection.steps) {
-        let name = &opened.graph.action(id).name;
+    let sights = foresee::foresee(ground, &history, &selection.steps);
+    let tags = moves::moves(&machine, &opened.graph, &sights);
+    for Sight { step, foreseen, .. } in sights {
+        let name = &opened.graph.action(step).name;
         let (status, why) = match foreseen {
             Foreseen::InPlace => (PlanStatus::Cached, String::new()),
             Foreseen::Restorable => (PlanStatus::Restore("the store".to_owned()), String::new()),
@@ -72,7 +75,7 @@ pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Di
         .into_iter()
         .map(|(id, (key, manifest))| (opened.graph.action(id).name.to_string(), StepKey { key: key.to_string(), manifest: manifest.0 }));
     let keys = keys.collect();
-    let view = PlanView { digest: digest.map(|digest| digest.to_string()), values, steps, expected_ms };
+    let view = PlanView { digest: digest.map(|digest| digest.to_string()), values, steps, expected_ms, tags };
     let in_place = selection.left_out.is_empty() && view.steps.iter().all(|row| row.status == PlanStatus::Cached);
     let answer = if output.json { plan_table::json(&view, &keys) } else { plan_table::screen(&view, output.out) };
     output.answer(&answer);

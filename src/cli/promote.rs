@@ -34,6 +34,7 @@ pub struct Promote {
 
 /// One new name.
 struct Target<'a> {
+    repository: &'a Repository,
     place: &'a Place,
     tag: Tag,
 }
@@ -45,7 +46,8 @@ pub fn promote(global: &Global, output: &Output, asked: &Promote) -> Result<u8, 
     let names = targets(&from.repository, &asked.names)?;
     let repositories: Vec<String> = names.iter().map(|(repository, _)| repository.to_string()).collect();
     let places = places::find(global, &repositories)?;
-    let targets: Vec<Target<'_>> = places.all.iter().zip(&names).map(|(place, (_, tag))| Target { place, tag: tag.clone() }).collect();
+    let targets: Vec<Target<'_>> =
+        places.all.iter().zip(&names).map(|(place, (repository, tag))| Target { repository, place, tag: tag.clone() }).collect();
     let view = run::runtime()?.block_on(all(&places.session, &from, &targets, asked.dry_run))?;
     output.answer(&if output.json { json::document(&view) } else { screen::screen(&view, output.out) });
     Ok(0)
@@ -87,7 +89,7 @@ async fn all(session: &Session, from: &Reference, targets: &[Target<'_>], dry_ru
     let mut stand = Vec::new();
     let mut held = Diagnostics::default();
     for target in targets {
-        let old = session.standing(&target.place.repository, &target.tag).await.map_err(told)?;
+        let old = session.standing(target.repository, &target.tag).await.map_err(told)?;
         if let Some(old) = old.filter(|old| *old != image.digest && target.place.is_immutable(&target.tag)) {
             held.push(immovable(target, old, &image));
         }
@@ -99,13 +101,13 @@ async fn all(session: &Session, from: &Reference, targets: &[Target<'_>], dry_ru
     let mut view = PromoteView { image: from.to_string(), digest: image.digest.to_string(), dry_run, names: Vec::new() };
     let mut evidence = Vec::new();
     for target in targets {
-        let to = &target.place.repository;
+        let to = target.repository;
         let copied =
             if dry_run || *to == from.repository { None } else { Some(session.copy(&from.repository, to, &image).await.map_err(told)?) };
         evidence.push(copied);
     }
     for ((target, old), copied) in targets.iter().zip(stand).zip(evidence) {
-        let to = &target.place.repository;
+        let to = target.repository;
         let mut report = Report::default();
         let mut about = 0;
         let mut from_digest = old;
@@ -134,7 +136,7 @@ async fn all(session: &Session, from: &Reference, targets: &[Target<'_>], dry_ru
 }
 
 fn immovable(target: &Target<'_>, old: BlobDigest, image: &Descriptor) -> Diagnostic {
-    let Target { place, tag } = target;
-    let message = format!("`{}:{tag}` names {old} and may not move to {}", place.repository, image.digest);
+    let Target { repository, tag, .. } = target;
+    let message = format!("`{repository}:{tag}` names {old} and may not move to {}", image.digest);
     Diagnostic::new(Class::Policy, "promote::immutable", message).help("its registry is `immutable` for it in the plan; choose a new tag")
 }

@@ -7,23 +7,23 @@ use crate::base::digest::BlobDigest;
 use crate::base::path::RelPath;
 use crate::base::pattern::Pattern;
 use crate::base::time::Span;
+use crate::image::clearing;
 use crate::oci::reference::Tag;
 use crate::registry::inventory::Inventory;
 use crate::registry::retention::{self, Decision, Goes, Rules, Stays};
-use crate::registry::session::Session;
 use crate::report::json;
 use crate::report::prune::{self as screen, Gone, Kept, PruneView, RepositoryView};
 use crate::sys::clock;
 
 use super::args::Global;
 use super::output::Output;
-use super::places::{self, Place};
+use super::places::{self, Place, Places, Spot};
 use super::run;
 
 /// Options of `prune`.
 #[derive(Debug, Args)]
 pub struct Prune {
-    /// Images of the plan, or repositories such as `ghcr.io/acme/web` [default: every image with a `prune` rule]
+    /// Images of the plan, repositories such as `ghcr.io/acme/web`, or layouts: `oci:dist/web` [default: every image with a `prune` rule]
     #[arg(value_name = "IMAGE|REPOSITORY")]
     pub names: Vec<String>,
     /// The newest so many images stay
@@ -76,7 +76,7 @@ pub fn prune(global: &Global, output: &Output, asked: &Prune) -> Result<u8, Diag
     if !faults.is_empty() {
         return Err(faults);
     }
-    let (view, fault) = run::runtime()?.block_on(all(&places.session, &wishes, asked.yes));
+    let (view, fault) = run::runtime()?.block_on(all(&places, &wishes, asked.yes));
     output.answer(&if output.json { json::document(&view) } else { screen::screen(&view, clock::now(), asked.verbose, output.out) });
     match fault {
         Some(fault) => Err(fault.into()),
@@ -109,16 +109,16 @@ fn wish<'a>(place: &'a Place, asked: &Prune, only: &'a [Pattern]) -> Option<Wish
 }
 
 fn ruleless(place: &Place) -> Diagnostic {
-    let message = format!("nothing says what stays in `{}`", place.repository);
+    let message = format!("nothing says what stays in `{}`", place.spot);
     Diagnostic::new(Class::Usage, "prune::no-rule", message)
         .help("write `prune keep=10` in its `registry` or `image`, or name it here: `--keep 10`, `--within 30d`, `--untagged`")
 }
 
 /// Goes through the repositories; the first fault ends it, and what was done until then is told.
-async fn all(session: &Session, wishes: &[Wish<'_>], yes: bool) -> (PruneView, Option<Diagnostic>) {
+async fn all(places: &Places, wishes: &[Wish<'_>], yes: bool) -> (PruneView, Option<Diagnostic>) {
     let mut view = PruneView { dry_run: !yes, repositories: Vec::new() };
     for wish in wishes {
-        let (repository, fault) = one(session, wish, yes).await;
+        let (repository, fault) = one(places, wish, yes).await;
         view.repositories.extend(repository);
         if fault.is_some() {
             return (view, fault);
@@ -127,10 +127,11 @@ async fn all(session: &Session, wishes: &[Wish<'_>], yes: bool) -> (PruneView, O
     (view, None)
 }
 
-async fn one(session: &Session, wish: &Wish<'_>, yes: bool) -> (Option<RepositoryView>, Option<Diagnostic>) {
-    let first = match session.inventory(&wish.place.repository).await {
+async fn one(places: &Places, wish: &Wish<'_>, yes: bool) -> (Option<RepositoryView>, Option<Diagnostic>) {
+    let Spot::Registry(repository) = &wish.place.spot else { return in_layout(wish, yes) };
+    let first = match places.inventory(wish.place, wish.untagged).await {
         Ok(inventory) => inventory,
-        Err(error) => return (None, Some(error.diagnostic())),
+        Err(fault) => return (None, Some(fault)),
     };
     let decision = decide(wish, &first);
     let mut view = shown(wish, &first, &decision);
@@ -138,9 +139,9 @@ async fn one(session: &Session, wish: &Wish<'_>, yes: bool) -> (Option<Repositor
         return (Some(view), None);
     }
     // Somebody may have published meanwhile: only what goes by both looks is removed.
-    let second = match session.inventory(&wish.place.repository).await {
+    let second = match places.inventory(wish.place, wish.untagged).await {
         Ok(inventory) => inventory,
-        Err(error) => return (Some(view), Some(error.diagnostic())),
+        Err(fault) => return (Some(view), Some(fault)),
     };
     let still = decide(wish, &second);
     let still: Vec<BlobDigest> = still.goes.iter().map(|(digest, _)| *digest).collect();
@@ -149,12 +150,33 @@ async fn one(session: &Session, wish: &Wish<'_>, yes: bool) -> (Option<Repositor
         if !still.contains(digest) || !same(digest) {
             continue;
         }
-        match session.remove(&wish.place.repository, *digest).await {
+        match places.session.remove(repository, *digest).await {
             Ok(_) => view.goes[at].removed = true,
             Err(error) => return (Some(view), Some(error.diagnostic())),
         }
     }
     (Some(view), None)
+}
+
+/// A layout is cleared while nobody else writes there, so one look is enough.
+fn in_layout(wish: &Wish<'_>, yes: bool) -> (Option<RepositoryView>, Option<Diagnostic>) {
+    let Spot::Layout(folder, _) = &wish.place.spot else { return (None, None) };
+    if !yes {
+        return match clearing::inventory(folder) {
+            Ok(inventory) => (Some(shown(wish, &inventory, &decide(wish, &inventory))), None),
+            Err(error) => (None, Some(places::unreadable(error))),
+        };
+    }
+    let goes = |inventory: &Inventory| decide(wish, inventory).goes.iter().map(|(digest, _)| *digest).collect();
+    match clearing::clear(folder, clock::now(), goes) {
+        Ok(cleared) => {
+            let mut view = shown(wish, &cleared.inventory, &decide(wish, &cleared.inventory));
+            view.goes.iter_mut().for_each(|gone| gone.removed = true);
+            view.freed = Some(cleared.bytes);
+            (Some(view), None)
+        }
+        Err(error) => (None, Some(places::unreadable(error))),
+    }
 }
 
 fn decide(wish: &Wish<'_>, inventory: &Inventory) -> Decision {
@@ -202,12 +224,14 @@ fn shown(wish: &Wish<'_>, inventory: &Inventory, decision: &Decision) -> Reposit
         with: if let Stays::With(other) = why { Some(other.to_string()) } else { None },
     });
     RepositoryView {
-        repository: wish.place.repository.to_string(),
+        repository: wish.place.spot.to_string(),
         keep: wish.keep,
         within_s: wish.within.map(|span| span.0.as_secs()),
         untagged: wish.untagged,
         goes: goes.collect(),
         stays: stays.collect(),
         unread: inventory.unread.iter().map(ToString::to_string).collect(),
+        unlisted: wish.untagged && !inventory.is_whole,
+        freed: None,
     }
 }

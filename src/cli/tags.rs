@@ -6,7 +6,6 @@ use clap::Args;
 
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
 use crate::base::digest::BlobDigest;
-use crate::oci::reference::Repository;
 use crate::registry::inventory::Inventory;
 use crate::report::json;
 use crate::report::tags::{self as screen, RepositoryView, Standing, TagsView};
@@ -14,12 +13,13 @@ use crate::sys::clock;
 
 use super::args::Global;
 use super::output::Output;
-use super::{places, run};
+use super::places::{self, Spot};
+use super::run;
 
 /// Options of `tags`.
 #[derive(Debug, Args)]
 pub struct Tags {
-    /// Images of the plan, or repositories such as `ghcr.io/acme/web` [default: every image that is pushed]
+    /// Images of the plan, repositories such as `ghcr.io/acme/web`, or layouts: `oci:dist/web` [default: every image that is pushed]
     #[arg(value_name = "IMAGE|REPOSITORY")]
     pub names: Vec<String>,
     /// Also those of signatures and attestations
@@ -34,8 +34,8 @@ pub fn tags(global: &Global, output: &Output, asked: &Tags) -> Result<u8, Diagno
     let found = run::runtime()?.block_on(async {
         let mut found = Vec::new();
         for place in &places.all {
-            let inventory = places.session.inventory(&place.repository).await.map_err(|error| error.diagnostic())?;
-            found.push(view(&place.repository, &inventory, asked.all));
+            let inventory = places.inventory(place, false).await?;
+            found.push(view(&place.spot, &inventory, asked.all));
         }
         Ok::<_, Diagnostic>(found)
     })?;
@@ -44,7 +44,7 @@ pub fn tags(global: &Global, output: &Output, asked: &Tags) -> Result<u8, Diagno
     Ok(0)
 }
 
-fn view(repository: &Repository, inventory: &Inventory, all: bool) -> RepositoryView {
+fn view(spot: &Spot, inventory: &Inventory, all: bool) -> RepositoryView {
     let mut images = Vec::new();
     let mut hidden = 0;
     for (digest, holding) in &inventory.holdings {
@@ -65,7 +65,7 @@ fn view(repository: &Repository, inventory: &Inventory, all: bool) -> Repository
     }
     images.sort_by(|left, right| right.made.cmp(&left.made).then_with(|| left.tags.cmp(&right.tags)));
     let unread = inventory.unread.iter().map(ToString::to_string).collect();
-    RepositoryView { repository: repository.to_string(), images, hidden, unread }
+    RepositoryView { repository: spot.to_string(), images, hidden, unread }
 }
 
 /// The bytes of an image, all platforms together; what two of them share counts twice.

@@ -5,6 +5,7 @@ pub mod ask;
 pub mod blobs;
 pub mod embedded;
 pub mod evidence;
+pub mod foretell;
 pub mod log;
 pub mod process;
 pub mod provenance;

@@ -14,7 +14,7 @@ use crate::image::{layout, publish};
 use crate::oci::descriptor::Descriptor;
 use crate::oci::reference::{Repository, Tag};
 use crate::plan::RegistryPlace;
-use crate::plan::image::TagRule;
+use crate::plan::tag::TagRule;
 use crate::registry::tags::TagOutcome;
 
 use super::embedded::failure;
@@ -74,7 +74,7 @@ pub(super) fn unpublished(error: publish::PublishError) -> Failure {
 }
 
 /// The tags that the rules give in this place now: a higher version may stand there already.
-async fn tags_of(machine: &Machine, publication: &PublishAction, place: &Place) -> Result<Vec<Tag>, Failure> {
+pub(super) async fn tags_of(machine: &Machine, publication: &PublishAction, place: &Place) -> Result<Vec<Tag>, Failure> {
     let versions = publication.rules.iter().any(|rule| matches!(rule, TagRule::Semver(_)));
     let existing = match place {
         Place::Layout { folder, .. } => existing(folder),

@@ -11,6 +11,7 @@ use crate::event::Origin;
 use crate::graph::ingredients::Ingredients;
 use crate::graph::{ActionGraph, select};
 use crate::key::{self, KeyManifest};
+use crate::oci::descriptor::Descriptor;
 use crate::record::history::StepHistory;
 use crate::store::result::ActionResult;
 
@@ -30,9 +31,20 @@ pub enum Foreseen {
     Depends(StepId),
 }
 
+/// A step, what is foreseen of it, and the image that it made where that is known.
+#[derive(Debug, Clone)]
+pub struct Sight {
+    /// The step.
+    pub step: StepId,
+    /// What would become of it.
+    pub foreseen: Foreseen,
+    /// The image of a build or an index that would not run.
+    pub image: Option<Descriptor>,
+}
+
 /// Looks at the steps, in the order given, many at once. Nothing is run and nothing but what is known of files is written.
 #[must_use]
-pub fn foresee(ground: Ground<'_>, history: &StepHistory, steps: &[StepId]) -> Vec<(StepId, Foreseen)> {
+pub fn foresee(ground: Ground<'_>, history: &StepHistory, steps: &[StepId]) -> Vec<Sight> {
     let graph = ground.graph;
     let products: Vec<OnceLock<Product>> = (0..graph.len()).map(|_| OnceLock::new()).collect();
     let seen: Vec<OnceLock<Foreseen>> = (0..graph.len()).map(|_| OnceLock::new()).collect();
@@ -42,7 +54,8 @@ pub fn foresee(ground: Ground<'_>, history: &StepHistory, steps: &[StepId]) -> V
         });
     }
     let mut seen: Vec<Option<Foreseen>> = seen.into_iter().map(OnceLock::into_inner).collect();
-    steps.iter().filter_map(|id| Some((*id, seen[id.index()].take()?))).collect()
+    let image = |id: &StepId| Some(products[id.index()].get()?.result.image.as_ref()?.descriptor.clone());
+    steps.iter().filter_map(|id| Some(Sight { step: *id, foreseen: seen[id.index()].take()?, image: image(id) })).collect()
 }
 
 fn foresee_one(ground: Ground<'_>, history: &StepHistory, products: &[OnceLock<Product>], id: StepId) -> Foreseen {

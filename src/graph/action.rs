@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use indexmap::IndexSet;
+
 use crate::base::diagnostic::Span;
 use crate::base::id::StepName;
 use crate::oci::reference::Tag;
 use crate::plan::RegistryDef;
 use crate::plan::evidence::{Asked, Commit, EvidenceDef};
-use crate::plan::image::{Base, ImageDef, Recipe, TagRule};
+use crate::plan::image::{Base, ImageDef, Recipe};
 use crate::plan::policy::{PolicyDef, Severity};
 use crate::plan::service::{NetworkDef, ServiceDef, VolumeDef};
+use crate::plan::tag::TagRule;
 use crate::plan::target::{Output, TaskCell};
 
 /// One step.
@@ -152,87 +155,20 @@ pub struct EvidenceAction {
 }
 
 impl PublishAction {
-    /// The tags that the rules give where `existing` tags stand already. A release leads its shorter forms, but never takes
-    /// one back from a higher version: `1.9.1` after `2.0.1` moves `1.9` and `1` only. A prerelease touches only itself. `+`
-    /// of a version becomes `_`, since a tag cannot hold it.
+    /// The tags that the rules give where `existing` tags stand already.
     #[must_use]
     pub fn tags<S: AsRef<str>>(&self, existing: &[S]) -> Vec<Tag> {
-        let mut tags: Vec<Tag> = Vec::new();
-        for rule in &self.rules {
-            let texts = match rule {
-                TagRule::Literal(tag) | TagRule::Branch(tag) | TagRule::Sha(tag) | TagRule::Request(tag) | TagRule::Date(tag) => {
-                    vec![tag.to_string()]
-                }
-                TagRule::Semver(version) => forward(version, existing),
-            };
-            for tag in texts.iter().filter_map(|text| text.parse::<Tag>().ok()) {
-                if !tags.contains(&tag) {
-                    tags.push(tag);
-                }
-            }
-        }
-        tags
+        once(self.rules.iter().flat_map(|rule| rule.tags(existing)))
+    }
+
+    /// The tags that the rules can give, whatever stands anywhere.
+    #[must_use]
+    pub fn all_tags(&self) -> Vec<Tag> {
+        once(self.rules.iter().flat_map(TagRule::all))
     }
 }
 
-/// The cascade of a version without the forms that a higher release leads already.
-fn forward<S: AsRef<str>>(version: &semver::Version, existing: &[S]) -> Vec<String> {
-    let releases: Vec<semver::Version> = existing
-        .iter()
-        .filter_map(|tag| semver::Version::parse(tag.as_ref().strip_prefix('v').unwrap_or(tag.as_ref())).ok())
-        .filter(|other| other.pre.is_empty() && other > version)
-        .collect();
-    let led = |form: &str| match form {
-        "latest" => !releases.is_empty(),
-        form if form == version.major.to_string() => releases.iter().any(|other| other.major == version.major),
-        form if form == format!("{}.{}", version.major, version.minor) => {
-            releases.iter().any(|other| (other.major, other.minor) == (version.major, version.minor))
-        }
-        _ => false,
-    };
-    cascade(version).into_iter().filter(|form| !led(form)).collect()
-}
-
-/// `1.4.2` → `1.4.2`, `1.4`, `1`, `latest`. Below 1.0 the major says nothing, so `0.3.1` → `0.3.1`, `0.3`, `latest`.
-#[must_use]
-pub fn cascade(version: &semver::Version) -> Vec<String> {
-    let full = version.to_string().replace('+', "_");
-    if !version.pre.is_empty() || !version.build.is_empty() {
-        return vec![full];
-    }
-    let mut tags = vec![full, format!("{}.{}", version.major, version.minor)];
-    if version.major > 0 {
-        tags.push(version.major.to_string());
-    }
-    tags.push("latest".to_owned());
-    tags
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_release_leads_its_shorter_forms_and_a_prerelease_only_itself() {
-        for (version, expected) in [
-            ("1.4.2", vec!["1.4.2", "1.4", "1", "latest"]),
-            ("0.3.1", vec!["0.3.1", "0.3", "latest"]),
-            ("2.0.0-rc.1", vec!["2.0.0-rc.1"]),
-            ("1.0.0+build.5", vec!["1.0.0_build.5"]),
-        ] {
-            assert_eq!(cascade(&version.parse().unwrap()), expected, "{version}");
-        }
-    }
-
-    #[test]
-    fn a_shorter_form_never_moves_backwards() {
-        for (version, existing, expected) in [
-            ("1.9.1", vec!["2.0.1", "2.0", "2", "latest", "1.9.0"], vec!["1.9.1", "1.9", "1"]),
-            ("1.9.1", vec!["1.9.2", "1.10.0"], vec!["1.9.1"]),
-            ("1.9.3", vec!["1.9.2", "1.10.0"], vec!["1.9.3", "1.9"]),
-            ("2.0.0", vec!["1.9.2", "2.0.0", "3.0.0-rc.1", "nightly"], vec!["2.0.0", "2.0", "2", "latest"]),
-        ] {
-            assert_eq!(forward(&version.parse().unwrap(), &existing), expected, "{version}");
-        }
-    }
+/// Each tag once, where it came first.
+fn once(tags: impl Iterator<Item = Tag>) -> Vec<Tag> {
+    tags.collect::<IndexSet<Tag>>().into_iter().collect()
 }

@@ -270,7 +270,7 @@ impl Layout<'_> {
         }
     }
 
-    fn parse(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<Document, LayoutError> {
+    pub(super) fn parse(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<Document, LayoutError> {
         manifest::read(&descriptor.media_type, bytes).map_err(|cause| LayoutError::Document {
             digest: descriptor.digest,
             path: self.root.clone(),
@@ -297,7 +297,7 @@ impl Layout<'_> {
     }
 
     /// A manifest or an index, verified.
-    fn small(&self, descriptor: &Descriptor) -> Result<Vec<u8>, LayoutError> {
+    pub(super) fn small(&self, descriptor: &Descriptor) -> Result<Vec<u8>, LayoutError> {
         if descriptor.size > manifest::LIMIT {
             return Err(self.bad_blob(descriptor.digest, "is too large for a manifest"));
         }

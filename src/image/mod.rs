@@ -5,6 +5,7 @@ pub mod advice;
 pub mod archive;
 pub mod build;
 pub mod cache;
+pub mod clearing;
 pub mod compare;
 mod compress;
 pub mod config;

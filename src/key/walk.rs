@@ -59,7 +59,7 @@ pub fn action<S: Sink>(action: &Action, taken: &Ingredients, sink: &mut S) {
         }
         ActionKind::Tag(publish) => {
             place(publish, sink);
-            sink.list("tags", &publish.tags::<&str>(&[]).iter().map(ToString::to_string).collect::<Vec<_>>());
+            sink.list("tags", &publish.all_tags().iter().map(ToString::to_string).collect::<Vec<_>>());
         }
         ActionKind::Up(up) => service::up(up, sink),
         ActionKind::Group => {}

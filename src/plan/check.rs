@@ -10,7 +10,7 @@ use crate::base::words;
 
 use super::Plan;
 use super::cx::Cx;
-use super::image::{Base, ImageDef, PushDef, TagRule};
+use super::image::{Base, ImageDef, PushDef};
 use super::target::{Output, Target, TargetKind};
 
 /// The most pairs of output patterns that are compared. Only a plan with thousands of globs below one folder comes near.
@@ -153,7 +153,9 @@ fn published(cx: &Cx<'_>, plan: &Plan) {
             // Two names may stand for one place.
             let place = plan.registries.get(registry).map_or_else(|| registry.clone(), |def| format!("{:?}", def.place));
             for (rule, span) in &def.tags {
-                let key = (place.clone(), def.repository.as_str(), shown_tag(rule));
+                // The longest form that a rule gives names the release; shorter ones may be led in turns.
+                let Some(tag) = rule.all().into_iter().next() else { continue };
+                let key = (place.clone(), def.repository.as_str(), tag.to_string());
                 match seen.get(&key) {
                     Some((first, other)) if !std::ptr::eq(*other, def) => cx.fault(same_tag(first, target, def, &key.2, span)),
                     _ => {
@@ -162,13 +164,6 @@ fn published(cx: &Cx<'_>, plan: &Plan) {
                 }
             }
         }
-    }
-}
-
-fn shown_tag(rule: &TagRule) -> String {
-    match rule {
-        TagRule::Literal(tag) | TagRule::Branch(tag) | TagRule::Sha(tag) | TagRule::Request(tag) | TagRule::Date(tag) => tag.to_string(),
-        TagRule::Semver(version) => version.to_string(),
     }
 }
 

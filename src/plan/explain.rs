@@ -86,8 +86,9 @@ pub const CODES: &[(&str, &str)] = &[
     ("plan::bad-size", "A size is a number with a unit: `512MiB` (powers of 1024), `20MB` (powers of 1000), or a plain number of bytes."),
     (
         "plan::bad-tag",
-        "A tag has at most 128 letters, digits, `_`, `.` and `-` and begins with none of the last two. `semver`, `branch` and `sha` \
-         are rules that give tags; every other word is the tag itself. Values from outside are made fit with `${name|slug}`.",
+        "A tag has at most 128 letters, digits, `_`, `.` and `-` and begins with none of the last two. `semver`, `release`, `branch`, \
+         `sha`, `date` and `pr` are rules that give tags, behind a `prefix=` where the line has one; every other word is the tag itself. \
+         Values from outside are made fit with `${name|slug}`. `latest=` goes with `semver`.",
     ),
     (
         "plan::bad-value",

@@ -32,6 +32,8 @@ pub enum GitFact {
     Describe,
     /// What [`git_version`] makes of the last tag.
     Version,
+    /// The releases that tags name, the highest first.
+    Releases,
     /// `true` when a tracked file differs from the commit, else `false`.
     Dirty,
     /// The commit's time, seconds since 1970.
@@ -45,10 +47,11 @@ impl GitFact {
     pub const ALL: &'static [(Self, &'static str, &'static str)] = &[
         (Self::Sha, "sha", "the commit, in full"),
         (Self::Short, "short", "the commit's first 12 digits"),
-        (Self::Branch, "branch", "the branch"),
+        (Self::Branch, "branch", "the branch; where CI looks at a commit alone, the branch that it does so for"),
         (Self::Tag, "tag", "the tag that points at the commit"),
         (Self::Describe, "describe", "what `git describe --tags --always --dirty` prints"),
         (Self::Version, "version", "the last tag as a version, `1.4.2`, or what follows it, `1.4.3-dev.2+g1a2b3c4d5e6f`"),
+        (Self::Releases, "releases", "the releases that the repository's tags name, the highest first: `2.0.1 2.0.0 1.9.3`"),
         (Self::Dirty, "dirty", "`true` when a tracked file was changed, else `false`"),
         (Self::Time, "time", "the commit's time, seconds since 1970"),
         (Self::Origin, "origin", "the address of the remote `origin`, without anybody's name or password"),
@@ -132,7 +135,7 @@ const fn stand_in(what: GitFact) -> &'static str {
         GitFact::Short => "000000000000",
         GitFact::Branch => "main",
         GitFact::Tag => "v0.0.0",
-        GitFact::Describe | GitFact::Version => STAND_IN,
+        GitFact::Describe | GitFact::Version | GitFact::Releases => STAND_IN,
         GitFact::Dirty => "false",
         GitFact::Time => "0",
         GitFact::Origin => "https://example.com/stand-in.git",

@@ -9,12 +9,13 @@ use crate::base::diagnostic::Span;
 use crate::base::id::{Cell, TargetName};
 use crate::base::path::RelPath;
 use crate::base::platform::Platform;
-use crate::oci::reference::{Reference, Tag};
+use crate::oci::reference::Reference;
 
 use super::dockerfile::Dockerfile;
 use super::evidence::EvidenceDef;
 use super::policy::Severity;
 use super::service::Retention;
+use super::tag::TagRule;
 use super::target::{FileSet, Output};
 
 /// An image for one matrix cell.
@@ -355,21 +356,4 @@ pub struct ScanDef {
     pub fail: Option<(Severity, Span)>,
     /// The node.
     pub span: Span,
-}
-
-/// A rule that gives tags.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TagRule {
-    /// The text itself.
-    Literal(Tag),
-    /// A version and the shorter forms that it leads: `1.4.2`, `1.4`, `1`, `latest`.
-    Semver(semver::Version),
-    /// The slugged name of the branch.
-    Branch(Tag),
-    /// `sha-` and the commit's first 12 digits.
-    Sha(Tag),
-    /// `pr-` and the number of the pull request.
-    Request(Tag),
-    /// The day of the commit: `2026-11-22`.
-    Date(Tag),
 }

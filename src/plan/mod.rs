@@ -19,6 +19,7 @@ pub mod sandbox;
 pub mod secret;
 pub mod service;
 pub mod spec;
+pub mod tag;
 pub mod target;
 pub mod tool;
 pub mod undecided;

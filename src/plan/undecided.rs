@@ -36,6 +36,12 @@ impl Undecided {
         self.targets.contains_key(name)
     }
 
+    /// Whether the place of a registry rests on a stand-in.
+    #[must_use]
+    pub fn registry(&self, name: &str) -> bool {
+        self.registries.contains_key(name)
+    }
+
     /// What has to be asked before these targets and registries are used.
     #[must_use]
     pub fn names<'n>(

@@ -1,7 +1,8 @@
 //! What stands in a repository: tags, the documents that they name, what those are made of, and what is about them.
 //! In: a repository. Out: an [`Inventory`]; the documents are in the store afterwards. Never: a layer, a tag that is no tag.
 //!
-//! A registry lists tags and no documents, so what has no tag is known only where something that has one leads there.
+//! A registry lists tags and no documents, so what has no tag is known only where something that has one leads there, or where the registry
+//! has a list of its own ([`super::listing`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -44,6 +45,8 @@ pub struct Inventory {
     pub sizes: BTreeMap<BlobDigest, u64>,
     /// Tags whose documents cannot be read, such as those of formats that are long gone.
     pub unread: BTreeSet<Tag>,
+    /// Whether all documents are known, also those to which nothing leads.
+    pub is_whole: bool,
 }
 
 /// A document and where the way to it began.
@@ -53,9 +56,8 @@ struct Found {
     subject: Option<BlobDigest>,
 }
 
-/// One document, read.
-struct Read {
-    found: Found,
+/// What a document says.
+struct Said {
     children: Vec<Descriptor>,
     subject: Option<BlobDigest>,
     created: Option<Moment>,
@@ -64,11 +66,12 @@ struct Read {
 }
 
 impl Client {
-    /// Reads what stands in a repository; nothing when there is no such repository.
+    /// Reads what stands in a repository; nothing when there is no such repository. With `untagged`, also what has no tag, where the
+    /// registry has a list of it.
     ///
     /// # Errors
     /// [`RegistryError`]; [`Fault::Protocol`] when there are too many documents.
-    pub async fn inventory(&self, repository: &Repository, blobs: &Arc<dyn Blobs>) -> Result<Inventory, RegistryError> {
+    pub async fn inventory(&self, repository: &Repository, blobs: &Arc<dyn Blobs>, untagged: bool) -> Result<Inventory, RegistryError> {
         let site = self.site(repository).await?;
         let mut all = Inventory::default();
         let tags: Vec<Tag> = self.tags(repository).await?.iter().filter_map(|tag| tag.parse().ok()).collect();
@@ -82,6 +85,17 @@ impl Client {
                 Named::Unread => drop(all.unread.insert(tag)),
             }
         }
+        if untagged && let Some(listed) = self.all_documents(&site).await? {
+            all.is_whole = true;
+            for one in listed {
+                all.holdings.entry(one.digest).or_default().arrived = one.arrived;
+                if !open.iter().any(|known| known.document.digest == one.digest) {
+                    let reference = Reference { repository: repository.clone(), tag: None, digest: Some(one.digest) };
+                    let there = self.resolve_there(&site, &reference, blobs).await?;
+                    open.extend(there.map(|document| Found { document, tag: None, subject: None }));
+                }
+            }
+        }
         let mut lists = true;
         while !open.is_empty() {
             let fresh = all.take_known(open);
@@ -89,20 +103,20 @@ impl Client {
                 return Err(site.error(Fault::protocol("the repository has too many documents")));
             }
             let reads = fresh.into_iter().map(|found| read(&site, found, blobs));
-            let reads: Vec<Option<Read>> = futures_util::stream::iter(reads).buffered(site.parallel()).try_collect().await?;
+            let reads: Vec<Option<(Found, Said)>> = futures_util::stream::iter(reads).buffered(site.parallel()).try_collect().await?;
             open = Vec::new();
-            for read in reads.into_iter().flatten() {
-                open.extend(read.children.iter().map(|child| Found { document: child.clone(), tag: None, subject: None }));
-                for subject in read.found.tag.iter().filter_map(Tag::subject).filter(|subject| !all.documents.contains_key(subject)) {
+            for (found, said) in reads.into_iter().flatten() {
+                open.extend(said.children.iter().map(|child| Found { document: child.clone(), tag: None, subject: None }));
+                for subject in found.tag.iter().filter_map(Tag::subject).filter(|subject| !all.documents.contains_key(subject)) {
                     // It stands without a tag of its own, or not any more.
                     let reference = Reference { repository: repository.clone(), tag: None, digest: Some(subject) };
                     let there = self.resolve_there(&site, &reference, blobs).await?;
                     open.extend(there.map(|document| Found { document, tag: None, subject: None }));
                 }
                 if lists {
-                    match listed(&site, read.found.document.digest).await? {
+                    match listed(&site, found.document.digest).await? {
                         Some(about) => {
-                            let subject = Some(read.found.document.digest);
+                            let subject = Some(found.document.digest);
                             let about = about.into_iter().filter(|one| is_document(&one.media_type));
                             open.extend(about.map(|document| Found { document, tag: None, subject }));
                         }
@@ -110,7 +124,7 @@ impl Client {
                         None => lists = false,
                     }
                 }
-                all.keep(read);
+                all.keep(found.document.digest, said);
             }
         }
         all.date_indexes();
@@ -165,18 +179,26 @@ impl Inventory {
         fresh
     }
 
-    fn keep(&mut self, read: Read) {
-        let digest = read.found.document.digest;
+    fn keep(&mut self, digest: BlobDigest, said: Said) {
         let Holding { children, subject, created, .. } = self.holdings.entry(digest).or_default();
-        *children = read.children.iter().map(|child| child.digest).collect();
-        *subject = read.subject.or(*subject);
-        *created = read.created;
-        self.platforms.entry(digest).or_default().extend(read.platform);
-        self.sizes.insert(digest, read.size);
+        *children = said.children.iter().map(|child| child.digest).collect();
+        *subject = said.subject.or(*subject);
+        *created = said.created;
+        self.platforms.entry(digest).or_default().extend(said.platform);
+        self.sizes.insert(digest, said.size);
+    }
+
+    /// Adds a document of a place that is no registry, with the config of an image; gives the documents that it names.
+    pub fn add(&mut self, document: &Descriptor, read: Document, config: Option<&[u8]>) -> Vec<Descriptor> {
+        let said = said(read, config.and_then(|bytes| serde_json::from_slice(bytes).ok()));
+        let children = said.children.clone();
+        self.documents.insert(document.digest, document.clone());
+        self.keep(document.digest, said);
+        children
     }
 
     /// An index that does not say so itself is as young as the youngest of its images, and has their platforms.
-    fn date_indexes(&mut self) {
+    pub fn date_indexes(&mut self) {
         let indexes: Vec<BlobDigest> =
             self.holdings.iter().filter(|(_, one)| !one.children.is_empty()).map(|(digest, _)| *digest).collect();
         // Indexes within indexes are rare and never deep.
@@ -193,27 +215,34 @@ impl Inventory {
 }
 
 /// Reads one document; `None` when the registry does not have it, as of platforms that were left out of a copy.
-async fn read(site: &Site, found: Found, blobs: &Arc<dyn Blobs>) -> Result<Option<Read>, RegistryError> {
+async fn read(site: &Site, found: Found, blobs: &Arc<dyn Blobs>) -> Result<Option<(Found, Said)>, RegistryError> {
     let document = match described(site, &found.document, blobs).await {
         Ok(document) => document,
         Err(error) if matches!(*error.fault, Fault::Missing(_)) => return Ok(None),
         Err(error) => return Err(error),
     };
-    Ok(Some(match document {
+    let config = match &document {
+        Document::Manifest(manifest) => config(site, manifest, blobs).await?,
+        Document::Index(_) => None,
+    };
+    Ok(Some((found, said(document, config))))
+}
+
+fn said(document: Document, config: Option<Config>) -> Said {
+    match document {
         Document::Index(index) => {
             let created = index.annotations.get(CREATED).and_then(|text| moment(text));
             let children = index.manifests.into_iter().filter(|entry| is_document(&entry.media_type)).collect();
-            Read { subject: subject(&index.more), found, children, created, platform: None, size: 0 }
+            Said { subject: subject(&index.more), children, created, platform: None, size: 0 }
         }
         Document::Manifest(manifest) => {
-            let config = config(site, &manifest, blobs).await?;
-            let said = manifest.annotations.get(CREATED).and_then(|text| moment(text));
-            let created = said.or_else(|| config.as_ref().and_then(|config| moment(config.created.as_deref()?)));
+            let written = manifest.annotations.get(CREATED).and_then(|text| moment(text));
+            let created = written.or_else(|| config.as_ref().and_then(|config| moment(config.created.as_deref()?)));
             let platform = config.and_then(|config| config.platform?.to_platform());
             let size = manifest.layers.iter().map(|layer| layer.size).sum::<u64>() + manifest.config.size;
-            Read { subject: subject(&manifest.more), found, children: Vec::new(), created, platform, size }
+            Said { subject: subject(&manifest.more), children: Vec::new(), created, platform, size }
         }
-    }))
+    }
 }
 
 fn subject(more: &BTreeMap<String, serde_json::Value>) -> Option<BlobDigest> {

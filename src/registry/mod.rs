@@ -10,6 +10,7 @@ mod download;
 pub mod error;
 mod fetch;
 pub mod inventory;
+mod listing;
 pub mod login;
 mod piece;
 pub mod pull;

@@ -115,16 +115,20 @@ pub fn decide(holdings: &Holdings, rules: &Rules<'_>) -> Decision {
     let mut goes: BTreeMap<BlobDigest, Goes> =
         old.iter().filter(|(_, _, digest)| !stays.contains_key(digest)).map(|(_, _, digest)| (*digest, Goes::Old)).collect();
     links.take(&mut goes, &stays);
-    for (digest, holding) in others {
+    let waits = |holding: &Holding| holding.arrived.is_none_or(|arrived| rules.now.0.saturating_sub(arrived.0) < GRACE_MS);
+    if rules.untagged {
+        let is_left = |digest: &BlobDigest| !stays.contains_key(digest) && !goes.contains_key(digest);
+        let untagged: Vec<_> = others.iter().filter(|(digest, holding)| is_left(digest) && !waits(holding)).collect();
+        let untagged: Vec<_> = untagged.into_iter().map(|(digest, _)| (**digest, Goes::Untagged)).collect();
+        goes.extend(untagged);
+        // What they are made of goes with them, whenever it came.
+        links.take(&mut goes, &stays);
+    }
+    for (digest, _) in others {
         if stays.contains_key(digest) || goes.contains_key(digest) {
             continue;
         }
-        let waits = holding.arrived.is_none_or(|arrived| rules.now.0.saturating_sub(arrived.0) < GRACE_MS);
-        match (rules.untagged, waits) {
-            (false, _) => drop(stays.insert(*digest, Stays::Untagged)),
-            (true, true) => drop(stays.insert(*digest, Stays::Arriving)),
-            (true, false) => drop(goes.insert(*digest, Goes::Untagged)),
-        }
+        stays.insert(*digest, if rules.untagged { Stays::Arriving } else { Stays::Untagged });
     }
     // What has no tag and stays keeps its parts.
     links.spread(&mut stays);

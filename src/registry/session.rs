@@ -137,7 +137,15 @@ impl Session {
         self.client.small_blob(repository, blob, limit, &self.blobs).await
     }
 
-    /// What a tag names.
+    /// What a tag names, for somebody who may only read.
+    ///
+    /// # Errors
+    /// As [`Client::read_tag`].
+    pub async fn read_tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<BlobDigest>, RegistryError> {
+        self.client.read_tag(repository, tag).await
+    }
+
+    /// What a tag names, for somebody who is about to move it.
     ///
     /// # Errors
     /// As [`Client::standing`].
@@ -157,8 +165,8 @@ impl Session {
     ///
     /// # Errors
     /// As [`Client::inventory`].
-    pub async fn inventory(&self, repository: &Repository) -> Result<Inventory, RegistryError> {
-        self.client.inventory(repository, &self.blobs).await
+    pub async fn inventory(&self, repository: &Repository, untagged: bool) -> Result<Inventory, RegistryError> {
+        self.client.inventory(repository, &self.blobs, untagged).await
     }
 
     /// Removes a document with all its tags; `false` when it was not there.

@@ -79,6 +79,14 @@ impl Client {
         stands(&self.site(repository).await?, tag).await
     }
 
+    /// What a tag names, asked with the right to read alone; `None` when it does not exist.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub async fn read_tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<BlobDigest>, RegistryError> {
+        stands_for(&self.site(repository).await?, tag, &Scope::pull(repository)).await
+    }
+
     /// The tags of a repository, in the registry's order; none when there is no such repository.
     ///
     /// # Errors
@@ -111,16 +119,19 @@ impl Client {
 
 /// The digest that a tag names, `None` when there is no such tag.
 pub(super) async fn stands(site: &Site, tag: &Tag) -> Result<Option<BlobDigest>, RegistryError> {
-    let scope = Scope::push(&site.repository);
+    stands_for(site, tag, &Scope::push(&site.repository)).await
+}
+
+async fn stands_for(site: &Site, tag: &Tag, scope: &Scope) -> Result<Option<BlobDigest>, RegistryError> {
     let url = site.url(&format!("manifests/{tag}"));
-    let answer = site.call(&Call::new(Method::HEAD, url.clone(), &scope).accept(ACCEPT), &[200, 404]).await?;
+    let answer = site.call(&Call::new(Method::HEAD, url.clone(), scope).accept(ACCEPT), &[200, 404]).await?;
     if answer.status() == 404 {
         return Ok(None);
     }
     if let Some(digest) = answer.header(CONTENT_DIGEST).and_then(|text| text.parse().ok()) {
         return Ok(Some(digest));
     }
-    let (status, _, bytes) = site.document(&Call::new(Method::GET, url, &scope).accept(ACCEPT), &[200, 404], manifest::LIMIT).await?;
+    let (status, _, bytes) = site.document(&Call::new(Method::GET, url, scope).accept(ACCEPT), &[200, 404], manifest::LIMIT).await?;
     Ok((status == 200).then(|| BlobDigest(Digest::of(&bytes))))
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::base::words::{count, visible};
 
 use super::line;
+use super::moves::{self, PlaceMoves};
 use super::paint::{Ink, Mark};
 use super::style::Style;
 use super::table::Table;
@@ -51,6 +52,8 @@ pub struct PlanView {
     pub steps: Vec<PlanRow>,
     /// How long the whole run should take, in milliseconds, where history knows.
     pub expected_ms: Option<u64>,
+    /// What would become of tags, place by place.
+    pub tags: Vec<PlaceMoves>,
 }
 
 /// The plan as a table, with the sum below.
@@ -80,6 +83,11 @@ pub fn screen(view: &PlanView, style: Style) -> String {
     }
     lines.extend(table.lines(style, ""));
     if !view.steps.is_empty() {
+        lines.push(String::new());
+    }
+    let moved = moves::lines(&view.tags, style);
+    if !moved.is_empty() {
+        lines.extend(moved);
         lines.push(String::new());
     }
     lines.push(sum(view, style));
@@ -161,6 +169,8 @@ pub struct PlanDocument<'a> {
     pub steps: Vec<PlanStep<'a>>,
     /// How long the whole run should take, in milliseconds; null where history does not know.
     pub expected_ms: Option<u64>,
+    /// What would become of tags, place by place.
+    pub tags: &'a [PlaceMoves],
 }
 
 /// The plan as one JSON value on one line; `keys` by step.
@@ -190,6 +200,7 @@ pub fn json(view: &PlanView, keys: &BTreeMap<String, StepKey>) -> String {
         values: view.values.iter().map(|(name, value)| PlanValue { name, value }).collect(),
         steps: steps.collect(),
         expected_ms: view.expected_ms,
+        tags: &view.tags,
     })
 }
 

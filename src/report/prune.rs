@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::base::size::ByteSize;
 use crate::base::time::{Moment, Span};
 use crate::base::words::{count, list, visible};
 
@@ -37,6 +38,11 @@ pub struct RepositoryView {
     pub stays: Vec<Kept>,
     /// Tags whose documents cannot be read; they stay.
     pub unread: Vec<String>,
+    /// Whether what has no tag was asked for, and the registry has no list of it.
+    pub unlisted: bool,
+    /// The bytes that are free now, where the place is a folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub freed: Option<u64>,
 }
 
 /// A document that goes.
@@ -108,7 +114,14 @@ fn one(view: &RepositoryView, dry_run: bool, now: Moment, verbose: bool, style: 
     let with = if parts.is_empty() { String::new() } else { format!(", with {} that belong to them", count(parts.len(), "document")) };
     let verb = if dry_run { "would go" } else { "went" };
     let stay = view.stays.iter().filter(|kept| kept.with.is_none()).count();
-    lines.push(format!("  {}{with} {verb}; {stay} {}", count(images.len(), "image"), if stay == 1 { "stays" } else { "stay" }));
+    let freed = view.freed.map_or_else(String::new, |bytes| format!("; {} are free now", ByteSize(bytes)));
+    lines.push(format!("  {}{with} {verb}; {stay} {}{freed}", count(images.len(), "image"), if stay == 1 { "stays" } else { "stay" }));
+    if view.unlisted {
+        lines.push(style.paint(
+            Ink::Dim,
+            "  this registry has no list of what has no tag: only that is known to which a tag, an index or a signature leads",
+        ));
+    }
     if !view.unread.is_empty() {
         let tags: Vec<String> = view.unread.iter().map(|tag| format!("`{}`", visible(tag))).collect();
         lines.push(format!("{} what {} names cannot be read, and stays", style.mark(Mark::Warning), list(&tags, "and")));

@@ -10,6 +10,7 @@
 
 mod architecture;
 mod args;
+mod ci;
 mod clean;
 mod collect;
 mod compiled;
@@ -45,6 +46,7 @@ mod plan;
 mod process;
 mod project;
 mod prune;
+mod prune_layout;
 mod publish;
 mod query;
 mod readme;

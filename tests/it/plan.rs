@@ -281,7 +281,8 @@ fn image(def: &ImageDef) -> String {
         line +=
             &format!(" @{}({base}; {}; {:?})", recipe.platform, copies.join(", "), recipe.settings.entrypoint.as_deref().unwrap_or(&[]));
     }
-    let tags: Vec<String> = def.tags.iter().map(|(rule, _)| format!("{rule:?}")).collect();
+    let tags: Vec<String> =
+        def.tags.iter().map(|(rule, _)| rule.all().iter().map(ToString::to_string).collect::<Vec<_>>().join(",")).collect();
     let push: Vec<&str> = def.push.iter().map(|push| push.registry.as_str()).collect();
     line += &format!(" scan({}) tag({}) push({})", def.scan.is_some(), tags.join(" "), push.join(" "));
     line
@@ -310,16 +311,16 @@ fn a_whole_release_fits_into_eighteen_lines() {
         registry b Remote { host: "docker.io", prefix: "acme" }
         task compile-api@linux/amd64 in(go.mod go.sum **/*.go) out(dist/linux-amd64/api) env(GOARCH=amd64 OUT=dist/linux-amd64/api bin=api) Script("go build -trimpath -o $OUT ./cmd/$bin")
         task compile-api@linux/arm64 in(go.mod go.sum **/*.go) out(dist/linux-arm64/api) env(GOARCH=arm64 OUT=dist/linux-arm64/api bin=api) Script("go build -trimpath -o $OUT ./cmd/$bin")
-        image api as api @linux/amd64(scratch; dist/linux-amd64/api -> /app; ["/app"]) @linux/arm64(scratch; dist/linux-arm64/api -> /app; ["/app"]) scan(true) tag(Semver(Version { major: 1, minor: 4, patch: 2 })) push(a b)
+        image api as api @linux/amd64(scratch; dist/linux-amd64/api -> /app; ["/app"]) @linux/arm64(scratch; dist/linux-arm64/api -> /app; ["/app"]) scan(true) tag(1.4.2,1.4,1,latest) push(a b)
         task compile-worker@linux/amd64 in(go.mod go.sum **/*.go) out(dist/linux-amd64/worker) env(GOARCH=amd64 OUT=dist/linux-amd64/worker bin=worker) Script("go build -trimpath -o $OUT ./cmd/$bin")
         task compile-worker@linux/arm64 in(go.mod go.sum **/*.go) out(dist/linux-arm64/worker) env(GOARCH=arm64 OUT=dist/linux-arm64/worker bin=worker) Script("go build -trimpath -o $OUT ./cmd/$bin")
-        image worker as worker @linux/amd64(scratch; dist/linux-amd64/worker -> /app; ["/app"]) @linux/arm64(scratch; dist/linux-arm64/worker -> /app; ["/app"]) scan(true) tag(Semver(Version { major: 1, minor: 4, patch: 2 })) push(a b)
+        image worker as worker @linux/amd64(scratch; dist/linux-amd64/worker -> /app; ["/app"]) @linux/arm64(scratch; dist/linux-arm64/worker -> /app; ["/app"]) scan(true) tag(1.4.2,1.4,1,latest) push(a b)
         "#,
     );
     assert_eq!(resolved.plan.epoch, 1_700_000_000);
     assert_eq!(resolved.warnings, []);
     let read: Vec<&str> = resolved.facts_read.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(read, ["git.version", "env.SOURCE_DATE_EPOCH", "git.time"]);
+    assert_eq!(read, ["git.version", "git.releases", "env.SOURCE_DATE_EPOCH", "git.time"]);
 }
 
 #[test]
@@ -501,7 +502,7 @@ image "web" name="shop-web" {
         registry plain Remote { host: "127.0.0.1:5000", prefix: "" } insecure
         task t after(u) in(src/ !src/gen/) env(CI=2) Exec(["go", "vet"])
         task u env(CI=1 PATH=/bin) Script("true")
-        image web as shop-web @linux/amd64(oci:base:Some("v1"); x -> /x; ["/x"]) scan(true) tag(Sha(Tag("sha-1a2b3c4d5e6f")) Branch(Tag("feature-new_login")) Literal(Tag("latest")) Semver(Version { major: 2, minor: 0, patch: 0, pre: Prerelease("rc.1") })) push(local plain)
+        image web as shop-web @linux/amd64(oci:base:Some("v1"); x -> /x; ["/x"]) scan(true) tag(sha-1a2b3c4d5e6f feature-new_login latest 2.0.0-rc.1) push(local plain)
         "#,
     );
     let plan = &resolved.plan;

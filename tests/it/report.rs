@@ -18,6 +18,7 @@ use kiln::key::explain::differences;
 use kiln::report::graph::{Edge, GraphView, Node};
 use kiln::report::json::Json;
 use kiln::report::list::{ListView, ListedKind, ListedParam, ListedProfile, ListedTarget};
+use kiln::report::moves::{Move, PlaceMoves};
 use kiln::report::plain::Plain;
 use kiln::report::plan_diff::{BaseChange, DiffStep, DiffView, MovedTags, StepChange};
 use kiln::report::plan_table::{PlanRow, PlanStatus, PlanView};
@@ -394,6 +395,18 @@ fn plan() -> PlanView {
             row("web/push:ghcr", PlanStatus::DependsOn("web/index".into()), "", None),
         ],
         expected_ms: Some(5_300),
+        tags: vec![PlaceMoves {
+            step: "web/tag:ghcr".into(),
+            place: "ghcr.io/acme/web".into(),
+            image: None,
+            made_by: "web/index".into(),
+            tags: vec![
+                Move { tag: "1.4.3".into(), from: None, may_not: false },
+                Move { tag: "1.4".into(), from: Some(format!("sha256:{}", "ab".repeat(32))), may_not: false },
+                Move { tag: "latest".into(), from: Some(format!("sha256:{}", "ab".repeat(32))), may_not: false },
+            ],
+            unknown: None,
+        }],
     }
 }
 

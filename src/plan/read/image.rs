@@ -17,11 +17,12 @@ use crate::syntax::document::{Node, Scalar, Value};
 
 use super::container::{Named, named};
 use super::dockerfile;
-use super::release::{pushes, scan, tags};
+use super::release::{pushes, scan};
 use super::save;
 use super::service::retention;
 use super::settings::settings;
 use super::shape::{has_unknown, not_a_word};
+use super::tag::tags;
 use super::task::shell;
 use super::view::{View, children, is_exclusion, shown, was_written};
 

@@ -24,6 +24,7 @@ pub(super) mod service;
 pub(super) mod settings;
 pub(super) mod shape;
 mod synonyms;
+mod tag;
 pub(super) mod task;
 pub(super) mod tool;
 pub(super) mod view;

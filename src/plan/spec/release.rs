@@ -12,8 +12,24 @@ pub(super) static SCAN: NodeSpec = NodeSpec::new("scan", "every platform is scan
     .once();
 
 pub(super) static TAG: NodeSpec = NodeSpec::new("tag", "tags, moved in every registry after every push")
-    .args(&[ArgSpec::any("tag", Kind::Scalar, "`semver`, `branch`, `sha`, `date`, `pr` (in a pull request), or the tag itself")])
-    .props(&[PropSpec::new("semver", Kind::Scalar, "the version whose tags and shorter forms are moved")]);
+    .args(&[ArgSpec::any(
+        "tag",
+        Kind::Scalar,
+        "`semver`, `release` (the same, of tagged commits alone), `branch`, `sha`, `date`, `pr` (in a pull request), or the tag itself",
+    )])
+    .props(&[
+        PropSpec::new("semver", Kind::Scalar, "the version whose tags and shorter forms are moved"),
+        PropSpec::new(
+            "prefix",
+            Kind::Text,
+            "what stands before it: `\"v\"` gives `v1.4.2`, `v1.4`, `v1`; it takes the place of `sha-` and `pr-`",
+        ),
+        PropSpec::new(
+            "latest",
+            Kind::Scalar,
+            "the versions that may lead `latest`: `highest` (unless given), `none`, or those of one major, like `1`",
+        ),
+    ]);
 
 pub(super) static PUSH: NodeSpec = NodeSpec::new("push", "the registries that it is pushed to, all of them or none")
     .args(&[ArgSpec::any("registry", Kind::Text, "the name of a `registry`")])

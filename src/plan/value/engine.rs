@@ -112,6 +112,14 @@ fn version(text: &str) -> Result<semver::Version, Error> {
 
 /// A text for tags, host names and paths; `None` when nothing is left.
 pub(in crate::plan) fn slug(text: &str) -> Option<String> {
+    slug_within(text, TAG_LIMIT)
+}
+
+/// The most characters of a tag. Source: distribution-spec 1.1, "Pulling manifests".
+pub(in crate::plan) const TAG_LIMIT: usize = 128;
+
+/// A slug of at most so many characters.
+pub(in crate::plan) fn slug_within(text: &str, limit: usize) -> Option<String> {
     let mut slug = String::new();
     for c in text.chars().flat_map(char::to_lowercase) {
         if c.is_ascii_alphanumeric() || (matches!(c, '.' | '_') && !slug.is_empty()) {
@@ -119,7 +127,7 @@ pub(in crate::plan) fn slug(text: &str) -> Option<String> {
         } else if !slug.is_empty() && !slug.ends_with('-') {
             slug.push('-');
         }
-        if slug.len() >= 128 {
+        if slug.len() >= limit {
             break;
         }
     }

@@ -40,6 +40,10 @@ impl Scope {
     pub(in crate::registry) fn pull(repository: &Repository) -> Self {
         Self(format!("repository:{}:pull", repository.name()))
     }
+    /// For the list of all documents that Azure's registries keep.
+    pub(in crate::registry) fn metadata(repository: &Repository) -> Self {
+        Self(format!("repository:{}:metadata_read", repository.name()))
+    }
     pub(in crate::registry) fn push(repository: &Repository) -> Self {
         Self(format!("repository:{}:pull,push", repository.name()))
     }

@@ -1,0 +1,106 @@
+//! The list of all documents of a repository, also of those to which nothing leads. The distribution specification has none; Azure's registries do.
+//! In: a repository. Out: digests with the time of their arrival, or that there is no such list. Never: a page of another host, an endless list.
+//!
+//! Source: Azure Container Registry REST API, `GET /acr/v1/{name}/_manifests`.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde::Deserialize;
+
+use crate::base::digest::BlobDigest;
+use crate::base::time::Moment;
+
+use super::auth::token::Scope;
+use super::client::{Call, Client, Site};
+use super::error::{Fault, RegistryError};
+use super::tags::next_page;
+
+/// Azure's clouds. A registry of this machine may stand for one, and says itself when it does not.
+const HOSTS: &[&str] = &[".azurecr.io", ".azurecr.cn", ".azurecr.us"];
+/// The most pages that are read, and the largest one, in bytes.
+const MAX_PAGES: usize = 1_000;
+const PAGE_LIMIT: u64 = 8 << 20;
+
+/// A document of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub digest: BlobDigest,
+    /// When it came, or was last tagged.
+    pub arrived: Option<Moment>,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    manifests: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    digest: String,
+    created_time: Option<String>,
+    last_update_time: Option<String>,
+}
+
+impl Client {
+    /// All documents of a repository; `None` where the registry has no list of them.
+    pub(super) async fn all_documents(&self, site: &Site) -> Result<Option<Vec<Listed>>, RegistryError> {
+        let host = site.repository.host();
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        if !HOSTS.iter().any(|end| name.ends_with(end)) && !matches!(name, "127.0.0.1" | "localhost") {
+            return Ok(None);
+        }
+        let scope = Scope::metadata(&site.repository);
+        let mut url = site.top();
+        url.set_path(&format!("/acr/v1/{}/_manifests", site.repository.name()));
+        url.set_query(Some("n=500"));
+        let (mut seen, mut all) = (BTreeSet::new(), Vec::new());
+        while seen.insert(url.to_string()) {
+            if seen.len() > MAX_PAGES {
+                return Err(site.error(Fault::protocol("its list of documents has no end")));
+            }
+            let (status, headers, bytes) =
+                site.document(&Call::new(Method::GET, url.clone(), &scope), &[200, 401, 403, 404, 405], PAGE_LIMIT).await?;
+            if status != 200 {
+                return Ok(None);
+            }
+            all.extend(read(&bytes).ok_or_else(|| site.error(Fault::protocol("it gave no list of documents")))?);
+            match next_page(&url, &headers).map_err(|fault| site.error(fault))? {
+                Some(next) => url = next,
+                None => return Ok(Some(all)),
+            }
+        }
+        Err(site.error(Fault::protocol("its list of documents leads in a circle")))
+    }
+}
+
+fn read(bytes: &[u8]) -> Option<Vec<Listed>> {
+    let page: Page = serde_json::from_slice(bytes).ok()?;
+    let moment = |text: &Option<String>| text.as_deref().and_then(Moment::parse);
+    let listed = |entry: Entry| {
+        let arrived = moment(&entry.last_update_time).max(moment(&entry.created_time));
+        entry.digest.parse().ok().map(|digest| Listed { digest, arrived })
+    };
+    Some(page.manifests.into_iter().filter_map(listed).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_gives_digests_with_the_later_of_their_times() {
+        let digest = format!("sha256:{}", "ab".repeat(32));
+        let page = format!(
+            r#"{{"registry":"a.azurecr.io","imageName":"web","manifests":[
+            {{"digest":"{digest}","createdTime":"2026-01-01T00:00:00.5Z","lastUpdateTime":"2026-02-01T00:00:00Z","tags":["v1"]}},
+            {{"digest":"{digest}"}}, {{"digest":"md5:x"}}]}}"#
+        );
+        let times: Vec<Option<String>> = read(page.as_bytes()).unwrap().iter().map(|one| one.arrived.map(|at| at.to_string())).collect();
+        assert_eq!(times, [Some("2026-02-01T00:00:00Z".to_owned()), None]);
+        assert_eq!(read(b"{}"), Some(Vec::new()));
+        assert_eq!(read(b"<html>"), None);
+    }
+}
