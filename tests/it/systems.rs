@@ -17,6 +17,7 @@ use super::parts::{output, part, wait};
 use super::project::Project;
 
 mod dockerutilities;
+mod fastapi;
 mod mgit;
 
 /// Where what the tests download and compile is kept from run to run.

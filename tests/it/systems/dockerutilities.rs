@@ -1,15 +1,19 @@
 //! S2, a Go tool: its version from the git tag, two machines, two registries, one digest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use kiln::base::platform::Platform;
 
+use serde_json::Value;
+
 use super::{Registry, check_edit, configs, elsewhere, executed, parts, set, tags, wait};
-use crate::parts::{output, there};
+use crate::parts::{output, part, there};
 use crate::project::Project;
+use crate::publish::{get, remote};
+use crate::real_registry::{Mode, Real};
 
 /// Go's own cache lies below the home folder; compiling its library anew for every test would take minutes.
 fn with_go_cache(project: &mut Project) {
@@ -55,6 +59,83 @@ fn a_go_release_has_the_same_digest_under_the_same_tags_in_two_registries() {
     assert_eq!(tags.values().collect::<BTreeSet<_>>().len(), 1, "{tags:?}");
     assert_eq!(tags, second.tags("dockerutilities"));
     assert_eq!(executed(&project, &args), set(&[]));
+}
+
+/// The words that release into two registries of this machine.
+fn release(first: &Real, second: &Real) -> Vec<String> {
+    let place = |name: &str, registry: &Real, path: &str| ["--set".to_owned(), format!("{name}={}{path}", registry.host)];
+    [vec!["release".to_owned()], place("ghcr", first, "/acme").to_vec(), place("hub", second, "/acme").to_vec()].concat()
+}
+
+/// Every tag of the tool with what it names, without those of signatures.
+fn released(registry: &Real) -> BTreeMap<String, String> {
+    let list: Value = serde_json::from_slice(&get(&format!("http://{}/v2/acme/dockerutilities/tags/list", registry.host))).unwrap();
+    let names = list["tags"].as_array().cloned().unwrap_or_default();
+    let names = names.iter().filter_map(Value::as_str).filter(|name| !name.starts_with("sha256-"));
+    names.map(|name| (name.to_owned(), remote(registry, &format!("acme/dockerutilities:{name}")).1)).collect()
+}
+
+#[test]
+fn a_go_release_is_scanned_signed_and_the_same_in_two_registries_and_stays_as_it_is() {
+    let (Some(first), Some(second), Some(mut project)) = (Real::start(Mode::Open), Real::start(Mode::Open), dockerutilities()) else {
+        return;
+    };
+    project.env("COSIGN_PRIVATE_KEY", include_str!("../../../fixtures/keys/rfc6979.pem"));
+    project.write("out/release.pub", include_str!("../../../fixtures/keys/rfc6979.pub"));
+    let words = release(&first, &second);
+    let args = |command: &'static str| [vec![command], words.iter().map(String::as_str).collect()].concat();
+    // What the plan refuses goes nowhere, and no manifest does before every platform was looked through.
+    let plan = project.read("build.kdl");
+    project
+        .write("build.kdl", plan.replace("max-size \"8MiB\"", "max-size \"8KiB\""))
+        .git(&["commit", "-qam", "small"])
+        .git(&["tag", "v1.4.1"]);
+    project.kiln(&args("run")).ends(4).says("nothing was pushed");
+    assert!(first.seen().iter().chain(&second.seen()).all(|access| !access.writes()));
+    project.write("build.kdl", &plan).git(&["commit", "-qam", "large"]).git(&["tag", "-d", "v1.4.2"]).git(&["tag", "v1.4.2"]);
+
+    project.kiln(&args("plan")).ends(0).says("8 tags would be put").says("1.4.2 1.4 1 latest  new → what release/index makes");
+    project.kiln(&args("run")).ends(0);
+    let tags = released(&first);
+    assert_eq!(tags.keys().collect::<Vec<_>>(), ["1", "1.4", "1.4.2", "latest"]);
+    assert_eq!(tags.values().collect::<BTreeSet<_>>().len(), 1, "{tags:?}");
+    assert_eq!(tags, released(&second));
+    let (index, digest) = remote(&second, "acme/dockerutilities:1.4.2");
+    let platforms: Vec<_> = index["manifests"].as_array().unwrap().iter().map(|one| one["platform"]["architecture"].clone()).collect();
+    assert_eq!(platforms, ["amd64", "arm64"], "machines that can run it, and nothing else");
+    for registry in [&first, &second] {
+        let image = format!("{}/acme/dockerutilities:1.4.2", registry.host);
+        for more in [&[][..], &["--attestation", "provenance"], &["--attestation", "spdx"]] {
+            project.kiln(&[&["verify-signature", &image, "--key", "out/release.pub"], more].concat()).ends(0).says(&digest);
+        }
+        if let Some(cosign) = part("cosign") {
+            let mut verify = Command::new(cosign);
+            verify.args(["verify", "--key", "out/release.pub", "--insecure-ignore-tlog=true", &image]).current_dir(project.root());
+            output(verify.env("HOME", project.beside("home")));
+        }
+    }
+    // Again: nothing is sent, nothing would be.
+    first.seen();
+    second.seen();
+    assert_eq!(executed(&project, &args("run")), set(&[]));
+    project.kiln(&args("plan")).ends(0).never_says("would be put");
+    assert!(first.seen().iter().chain(&second.seen()).all(|access| !access.writes()));
+
+    // A new version: what carries it is made anew, the shorter tags move, the old version stays.
+    project.git(&["commit", "-q", "--allow-empty", "-m", "next"]).git(&["tag", "v1.4.3"]);
+    let short = &digest[..19];
+    project.kiln(&args("plan")).ends(0).says("1.4.3         new → what").says(&format!("1.4 1 latest  {short} → what release/index makes"));
+    let ran = executed(&project, &args("run"));
+    assert!(ran.is_superset(&set(COMPILED)) && ran.is_disjoint(&set(CHECKED)), "{ran:?}");
+    let after = released(&first);
+    assert_eq!(after, released(&second));
+    assert_eq!(after["1.4.2"], tags["1.4.2"]);
+    assert_eq!((&after["1.4"], &after["1"], &after["latest"]), (&after["1.4.3"], &after["1.4.3"], &after["1.4.3"]));
+
+    // The same version with other bytes is refused in both registries, and says what stands there.
+    project.git(&["tag", "-d", "v1.4.3"]).write("image/data/README", "Other.\n").git(&["commit", "-qam", "other"]).git(&["tag", "v1.4.3"]);
+    project.kiln(&args("run")).ends(4).says("may not move").says(&after["1.4.3"]).says("no tag was moved");
+    assert_eq!((released(&first), released(&second)), (after.clone(), after));
 }
 
 #[test]

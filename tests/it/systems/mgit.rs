@@ -44,6 +44,11 @@ fn make_base(project: &Project, registry: &str) -> Option<()> {
     Some(())
 }
 
+/// Makes the base of the Python system in a registry, for others that stand on it.
+pub(super) fn base_in(registry: &str) -> Option<()> {
+    make_base(&mgit()?, registry)
+}
+
 /// The Python system with its base beside it.
 fn mgit_on_base() -> Option<Project> {
     let project = mgit()?;
