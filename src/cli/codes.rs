@@ -213,6 +213,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("query::unknown-function", "The functions of queries are listed in docs/query.md; the nearest one is offered."),
     ("query::unknown-target", "A name in a query is a target or a step as `kiln plan` prints it; `*` in it stands for any characters."),
     (
+        "registry::certificates",
+        "A file of certificates for this registry cannot be read or holds none: one that `ca`, `cert` or `key` of the `registry` names, or one in `certs.d/HOST` of Docker or podman (`*.crt` are authorities, `NAME.cert` with `NAME.key` is what kiln shows).",
+    ),
+    (
         "registry::credentials",
         "The Docker config, or the credential helper that it names for this host, failed. kiln does not fall back to another host's credentials.",
     ),
@@ -259,7 +263,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("registry::unreachable", "Nobody answers at the registry's address. Check the name, the network and the proxy settings."),
     (
         "registry::untrusted",
-        "The registry's certificate is not signed by an authority that this machine trusts. SSL_CERT_FILE names more; a registry without TLS must be marked `insecure`.",
+        "The registry's certificate is not signed by an authority that this machine trusts. `ca` of the `registry` names it, or a file in Docker's `certs.d`, or SSL_CERT_FILE; a registry without TLS must be marked `insecure`.",
     ),
     (
         "run::no-key",

@@ -1,5 +1,6 @@
 //! The machine of a run: store, stat cache, journal, connections.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use crate::base::diagnostic::{Class, Diagnostic};
@@ -7,20 +8,23 @@ use crate::base::id::RunId;
 use crate::base::path::AbsPath;
 use crate::engine::Machine;
 use crate::engine::blobs::StoreBlobs;
+use crate::engine::secret;
 use crate::event::{Event, Listener, Nobody};
 use crate::plan::image::Base;
 use crate::plan::target::TargetKind;
-use crate::plan::{Plan, RegistryPlace};
+use crate::plan::{Certificates, Plan, RegistryPlace};
 use crate::record;
 use crate::registry::auth::credentials::ConfigFiles;
 use crate::registry::client::Options;
 use crate::registry::session::Session;
+use crate::registry::trust::{Files, Trust};
 use crate::store::lately::Lately;
 use crate::store::local::Store;
 use crate::store::stat_cache::StatCache;
 use crate::sys::account::Account;
 use crate::sys::cancel::Cancel;
 use crate::sys::clock;
+use crate::sys::env;
 use crate::sys::file::FileError;
 use crate::sys::shims::Shims;
 use crate::sys::tree::Tree;
@@ -145,13 +149,40 @@ fn open_store(folder: AbsPath) -> Result<Store, Diagnostic> {
 }
 
 fn connections(settings: &Settings, plan: &Plan, store: &Store) -> Session {
-    session_of(insecure(plan), settings.offline, store)
+    session_with(insecure(plan), Trust::of_machine(certificates(settings, plan)), settings.offline, store)
 }
 
 /// Connections to registries; these hosts may be spoken to without TLS.
 pub fn session_of(insecure_hosts: Vec<String>, offline: bool, store: &Store) -> Session {
-    let options = Options { insecure_hosts, offline, ..Options::new(Arc::new(ConfigFiles::of_machine())) };
+    session_with(insecure_hosts, Trust::of_machine(BTreeMap::new()), offline, store)
+}
+
+fn session_with(insecure_hosts: Vec<String>, trust: Trust, offline: bool, store: &Store) -> Session {
+    let auth = Arc::new(ConfigFiles::of_machine());
+    let options = Options { insecure_hosts, trust, mirrors: mirrors(), offline, ..Options::new(auth) };
     Session::new(options, Arc::new(StoreBlobs(store.clone())))
+}
+
+/// The mirrors that this machine may read from: `KILN_MIRRORS=docker.io=mirror.example.com/hub,ghcr.io=mirror.example.com/ghcr`.
+/// What has no such form is left out, as a mirror that cannot be reached is.
+fn mirrors() -> Vec<(String, String)> {
+    let text = env::var("KILN_MIRRORS").unwrap_or_default();
+    let pairs = text.split([',', ' ', '\n']).filter_map(|pair| pair.trim().split_once('='));
+    pairs.map(|(host, place)| (host.trim().to_owned(), place.trim().trim_end_matches('/').to_owned())).collect()
+}
+
+/// The certificates that the plan names, by host.
+fn certificates(settings: &Settings, plan: &Plan) -> BTreeMap<String, Files> {
+    let mut found: BTreeMap<String, Files> = BTreeMap::new();
+    for registry in plan.registries.values() {
+        let RegistryPlace::Remote { host, .. } = &registry.place else { continue };
+        let Certificates { authorities, own, key } = &registry.certificates;
+        let at = |path: &String| secret::place(&settings.root, path);
+        let files = found.entry(host.clone()).or_default();
+        files.authorities.extend(authorities.iter().map(at));
+        files.own = files.own.take().or_else(|| Some((at(own.as_ref()?), key.as_ref().map(at))));
+    }
+    found
 }
 
 fn stat_file(settings: &Settings) -> AbsPath {

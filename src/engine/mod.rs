@@ -16,7 +16,8 @@ pub mod save;
 pub mod scan;
 pub mod secret;
 pub mod signing;
-pub mod task;
+pub mod tagging;
+mod task;
 pub mod tools;
 pub mod verify;
 

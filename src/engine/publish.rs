@@ -1,13 +1,15 @@
 //! Push and tag steps: bytes by digest first, names last, into registries and OCI layouts.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::future::{BoxFuture, try_join_all};
+
+use crate::base::digest::BlobDigest;
 use crate::base::path::{AbsPath, RelPath};
 use crate::base::size::ByteSize;
 use crate::base::words;
 use crate::event::FailureClass;
-use crate::graph::action::PublishAction;
+use crate::graph::action::{MountFrom, PublishAction};
 use crate::graph::ingredients::Ingredients;
 use crate::image::build::ImageError;
 use crate::image::{layout, publish};
@@ -15,9 +17,10 @@ use crate::oci::descriptor::Descriptor;
 use crate::oci::reference::{Repository, Tag};
 use crate::plan::RegistryPlace;
 use crate::plan::tag::TagRule;
-use crate::registry::tags::TagOutcome;
+use crate::registry::error::RegistryError;
 
 use super::embedded::failure;
+use super::tagging::{self, Board, Moves, Ruled};
 use super::{Failure, Job, Machine, Made};
 
 /// Where one image goes.
@@ -90,23 +93,21 @@ async fn guard(machine: &Machine, publication: &PublishAction, image: &Descripto
     if publication.registry.immutable.is_empty() {
         return Ok(());
     }
-    let place = place(machine, publication)?;
-    let stand = match &place {
-        Place::Layout { folder, .. } => layout::tags(folder).unwrap_or_default(),
-        Place::Remote(_) => BTreeMap::new(),
-    };
-    for tag in tags_of(machine, publication, &place).await?.into_iter().filter(|tag| publication.registry.is_immutable(tag)) {
-        let (old, shown) = match &place {
-            Place::Layout { shown, .. } => (stand.get(tag.as_str()).map(|image| image.digest), shown.to_string()),
-            Place::Remote(repository) => {
-                let old = machine.registries.standing(repository, &tag).await.map_err(|error| failure(error.diagnostic()))?;
-                (old, repository.to_string())
+    let stay = |tag: &Tag| publication.registry.is_immutable(tag);
+    match place(machine, publication)? {
+        Place::Layout { folder, shown } => {
+            let stand = layout::tags(&folder).unwrap_or_default();
+            for tag in publication.tags(&existing(&folder)).iter().filter(|tag| stay(tag)) {
+                let old = stand.get(tag.as_str()).map(|image| image.digest).filter(|old| *old != image.digest);
+                old.map_or(Ok(()), |old| Err(tagging::fixed(&shown.to_string(), tag, old, image.digest)))?;
             }
-        };
-        if let Some(old) = old.filter(|old| *old != image.digest) {
-            let reason = format!("`{shown}:{tag}` names {old} and may not move to {}", image.digest);
-            let help = format!("the registry `{}` is `immutable` for it in the plan; choose a new version", publication.registry.name);
-            return Err(Failure::new(FailureClass::Policy, reason, Some(help)));
+        }
+        Place::Remote(repository) => {
+            let board = Remote { machine, publication, repository, image };
+            for tag in board.ruled().await?.own.iter().filter(|tag| stay(tag)) {
+                let old = board.stands(tag).await?.filter(|old| *old != image.digest);
+                old.map_or(Ok(()), |old| Err(tagging::fixed(&board.name(), tag, old, image.digest)))?;
+            }
         }
     }
     Ok(())
@@ -127,7 +128,7 @@ pub async fn push(machine: &Arc<Machine>, job: &Job<'_>, publication: &PublishAc
             Ok(Made { detail: Some(detail), ..Made::default() })
         }
         Place::Remote(repository) => {
-            let pushed = machine.registries.push(&repository, &image.descriptor, &[]).await;
+            let pushed = machine.registries.push(&repository, &image.descriptor, &mounts(publication)).await;
             let report = pushed.map_err(|error| untagged(failure(error.diagnostic())))?;
             let unchanged = report.sent == 0 && report.mounted == 0;
             let detail = if unchanged {
@@ -137,13 +138,23 @@ pub async fn push(machine: &Arc<Machine>, job: &Job<'_>, publication: &PublishAc
                     "{repository}@{}: {} sent, {} there already, {}",
                     image.descriptor.digest,
                     report.sent,
-                    report.existing,
+                    report.existing + report.mounted,
                     ByteSize(report.bytes)
                 )
             };
             Ok(Made { detail: Some(detail), unchanged, ..Made::default() })
         }
     }
+}
+
+/// Where the registry may have some of the blobs already.
+fn mounts(publication: &PublishAction) -> Vec<Repository> {
+    let RegistryPlace::Remote { host, prefix } = &publication.registry.place else { return Vec::new() };
+    let of = |from: &MountFrom| match from {
+        MountFrom::Base(repository) => Some(repository.clone()),
+        MountFrom::Image(name) => Repository::of([host, prefix, name]).ok(),
+    };
+    publication.bases.iter().filter_map(of).collect()
 }
 
 /// Tags wait for every push of the image, so after one that failed none of them has moved, in any registry.
@@ -155,49 +166,136 @@ pub(super) fn untagged(mut failure: Failure) -> Failure {
 
 /// Moves the tags, after every push of the image.
 pub async fn tag(machine: &Arc<Machine>, job: &Job<'_>, publication: &PublishAction) -> Result<Made, Failure> {
-    let image = &super::root_image(job)?.1;
-    guard(machine, publication, &image.descriptor).await?;
-    let place = place(machine, publication)?;
-    let tags = tags_of(machine, publication, &place).await?;
-    match place {
+    let image = &super::root_image(job)?.1.descriptor;
+    match place(machine, publication)? {
         Place::Layout { folder, shown } => {
-            let (top, moved) = (image.descriptor.clone(), tags.clone());
+            guard(machine, publication, image).await?;
+            let tags = publication.tags(&existing(&folder));
+            let (top, moved) = (image.clone(), tags.clone());
             let changed = tokio::task::spawn_blocking(move || publish::publish_tags(&folder, &top, &moved))
                 .await
                 .map_err(Failure::disk)?
                 .map_err(Failure::disk)?;
-            Ok(Made { detail: Some(told(&shown, &tags, &image.descriptor)), unchanged: !changed, ..Made::default() })
+            Ok(Made { detail: Some(told(&shown, &tags, image)), unchanged: !changed, ..Made::default() })
         }
         Place::Remote(repository) => {
-            let mut unchanged = true;
-            let mut done: Vec<&Tag> = Vec::new();
-            for tag in &tags {
-                match machine.registries.tag(&repository, tag, &image.descriptor).await {
-                    Ok(TagOutcome::Already) => {}
-                    Ok(TagOutcome::Moved { from }) => {
-                        unchanged = false;
-                        if let Some(from) = from {
-                            job.notice(
-                                machine,
-                                format!("`{repository}:{tag}` moved from {} to {}", from.0.short(), image.descriptor.digest.0.short()),
-                            );
-                        }
-                    }
-                    Err(error) => {
-                        let mut failure = failure(error.diagnostic());
-                        if !done.is_empty() {
-                            let stand: Vec<String> = done.iter().map(ToString::to_string).collect();
-                            failure.reason =
-                                format!("{}; {} of `{repository}` already name the image", failure.reason, words::list(&stand, "and"));
-                        }
-                        return Err(failure);
-                    }
+            let board = Remote { machine, publication, repository, image };
+            let leader =
+                publication.leader().filter(|leader| leader.name != publication.registry.name).map(|leader| publication.at(leader));
+            let leader = match &leader {
+                Some(publication) => match place(machine, publication)? {
+                    Place::Remote(repository) => Some(Remote { machine, publication, repository, image }),
+                    Place::Layout { .. } => None,
+                },
+                None => None,
+            };
+            let mut moves = Moves::default();
+            let settled = tagging::settle(&board, leader.as_ref().map(|leader| leader as &dyn Board), image.digest, &mut moves).await;
+            settled.map_err(|failure| interrupted(failure, &board, leader.as_ref(), &moves))?;
+            for (tag, from) in &moves.moved {
+                if let Some(from) = from.filter(|_| moves.own.contains(tag)) {
+                    let (from, to) = (from.0.short(), image.digest.0.short());
+                    job.notice(machine, format!("`{}:{tag}` moved from {from} to {to}", board.repository));
                 }
-                done.push(tag);
             }
-            Ok(Made { detail: Some(told(&repository, &tags, &image.descriptor)), unchanged, ..Made::default() })
+            for (tag, theirs) in &moves.overtaken {
+                let text = format!("`{}:{tag}` names {theirs}: somebody else moved it at the same time", board.repository);
+                job.notice(machine, text);
+            }
+            let detail = told(&board.repository, &moves.own, image);
+            Ok(Made { detail: Some(detail), unchanged: moves.moved.is_empty(), ..Made::default() })
         }
     }
+}
+
+/// A failure in the second phase says what stands where, and that the next run goes on from there.
+fn interrupted(mut failure: Failure, board: &Remote<'_>, leader: Option<&Remote<'_>>, moves: &Moves) -> Failure {
+    let mut stand: Vec<String> = leader.iter().map(|leader| format!("the tags of `{}`", leader.repository)).collect();
+    if !moves.own.is_empty() {
+        let tags: Vec<String> = moves.own.iter().map(ToString::to_string).collect();
+        stand.push(format!("{} of `{}`", words::list(&tags, "and"), board.repository));
+    }
+    if let Some(tag) = &moves.unknown {
+        failure.reason = format!("{}; whether `{}:{tag}` moved is not known", failure.reason, board.repository);
+    } else if stand.is_empty() {
+        return untagged(failure);
+    }
+    if !stand.is_empty() {
+        failure.reason = format!("{}; {} already name the image", failure.reason, stand.join(" and "));
+    }
+    if failure.class == FailureClass::Environment {
+        let next = "the next run moves the tags that are left and sends nothing twice";
+        failure.help = Some(failure.help.map_or_else(|| next.to_owned(), |help| format!("{help}; {next}")));
+    }
+    failure
+}
+
+/// A repository of a registry.
+struct Remote<'a> {
+    machine: &'a Machine,
+    publication: &'a PublishAction,
+    repository: Repository,
+    image: &'a Descriptor,
+}
+
+impl Board for Remote<'_> {
+    fn ruled(&self) -> BoxFuture<'_, Result<Ruled, Failure>> {
+        Box::pin(async {
+            let publication = self.publication;
+            // A higher version may stand there already.
+            let versions = publication.rules.iter().any(|rule| matches!(rule, TagRule::Semver(_)));
+            let existing = if versions { self.machine.registries.tags(&self.repository).await.map_err(refused)? } else { Vec::new() };
+            let mut own = publication.tags(&existing);
+            // The mark comes last: a tag that other commits give, too.
+            let is_own = |tag: &Tag| publication.rules.iter().any(|rule| matches!(rule, TagRule::Sha(sha) if sha == tag));
+            own.sort_by_key(|tag| (!self.is_fixed(tag), !is_own(tag)));
+            Ok(Ruled { own, led: publication.led(&existing) })
+        })
+    }
+
+    /// Whoever leads makes sure that the image stands in every registry before the first tag of any of them moves.
+    fn before(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        let (machine, publication, image) = (self.machine, self.publication, self.image);
+        Box::pin(async move {
+            if publication.leader().is_none_or(|leader| leader.name != publication.registry.name) {
+                return Ok(());
+            }
+            let check = publication.beside.iter().map(async |registry| {
+                let Place::Remote(repository) = place(machine, &publication.at(registry))? else { return Ok(()) };
+                if !machine.registries.has(&repository, image.digest).await.map_err(refused)? {
+                    machine.registries.push(&repository, image, &[]).await.map_err(refused)?;
+                }
+                Ok::<_, Failure>(())
+            });
+            try_join_all(check).await.map(drop)
+        })
+    }
+
+    fn stands<'a>(&'a self, tag: &'a Tag) -> BoxFuture<'a, Result<Option<BlobDigest>, Failure>> {
+        Box::pin(async { self.machine.registries.standing(&self.repository, tag).await.map_err(refused) })
+    }
+
+    fn put<'a>(&'a self, tag: &'a Tag, image: BlobDigest) -> BoxFuture<'a, Result<bool, Failure>> {
+        Box::pin(async move {
+            let registries = &self.machine.registries;
+            if image == self.image.digest {
+                return registries.write_tag(&self.repository, tag, self.image).await.map(|()| true).map_err(refused);
+            }
+            registries.point_tag(&self.repository, tag, image).await.map_err(refused)
+        })
+    }
+
+    fn is_fixed(&self, tag: &Tag) -> bool {
+        self.publication.registry.is_immutable(tag)
+    }
+
+    fn name(&self) -> String {
+        self.repository.to_string()
+    }
+}
+
+fn refused(error: RegistryError) -> Failure {
+    failure(error.diagnostic())
 }
 
 /// `ghcr.io/acme/web: 1.2.0, 1.2, 1, latest = sha256:…`.

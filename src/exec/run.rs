@@ -145,7 +145,29 @@ fn entries(request: &Request) -> Vec<Entry> {
         }
         entry
     };
-    request.selection.steps.iter().zip(estimate::durations(&known)).map(entry).collect()
+    let mut entries: Vec<Entry> = request.selection.steps.iter().zip(estimate::durations(&known)).map(entry).collect();
+    let (tags, first) = gate(&request.graph, &request.selection.steps);
+    for tag in tags {
+        let needs = &mut entries[place[&tag].index()].needs;
+        needs.extend(first.iter().map(|step| place[step]));
+        needs.sort_unstable();
+        needs.dedup();
+    }
+    entries
+}
+
+/// The second phase of a release begins when the first one is over for all images of the run: every step that moves tags, and the
+/// steps that send images and what goes beside them, for which all of those wait. What is sent only after some tag has moved begins
+/// a release of its own; so no circle can arise.
+fn gate(graph: &ActionGraph, steps: &[StepId]) -> (Vec<StepId>, Vec<StepId>) {
+    let of = |wanted: fn(&ActionKind) -> bool| steps.iter().copied().filter(move |id| wanted(&graph.action(*id).kind));
+    let tags: Vec<StepId> = of(|kind| matches!(kind, ActionKind::Tag(_))).collect();
+    let (mut later, mut open) = (HashSet::new(), tags.clone());
+    while let Some(id) = open.pop() {
+        open.extend(graph.waiting(id).into_iter().map(|(id, _)| id).filter(|id| later.insert(*id)));
+    }
+    let first = of(|kind| matches!(kind, ActionKind::Push(_) | ActionKind::Evidence(_)));
+    (tags, first.filter(|step| !later.contains(step)).collect())
 }
 
 /// What the steps of this run share.

@@ -6,14 +6,14 @@ use indexmap::IndexSet;
 
 use crate::base::diagnostic::Span;
 use crate::base::id::StepName;
-use crate::oci::reference::Tag;
-use crate::plan::RegistryDef;
+use crate::oci::reference::{Repository, Tag};
 use crate::plan::evidence::{Asked, Commit, EvidenceDef};
 use crate::plan::image::{Base, ImageDef, Recipe};
 use crate::plan::policy::{PolicyDef, Severity};
 use crate::plan::service::{NetworkDef, ServiceDef, VolumeDef};
 use crate::plan::tag::TagRule;
 use crate::plan::target::{Output, TaskCell};
+use crate::plan::{RegistryDef, RegistryPlace};
 
 /// One step.
 #[derive(Debug, Clone)]
@@ -123,6 +123,19 @@ pub struct PublishAction {
     pub repository: String,
     /// The rules that give the tags, in order.
     pub rules: Vec<TagRule>,
+    /// All registries of the release, in the order of the plan, this one among them.
+    pub beside: Arc<[Arc<RegistryDef>]>,
+    /// What the image stands on, where that is in a registry: layers need not be sent to a registry that has them already.
+    pub bases: Arc<[MountFrom]>,
+}
+
+/// A repository that may have some of an image's blobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountFrom {
+    /// The repository of a base.
+    Base(Repository),
+    /// The repository of another image of the plan, beside that of this one.
+    Image(String),
 }
 
 /// A list of what is in one platform's image.
@@ -165,6 +178,24 @@ impl PublishAction {
     #[must_use]
     pub fn all_tags(&self) -> Vec<Tag> {
         once(self.rules.iter().flat_map(TagRule::all))
+    }
+
+    /// Shorter forms that a higher version leads where `existing` tags stand, each with the tag of that version.
+    #[must_use]
+    pub fn led<S: AsRef<str>>(&self, existing: &[S]) -> Vec<(Tag, Tag)> {
+        self.rules.iter().flat_map(|rule| rule.led(existing)).collect()
+    }
+
+    /// The registry whose tags are moved first and which the others follow: the first one that is no folder.
+    #[must_use]
+    pub fn leader(&self) -> Option<&Arc<RegistryDef>> {
+        self.beside.iter().find(|registry| matches!(registry.place, RegistryPlace::Remote { .. }))
+    }
+
+    /// The same image in another registry.
+    #[must_use]
+    pub fn at(&self, registry: &Arc<RegistryDef>) -> Self {
+        Self { registry: Arc::clone(registry), ..self.clone() }
     }
 }
 

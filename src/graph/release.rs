@@ -7,10 +7,10 @@ use crate::base::id::{StepId, StepKind, StepName};
 use crate::evidence::provenance::public;
 use crate::plan::RegistryDef;
 use crate::plan::evidence::Asked;
-use crate::plan::image::{ImageDef, PushDef};
-use crate::plan::target::Target;
+use crate::plan::image::{Base, ImageDef, PushDef};
+use crate::plan::target::{Target, TargetKind};
 
-use super::action::{ActionKind, EvidenceAction, ProvenanceAction, PublishAction, SbomAction};
+use super::action::{ActionKind, EvidenceAction, MountFrom, ProvenanceAction, PublishAction, SbomAction};
 use super::lower::Lowering;
 use super::{Edge, node};
 
@@ -36,10 +36,14 @@ impl Lowering<'_> {
         let rules: Vec<_> = image.tags.iter().map(|(rule, _)| rule.clone()).collect();
         let place = |push: &PushDef| Some((self.registries.get(push.registry.as_str()).cloned()?, push.evidence.clone()));
         let places: Vec<_> = image.push.iter().filter_map(place).collect();
+        let bases = self.bases(image);
+        let beside: Arc<[_]> = places.iter().map(|(registry, _)| Arc::clone(registry)).collect();
         let publish = |registry: &Arc<RegistryDef>| PublishAction {
             registry: Arc::clone(registry),
             repository: image.repository.clone(),
             rules: rules.clone(),
+            beside: Arc::clone(&beside),
+            bases: Arc::clone(&bases),
         };
         if !image.saves.is_empty() {
             let save = self.add(name(StepKind::Save, None), ActionKind::Save(Arc::clone(image)), &target.span);
@@ -73,13 +77,36 @@ impl Lowering<'_> {
             }
             first.push(step);
         }
-        for (registry, _) in &places {
+        // The registry that leads comes first, and the others need it.
+        let leader = beside.first().and_then(|registry| publish(registry).leader().map(|leader| leader.name.clone()));
+        let (lead, follow): (Vec<_>, Vec<_>) = beside.iter().partition(|registry| Some(&registry.name) == leader.as_ref());
+        for registry in lead.into_iter().chain(follow) {
             let tag = self.add(name(StepKind::Tag, Some(&registry.name)), ActionKind::Tag(publish(registry)), &target.span);
             self.edge(built.root, tag, Edge::Data);
             for before in &first {
                 self.edge(*before, tag, Edge::Need);
             }
+            if Some(&registry.name) == leader.as_ref() {
+                first.push(tag);
+            }
         }
+    }
+
+    /// The repositories of what an image stands on, each once.
+    fn bases(&self, image: &ImageDef) -> Arc<[MountFrom]> {
+        let mut found: Vec<MountFrom> = Vec::new();
+        for recipe in &image.platforms {
+            let from = match &recipe.base {
+                Base::Registry { reference, .. } => Some(MountFrom::Base(reference.repository.clone())),
+                Base::Target { name, .. } => self.plan.targets.get(name).and_then(|target| match &target.kind {
+                    TargetKind::Image(images) => images.first().map(|image| MountFrom::Image(image.repository.clone())),
+                    _ => None,
+                }),
+                Base::Scratch | Base::Layout { .. } => None,
+            };
+            found.extend(from.filter(|from| !found.contains(from)));
+        }
+        found.into()
     }
 
     /// The steps that write bills of materials: the scans, or steps of their own where nothing is scanned.

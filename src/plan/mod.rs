@@ -149,12 +149,25 @@ pub struct RegistryDef {
     pub place: RegistryPlace,
     /// Whether plain HTTP may be used although the host is not the loopback (`insecure`).
     pub insecure: bool,
+    /// Certificates for connections to it.
+    pub certificates: Certificates,
     /// Tags that never move once they stand, as patterns in which `*` is any text; empty when all may.
     pub immutable: Vec<String>,
     /// What `kiln prune` keeps, where the image says nothing itself.
     pub prune: Option<service::Retention>,
     /// The node.
     pub span: Span,
+}
+
+/// PEM files of a registry: in the project, absolute, or `~/…`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificates {
+    /// The authorities that it may be signed by, beside those of the system.
+    pub authorities: Vec<String>,
+    /// The certificate that kiln shows.
+    pub own: Option<String>,
+    /// The key of that certificate, where it lies in a file of its own.
+    pub key: Option<String>,
 }
 
 impl RegistryDef {

@@ -62,6 +62,11 @@ impl TagRule {
         }
     }
 
+    /// The forms that a release which stands here leads before this one does, each with the tag of the highest of those.
+    pub fn led<S: AsRef<str>>(&self, standing: &[S]) -> Vec<(Tag, Tag)> {
+        if let Self::Semver(cascade) = self { cascade.led(standing) } else { Vec::new() }
+    }
+
     /// All tags that it can give, whatever stands anywhere.
     #[must_use]
     pub fn all(&self) -> Vec<Tag> {
@@ -107,6 +112,14 @@ impl Cascade {
 
     fn all(&self) -> Vec<Tag> {
         self.forms().iter().filter_map(|(form, _)| form.parse().ok()).collect()
+    }
+
+    fn led<S: AsRef<str>>(&self, standing: &[S]) -> Vec<(Tag, Tag)> {
+        let read = |tag: &S| Some((self.release(tag.as_ref())?, tag.as_ref().parse::<Tag>().ok()?));
+        let higher: Vec<(Version, Tag)> = standing.iter().filter_map(read).filter(|(other, _)| *other > self.version).collect();
+        let leader = |leads: Led| higher.iter().filter(|(other, _)| leads(&self.version, other)).max();
+        let forms = self.forms().into_iter().filter_map(|(form, leads)| Some((form, leader(leads)?)));
+        forms.filter_map(|(form, (_, tag))| Some((form.parse().ok()?, tag.clone()))).collect()
     }
 
     /// The forms that no higher release leads, neither one that stands here nor one that git knows. `1.9.1` after `2.0.1` gives `1.9.1`,

@@ -3,6 +3,7 @@
 //! Never: plain http to a host that is neither this machine nor named insecure.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -17,19 +18,27 @@ use super::auth::challenge::is_loopback;
 use super::auth::credentials::CredentialSource;
 use super::auth::token::{Auth, Scope};
 use super::error::{Fault, Place, RegistryError, redacted};
+use super::pace::{Pace, RealTime};
 use super::retry::{Patience, Retry};
-use super::transport::{Answer, Follow, Payload, Request, Transport};
+use super::transport::{Answer, Follow, NO_TLS, Payload, Request, Transport};
+use super::trust::Trust;
 
 /// How a [`Client`] is made.
 pub struct Options {
     /// Hosts (`host[:port]`) that may be spoken to without TLS.
     pub insecure_hosts: Vec<String>,
+    /// Certificates for single hosts.
+    pub trust: Trust,
+    /// Where copies of what a host has may be read: a host, and the place that stands for it.
+    pub mirrors: Vec<(String, String)>,
     /// Where credentials come from.
     pub auth: Arc<dyn CredentialSource>,
     /// What kiln calls itself.
     pub user_agent: String,
     /// Time limits and the budget for attempts.
     pub patience: Patience,
+    /// How time passes between attempts.
+    pub pace: Arc<dyn Pace>,
     /// How many blobs travel at the same time.
     pub parallel: usize,
     /// Whether no connection may be opened: what the store has is all there is.
@@ -42,9 +51,12 @@ impl Options {
     pub fn new(auth: Arc<dyn CredentialSource>) -> Self {
         Self {
             insecure_hosts: Vec::new(),
+            trust: Trust::default(),
+            mirrors: Vec::new(),
             auth,
             user_agent: concat!("kiln/", env!("CARGO_PKG_VERSION")).to_owned(),
             patience: Patience::default(),
+            pace: Arc::new(RealTime::default()),
             parallel: 4,
             offline: false,
         }
@@ -68,6 +80,8 @@ struct Host {
     name: String,
     auth: Auth,
     origin: OnceCell<Url>,
+    /// As a mirror it was asked, and failed: it is not asked again.
+    is_down: AtomicBool,
     /// Whether it keeps lists of referrers itself.
     lists: OnceCell<bool>,
 }
@@ -77,7 +91,13 @@ impl Client {
     #[must_use]
     pub fn new(options: Options) -> Self {
         Self(Arc::new(Shared {
-            wire: Transport::new(options.user_agent.clone(), options.patience, options.offline),
+            wire: Transport::new(
+                options.user_agent.clone(),
+                options.patience,
+                Arc::clone(&options.pace),
+                options.trust.clone(),
+                options.offline,
+            ),
             transfers: Semaphore::new(options.parallel.max(1)),
             hosts: Mutex::default(),
             downloads: Mutex::default(),
@@ -91,22 +111,35 @@ impl Client {
 
     /// The repository at its registry, ready for requests.
     pub(super) async fn site(&self, repository: &Repository) -> Result<Site, RegistryError> {
+        self.site_as(repository, false).await
+    }
+
+    async fn site_as(&self, repository: &Repository, is_mirror: bool) -> Result<Site, RegistryError> {
         let host = {
             let mut hosts = self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner);
             let name = repository.host();
             let fresh = || {
                 let auth = Auth::new(name, Arc::clone(&self.0.options.auth));
-                Arc::new(Host { name: name.to_owned(), auth, origin: OnceCell::new(), lists: OnceCell::new() })
+                Arc::new(Host {
+                    name: name.to_owned(),
+                    auth,
+                    origin: OnceCell::new(),
+                    is_down: AtomicBool::new(false),
+                    lists: OnceCell::new(),
+                })
             };
             Arc::clone(hosts.entry(name.to_owned()).or_insert_with(fresh))
         };
         let place = Place { host: host.name.clone(), repository: repository.name().to_owned(), ..Place::default() };
-        let mut retry = Retry::new(self.0.wire.patience, place);
+        let mut retry = self.0.wire.retry(place);
+        if is_mirror {
+            retry = retry.only();
+        }
         loop {
             match host.origin.get_or_try_init(|| self.origin(&host.name)).await {
                 Ok(origin) => {
                     let origin = origin.clone();
-                    return Ok(Site { client: self.clone(), host, origin, repository: repository.clone() });
+                    return Ok(Site { client: self.clone(), host, origin, repository: repository.clone(), is_mirror });
                 }
                 Err(fault) => retry.again(fault).await?,
             }
@@ -121,16 +154,23 @@ impl Client {
         if self.0.options.offline || !is_loopback(&http) && !self.0.options.insecure_hosts.iter().any(|insecure| insecure == host) {
             return Ok(https);
         }
-        let (headers, payload) = (HeaderMap::new(), Payload::Empty);
-        let (method, follow) = (&Method::GET, Follow::Never);
-        let request = Request { method, url: &http, headers: &headers, authorization: None, home: &http, payload: &payload, follow };
-        match self.0.wire.send(&request).await {
+        match self.probe(&http).await {
             // A TLS server answers plain http with 400, or not at all.
             Ok(answer) if answer.status() == 400 => Ok(https),
             Ok(_) => Ok(http),
             Err(fault @ (Fault::Unreachable(_) | Fault::Silent(_))) => Err(fault),
-            Err(_) => Ok(https),
+            Err(cut) => match self.probe(&https).await {
+                // Nor does it speak TLS, so the connection was broken off by mischance.
+                Err(Fault::Untrusted(why)) if why == NO_TLS => Err(cut),
+                Err(Fault::Unreachable(_) | Fault::Silent(_) | Fault::Cut(_)) => Err(cut),
+                _ => Ok(https),
+            },
         }
+    }
+
+    async fn probe(&self, url: &Url) -> Result<Answer, Fault> {
+        let (method, headers, payload) = (&Method::GET, &HeaderMap::new(), &Payload::Empty);
+        self.0.wire.send(&Request { method, url, headers, authorization: None, home: url, payload, follow: Follow::Never }).await
     }
 }
 
@@ -141,6 +181,7 @@ pub(super) struct Site {
     host: Arc<Host>,
     origin: Url,
     pub(super) repository: Repository,
+    is_mirror: bool,
 }
 
 /// One request to a [`Site`].
@@ -234,12 +275,34 @@ impl Site {
     }
 
     pub(super) fn retry(&self, method: &Method, url: &Url) -> Retry {
-        Retry::new(self.client.0.wire.patience, self.place(method, url))
+        let retry = self.client.0.wire.retry(self.place(method, url));
+        if self.is_mirror { retry.only() } else { retry }
+    }
+
+    /// The mirrors of this repository that may have what it has, in the order in which they were named.
+    pub(super) async fn mirrors(&self) -> Vec<Self> {
+        let mut found = Vec::new();
+        let named = self.client.0.options.mirrors.iter().filter(|(host, _)| !self.is_mirror && *host == self.host.name);
+        for repository in named.filter_map(|(_, place)| format!("{place}/{}", self.repository.name()).parse().ok()) {
+            // One that cannot be reached costs one attempt, and what it has is asked for elsewhere.
+            if let Ok(site) = self.client.site_as(&repository, true).await
+                && !site.host.is_down.load(Ordering::Relaxed)
+            {
+                found.push(site);
+            }
+        }
+        found
+    }
+
+    /// Whoever does not answer as a mirror is not asked again; who does not have something may have the next.
+    pub(super) fn failed(&self, error: &RegistryError) {
+        let is_down = error.fault.is_transient() || matches!(*error.fault, Fault::Untrusted(_) | Fault::Login(_) | Fault::Digest { .. });
+        self.host.is_down.fetch_or(is_down, Ordering::Relaxed);
     }
 
     /// An error that needs no request.
     pub(super) fn error(&self, fault: Fault) -> RegistryError {
-        Retry::new(self.client.0.wire.patience, self.here()).give_up(fault)
+        self.client.0.wire.retry(self.here()).give_up(fault)
     }
 
     /// One attempt, and a second one with a new token when the registry asks for it. A status is not judged.
@@ -256,8 +319,17 @@ impl Site {
             Some(fresh) if Some(&fresh) == sent.as_ref() => self.host.auth.refused(&fresh).map_or(Ok(answer), Err),
             Some(fresh) => {
                 let answer = self.send(call, Some(&fresh)).await?;
-                let wrong = if answer.status() == 401 { self.host.auth.refused(&fresh) } else { None };
-                wrong.map_or(Ok(answer), Err)
+                if answer.status() != 401 {
+                    return Ok(answer);
+                }
+                if let Some(wrong) = self.host.auth.refused(&fresh) {
+                    return Err(wrong);
+                }
+                // A token may end on its way, and servers learn of a new one at different moments; a second one that is refused is a no.
+                match self.host.auth.challenged(wire, home, call.scope, answer.headers(), Some(&fresh)).await? {
+                    Some(second) if second != fresh => self.send(call, Some(&second)).await,
+                    _ => Ok(answer),
+                }
             }
             None => Ok(answer),
         }

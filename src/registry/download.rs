@@ -101,6 +101,17 @@ pub(super) async fn download(site: &Site, blob: &Descriptor, blobs: &Arc<dyn Blo
         return Ok(());
     }
     let _turn = site.turn().await;
+    for mirror in site.mirrors().await {
+        match transfer(&mirror, blob, blobs).await {
+            Ok(()) => return Ok(()),
+            Err(error) => mirror.failed(&error),
+        }
+    }
+    transfer(site, blob, blobs).await
+}
+
+/// Fetches a blob from one place.
+async fn transfer(site: &Site, blob: &Descriptor, blobs: &Arc<dyn Blobs>) -> Result<(), RegistryError> {
     let scope = Scope::pull(&site.repository);
     let url = site.url(&format!("blobs/{}", blob.digest));
     let mut retry = site.retry(&Method::GET, &url);

@@ -32,6 +32,8 @@ pub enum Fault {
     Login(String),
     /// The credentials of this machine cannot be read.
     Credentials(String),
+    /// The certificates that this machine has for the registry cannot be used.
+    Certificates(String),
     /// The token server named by the registry is not to be trusted with credentials.
     Realm(String),
     /// The token server failed; its address and how.
@@ -82,6 +84,8 @@ pub struct Refusal {
     pub said: Vec<(String, String)>,
     /// How long the registry asked to wait.
     pub retry_after: Option<Duration>,
+    /// How many requests it allows, and in which time.
+    pub limit: Option<(u64, Option<Duration>)>,
 }
 
 impl Refusal {
@@ -182,6 +186,7 @@ impl Fault {
             Self::Status(_) => "registry::refused",
             Self::Login(_) => "registry::denied",
             Self::Credentials(_) => "registry::credentials",
+            Self::Certificates(_) => "registry::certificates",
             Self::Realm(_) => "registry::realm",
             Self::TokenServer(..) => "registry::token-server",
             Self::Missing(_) => "registry::missing",
@@ -220,6 +225,8 @@ pub struct RegistryError {
     pub attempts: u32,
     /// For how long.
     pub elapsed: Duration,
+    /// Of a push: how many blobs and documents stand at the registry, and how many there are.
+    pub there: Option<(usize, usize)>,
 }
 
 impl RegistryError {
@@ -239,7 +246,9 @@ impl RegistryError {
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         let diagnostic = Diagnostic::new(Class::Environment, self.fault.code(), self.to_string());
-        match self.help() {
+        let there = self.there.map(|(there, all)| format!("{there} of {all} blobs and manifests are there"));
+        let help = [self.help(), there].into_iter().flatten().reduce(|help, there| format!("{help}; {there}"));
+        match help {
             Some(help) => diagnostic.help(help),
             None => diagnostic,
         }
@@ -251,14 +260,17 @@ impl RegistryError {
             Fault::Offline => "run it once without `--offline`; what it fetches is kept".to_owned(),
             Fault::Unreachable(_) => format!("check the name `{host}`, the network and the proxy settings, then run it again"),
             Fault::Untrusted(_) => format!(
-                "add the registry's CA to the system certificates, or name a file of them in SSL_CERT_FILE; \
-                 a registry without TLS must be marked `insecure`: `registry … \"{host}/…\" insecure`"
+                "name the registry's CA in the plan (`registry … {{ ca \"ca.pem\" }}`), put it into `/etc/docker/certs.d/{host}/ca.crt`, or \
+                 add it to the system certificates; a registry without TLS must be marked `insecure`: `registry … \"{host}/…\" insecure`"
             ),
             Fault::Silent(_) | Fault::Cut(_) => "run it again: what has arrived is kept".to_owned(),
             Fault::Status(refusal) => return status_help(refusal, host),
             Fault::Login(_) => format!("log in again: `kiln login {host}`"),
             Fault::Credentials(_) => {
                 "repair the Docker config or the helper that it names; DOCKER_CONFIG chooses another folder".to_owned()
+            }
+            Fault::Certificates(_) => {
+                "`ca`, `cert` and `key` of the `registry` name PEM files; without them kiln looks into `certs.d` as Docker does".to_owned()
             }
             Fault::Realm(_) => "kiln sends credentials only to https token servers, or to the registry itself".to_owned(),
             Fault::TokenServer(address, fault) => match &**fault {
@@ -286,10 +298,14 @@ fn status_help(refusal: &Refusal, host: &str) -> Option<String> {
     Some(match refusal.status {
         401 | 403 => format!("log in with an account that may do this: `kiln login {host}`"),
         404 if refusal.has_code("NAME_UNKNOWN") => "create the repository first: this registry does not make it by itself".to_owned(),
-        429 => match refusal.retry_after {
-            Some(wait) => format!("the registry asks to wait {}; logging in usually raises the limit", Span(wait)),
-            None => format!("wait a while; logging in usually raises the limit: `kiln login {host}`"),
-        },
+        429 => {
+            let wait = refusal.retry_after.map_or("wait a while".to_owned(), |wait| format!("the registry asks to wait {}", Span(wait)));
+            let limit = refusal.limit.map_or(String::new(), |(requests, window)| {
+                let window = window.map_or(String::new(), |window| format!(" in {}", Span(window)));
+                format!("; it allows {}{window}", count(usize::try_from(requests).unwrap_or(usize::MAX), "request"))
+            });
+            format!("{wait}{limit}; logging in usually raises the limit: `kiln login {host}`")
+        }
         500.. => "the registry has a problem of its own; run it again later: what has arrived is kept".to_owned(),
         _ => return None,
     })
@@ -309,6 +325,7 @@ impl fmt::Display for RegistryError {
             }
             Fault::Login(cause) => write!(f, "registry `{host}` refused the login: {cause}")?,
             Fault::Credentials(cause) => write!(f, "no credentials for `{host}`: {cause}")?,
+            Fault::Certificates(cause) => write!(f, "the certificates for registry `{host}` cannot be used: {cause}")?,
             Fault::Realm(cause) => write!(f, "registry `{host}` names a token server that is not trusted: {cause}")?,
             Fault::TokenServer(address, fault) => write!(f, "the token server `{address}` of registry `{host}` {}", fault.clause())?,
             Fault::Missing(what) => write!(f, "`{what}` does not exist")?,
@@ -360,20 +377,25 @@ mod tests {
             repository: "acme/web".to_owned(),
             address: redacted(&"https://u:canary@ghcr.io/v2/acme/web/manifests/v1?token=canary#canary".parse().unwrap()),
         };
-        RegistryError { fault: Box::new(fault), place: Box::new(place), attempts, elapsed: Duration::from_secs(31) }
+        RegistryError { fault: Box::new(fault), place: Box::new(place), attempts, elapsed: Duration::from_secs(31), there: None }
     }
 
     #[test]
     fn an_error_tells_place_cause_count_and_time_and_no_secret() {
         let said = vec![("TOOMANYREQUESTS".to_owned(), "slow down".to_owned())];
-        let shown = error(Fault::Status(Refusal { status: 429, said, retry_after: None }), 5).diagnostic();
+        let shown = error(
+            Fault::Status(Refusal { status: 429, said, retry_after: None, limit: Some((100, Some(Duration::from_secs(21_600)))) }),
+            5,
+        )
+        .diagnostic();
         assert_eq!(
             shown.message,
             "registry `ghcr.io` answered 429 (too many requests) to `PUT https://ghcr.io/v2/acme/web/manifests/v1`: \
              TOOMANYREQUESTS: slow down; tried 5 times in 31.0 s"
         );
         assert_eq!((shown.code, shown.class), ("registry::too-many-requests", Class::Environment));
-        assert!(shown.help.unwrap().contains("kiln login ghcr.io"));
+        let help = shown.help.unwrap();
+        assert!(help.contains("kiln login ghcr.io") && help.contains("allows 100 requests in 6 h"), "{help}");
     }
 
     #[test]
@@ -386,7 +408,7 @@ mod tests {
 
     #[test]
     fn only_faults_that_may_pass_are_transient() {
-        let status = |status| Fault::Status(Refusal { status, said: Vec::new(), retry_after: None });
+        let status = |status| Fault::Status(Refusal { status, said: Vec::new(), retry_after: None, limit: None });
         for (fault, expected) in [
             (status(408), true),
             (status(429), true),

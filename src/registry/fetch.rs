@@ -20,7 +20,6 @@ use super::client::Client;
 use super::download::{self, download};
 use super::error::{Fault, Place, RegistryError, quoted, redacted};
 use super::pull::described;
-use super::retry::Retry;
 use super::transport::{Follow, Payload, Request};
 
 impl Client {
@@ -29,8 +28,7 @@ impl Client {
     /// # Errors
     /// [`RegistryError`]; its place has the host and the address without the query.
     pub async fn fetch(&self, address: &str, limit: u64) -> Result<Bytes, RegistryError> {
-        let refused =
-            |fault: Fault| Retry::new(self.wire().patience, Place { host: address.to_owned(), ..Place::default() }).give_up(fault);
+        let refused = |fault: Fault| self.wire().retry(Place { host: address.to_owned(), ..Place::default() }).give_up(fault);
         let url: Url = address.parse().map_err(|_| refused(Fault::protocol("its address cannot be read")))?;
         let follow = match url.scheme() {
             "https" => Follow::Anywhere,
@@ -39,8 +37,7 @@ impl Client {
             _ => return Err(refused(Fault::protocol("only https is used"))),
         };
         let host = url.host_str().unwrap_or_default().to_owned();
-        let mut retry =
-            Retry::new(self.wire().patience, Place { method: "GET".to_owned(), host, repository: String::new(), address: redacted(&url) });
+        let mut retry = self.wire().retry(Place { method: "GET".to_owned(), host, repository: String::new(), address: redacted(&url) });
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         let (method, payload) = (&Method::GET, Payload::Empty);

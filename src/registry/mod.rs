@@ -12,6 +12,7 @@ mod fetch;
 pub mod inventory;
 mod listing;
 pub mod login;
+pub mod pace;
 mod piece;
 pub mod pull;
 pub mod push;
@@ -23,6 +24,7 @@ pub mod session;
 pub mod survey;
 pub mod tags;
 mod transport;
+pub mod trust;
 mod upload;
 
 use std::io::{self, Read, Write};

@@ -68,11 +68,22 @@ impl Client {
             (None, Some(tag)) => tag.to_string(),
             (None, None) => "latest".to_owned(),
         };
-        if let Some(known) = head(&site, &name, reference.digest, blobs).await? {
-            return Ok(known);
+        let home = match reference.digest {
+            // The digest decides, whoever sends the bytes.
+            Some(digest) => get(&site, &name, Some(digest), blobs).await.map(|(found, _)| found),
+            None => look_up(&site, &name, blobs).await,
+        };
+        let Err(error) = home else { return home };
+        // A mirror may be behind, so what a tag names is asked of it only where the registry itself does not answer.
+        if reference.digest.is_none() && error.fault.is_transient() {
+            for mirror in site.mirrors().await {
+                match look_up(&mirror, &name, blobs).await {
+                    Ok(found) => return Ok(found),
+                    Err(error) => mirror.failed(&error),
+                }
+            }
         }
-        let (found, _) = get(&site, &name, reference.digest, blobs).await?;
-        Ok(found)
+        Err(error)
     }
 
     /// Brings the image for one platform into the store, with all its blobs.
@@ -107,8 +118,16 @@ async fn kept(digest: BlobDigest, blobs: &Arc<dyn Blobs>) -> Option<Descriptor> 
     Some(Descriptor::new(&media_type, digest, size))
 }
 
+/// What a tag names: asked for with HEAD alone where the store has it.
+async fn look_up(site: &Site, name: &str, blobs: &Arc<dyn Blobs>) -> Result<Descriptor, RegistryError> {
+    if let Some(known) = head(site, name, blobs).await? {
+        return Ok(known);
+    }
+    get_from(site, name, None, blobs).await.map(|(found, _)| found)
+}
+
 /// Asks for the digest alone; a descriptor comes back only when the store has those bytes.
-async fn head(site: &Site, name: &str, pinned: Option<BlobDigest>, blobs: &Arc<dyn Blobs>) -> Result<Option<Descriptor>, RegistryError> {
+async fn head(site: &Site, name: &str, blobs: &Arc<dyn Blobs>) -> Result<Option<Descriptor>, RegistryError> {
     let scope = Scope::pull(&site.repository);
     let call = Call::new(Method::HEAD, site.url(&format!("manifests/{name}")), &scope).accept(ACCEPT);
     let answer = site.call(&call, &[200, 404, 405]).await?;
@@ -117,7 +136,7 @@ async fn head(site: &Site, name: &str, pinned: Option<BlobDigest>, blobs: &Arc<d
         return Ok(None);
     }
     let error = |fault| site.error(fault);
-    let Some(digest) = announced(answer.headers(), pinned).map_err(error)? else { return Ok(None) };
+    let Some(digest) = announced(answer.headers(), None).map_err(error)? else { return Ok(None) };
     let (Some(media_type), Some(size)) = (content_type(answer.headers()), answer.length()) else { return Ok(None) };
     let found = Descriptor::new(&media_type, digest, size);
     if !is_document(&media_type) || !download::has(blobs, &found).await.unwrap_or(false) {
@@ -127,8 +146,24 @@ async fn head(site: &Site, name: &str, pinned: Option<BlobDigest>, blobs: &Arc<d
     Ok(manifest::read(&media_type, &bytes).is_ok().then_some(found))
 }
 
-/// Reads a document by tag or digest, checks it, and keeps it.
+/// Reads a document by tag or digest; one by digest from a mirror where one has it.
 async fn get(site: &Site, name: &str, pinned: Option<BlobDigest>, blobs: &Arc<dyn Blobs>) -> Result<(Descriptor, Bytes), RegistryError> {
+    for mirror in if pinned.is_some() { site.mirrors().await } else { Vec::new() } {
+        match get_from(&mirror, name, pinned, blobs).await {
+            Ok(found) => return Ok(found),
+            Err(error) => mirror.failed(&error),
+        }
+    }
+    get_from(site, name, pinned, blobs).await
+}
+
+/// Reads a document from one place, checks it, and keeps it.
+async fn get_from(
+    site: &Site,
+    name: &str,
+    pinned: Option<BlobDigest>,
+    blobs: &Arc<dyn Blobs>,
+) -> Result<(Descriptor, Bytes), RegistryError> {
     let scope = Scope::pull(&site.repository);
     let call = Call::new(Method::GET, site.url(&format!("manifests/{name}")), &scope).accept(ACCEPT);
     let error = |fault| site.error(fault);

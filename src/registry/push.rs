@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{StreamExt as _, TryStreamExt as _};
 use reqwest::Method;
 
@@ -20,11 +21,13 @@ use super::download;
 use super::error::{Fault, RegistryError};
 use super::pull::{ACCEPT, CONTENT_DIGEST, is_document};
 use super::transport::Payload;
-use super::upload::{Came, upload};
+use super::upload::{Came, exists, upload};
 
 /// Documents below one root; an index of indexes of indexes is no image.
 const MAX_DOCUMENTS: usize = 10_000;
 const MAX_DEPTH: usize = 4;
+/// Questions that are asked while one blob travels.
+const LOOKS: usize = 4;
 
 /// What a push did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,14 +88,45 @@ impl Client {
         let site = self.site(repository).await?;
         let closure = closure(root, blobs).await.map_err(|fault| site.error(fault))?;
         let mut report = Report::default();
-        let jobs = closure.blobs.values().map(|blob| send_blob(&site, blob, blobs, mounts)).collect();
-        all(jobs, &site, &mut report).await?;
-        for level in closure.documents.iter().rev() {
-            let jobs = level.iter().map(|document| send_document(&site, document, blobs)).collect();
-            all(jobs, &site, &mut report).await?;
+        // What was sent last stands only where all stands, unless somebody has removed parts of it.
+        let root_stands = has_document(&site, root.digest, &Scope::push(repository)).await?;
+        let parts = closure.blobs.len() + closure.documents.iter().map(Vec::len).sum::<usize>();
+        if root_stands && stands(&site, &closure).await? {
+            report.existing = parts;
+            return Ok(report);
         }
+        let sent = send_all(&site, &closure, (root.digest, root_stands), (blobs, mounts), &mut report).await;
+        sent.map_err(|error| RegistryError { there: Some((report.sent + report.existing + report.mounted, parts)), ..error })?;
         Ok(report)
     }
+}
+
+/// Sends what is missing: blobs, then documents from the leaves to the root, of which it is known whether it stands.
+async fn send_all(
+    site: &Site,
+    closure: &Closure,
+    root: (BlobDigest, bool),
+    (blobs, mounts): (&Arc<dyn Blobs>, &[Repository]),
+    report: &mut Report,
+) -> Result<(), RegistryError> {
+    let jobs = closure.blobs.values().map(|blob| send_blob(site, blob, blobs, mounts)).collect();
+    all(jobs, site, report).await?;
+    for level in closure.documents.iter().rev() {
+        let known = |document: &Descriptor| (document.digest == root.0).then_some(root.1);
+        let jobs = level.iter().map(|document| send_document(site, document, known(document), blobs)).collect();
+        all(jobs, site, report).await?;
+    }
+    Ok(())
+}
+
+/// Whether everything below a root that stands is there, too. Questions are small, so more of them travel at once than blobs do.
+async fn stands(site: &Site, closure: &Closure) -> Result<bool, RegistryError> {
+    let scope = Scope::push(&site.repository);
+    let mut questions: Vec<BoxFuture<'_, _>> = Vec::new();
+    questions.extend(closure.documents.iter().skip(1).flatten().map(|document| has_document(site, document.digest, &scope).boxed()));
+    questions.extend(closure.blobs.values().map(|blob| exists(site, blob).boxed()));
+    let answers = futures_util::stream::iter(questions).buffer_unordered(site.parallel() * LOOKS);
+    answers.try_all(std::future::ready).await
 }
 
 /// Runs transfers side by side and counts them; the first fault ends them all.
@@ -109,9 +143,13 @@ async fn send_blob(site: &Site, blob: &Descriptor, blobs: &Arc<dyn Blobs>, mount
     upload(site, blob, blobs, mounts).await
 }
 
-async fn send_document(site: &Site, document: &Descriptor, blobs: &Arc<dyn Blobs>) -> Result<Came, RegistryError> {
+async fn send_document(site: &Site, document: &Descriptor, known: Option<bool>, blobs: &Arc<dyn Blobs>) -> Result<Came, RegistryError> {
     let _turn = site.turn().await;
-    if has_document(site, document.digest, &Scope::push(&site.repository)).await? {
+    let stands = match known {
+        Some(known) => known,
+        None => has_document(site, document.digest, &Scope::push(&site.repository)).await?,
+    };
+    if stands {
         return Ok(Came::Existing);
     }
     let bytes = download::read(blobs, document, manifest::LIMIT).await.map_err(|fault| site.error(fault))?;

@@ -3,12 +3,14 @@
 //! Never: repeats what cannot succeed, waits beyond the budget.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::time::Moment;
-use crate::sys::clock::{self, Stopwatch};
+use crate::sys::clock;
 
 use super::error::{Fault, Place, RegistryError};
+use super::pace::Pace;
 
 /// How patient kiln is with a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,18 +50,24 @@ const PROGRESS: u64 = 1 << 20;
 /// The attempts of one request.
 pub(super) struct Retry {
     patience: Patience,
+    pace: Arc<dyn Pace>,
     place: Place,
-    started: Stopwatch,
-    window: Stopwatch,
+    started: Duration,
+    window: Duration,
     total: u32,
     in_window: u32,
     moved: u64,
 }
 
 impl Retry {
-    pub(super) fn new(patience: Patience, place: Place) -> Self {
-        let now = Stopwatch::start();
-        Self { patience, place, started: now, window: now, total: 0, in_window: 0, moved: 0 }
+    pub(super) fn new(patience: Patience, pace: Arc<dyn Pace>, place: Place) -> Self {
+        let now = pace.now();
+        Self { patience, pace, place, started: now, window: now, total: 0, in_window: 0, moved: 0 }
+    }
+
+    /// The only attempt: whoever has another place to ask waits for none.
+    pub(super) fn only(self) -> Self {
+        Self { patience: Patience { budget: Duration::ZERO, ..self.patience }, ..self }
     }
 
     /// The place that errors name from now on.
@@ -71,7 +79,7 @@ impl Retry {
     pub(super) fn reached(&mut self, moved: u64) {
         if moved >= self.moved.saturating_add(PROGRESS) {
             self.moved = moved;
-            self.window = Stopwatch::start();
+            self.window = self.pace.now();
             self.in_window = 0;
         }
     }
@@ -87,10 +95,10 @@ impl Retry {
             return Err(self.failed(fault));
         }
         let wait = pause(self.patience.pause, self.in_window, &self.place.address).max(fault.retry_after().unwrap_or_default());
-        if self.window.elapsed().saturating_add(wait) > self.patience.budget {
+        if (self.pace.now() - self.window).saturating_add(wait) > self.patience.budget {
             return Err(self.failed(fault));
         }
-        tokio::time::sleep(wait).await;
+        self.pace.wait(wait).await;
         Ok(())
     }
 
@@ -105,7 +113,8 @@ impl Retry {
             fault: Box::new(fault),
             place: Box::new(self.place.clone()),
             attempts: self.total.max(1),
-            elapsed: self.started.elapsed(),
+            elapsed: self.pace.now() - self.started,
+            there: None,
         }
     }
 }
@@ -139,6 +148,20 @@ mod tests {
     use super::super::error::Refusal;
     use super::*;
 
+    /// Waiting moves the clock and takes no time.
+    #[derive(Default)]
+    struct Skipped(std::sync::Mutex<Duration>);
+
+    impl Pace for Skipped {
+        fn now(&self) -> Duration {
+            *self.0.lock().unwrap()
+        }
+        fn wait(&self, time: Duration) -> futures_util::future::BoxFuture<'_, ()> {
+            *self.0.lock().unwrap() += time;
+            Box::pin(std::future::ready(()))
+        }
+    }
+
     #[test]
     fn retry_after_is_read_as_seconds_and_as_a_date() {
         let now = Moment::from_seconds(1_445_412_480);
@@ -168,18 +191,18 @@ mod tests {
     #[tokio::test]
     async fn a_wait_beyond_the_budget_is_not_begun() {
         let patience = Patience { pause: Duration::from_millis(1), budget: Duration::from_secs(5), ..Patience::default() };
-        let mut retry = Retry::new(patience, Place::default());
-        let refusal = |wait| Fault::Status(Refusal { status: 429, said: Vec::new(), retry_after: Some(wait) });
-        let watch = Stopwatch::start();
-        assert!(retry.again(refusal(Duration::from_millis(30))).await.is_ok());
-        assert!(watch.elapsed() >= Duration::from_millis(30), "it waited for {:?}", watch.elapsed());
-        let error = retry.again(refusal(Duration::from_secs(3600))).await.unwrap_err();
-        assert_eq!((error.attempts, error.status()), (2, Some(429)));
+        let pace = Arc::new(Skipped::default());
+        let mut retry = Retry::new(patience, Arc::clone(&pace) as Arc<dyn Pace>, Place::default());
+        let refusal = |wait| Fault::Status(Refusal { status: 429, said: Vec::new(), retry_after: Some(wait), limit: None });
+        assert!(retry.again(refusal(Duration::from_secs(3))).await.is_ok());
+        assert_eq!(pace.now(), Duration::from_secs(3));
+        let error = retry.again(refusal(Duration::from_secs(3))).await.unwrap_err();
+        assert_eq!((error.attempts, error.status(), error.elapsed), (2, Some(429), Duration::from_secs(3)));
     }
 
     #[tokio::test]
     async fn a_fault_that_cannot_pass_is_final() {
-        let mut retry = Retry::new(Patience::default(), Place::default());
+        let mut retry = Retry::new(Patience::default(), Arc::new(Skipped::default()), Place::default());
         assert_eq!(retry.again(Fault::Protocol("x".to_owned())).await.unwrap_err().attempts, 1);
     }
 }

@@ -97,6 +97,35 @@ impl Session {
         self.client.put_tag(repository, tag, image, bytes).await
     }
 
+    /// The same without a look at where the tag stands.
+    ///
+    /// # Errors
+    /// As [`Session::tag`].
+    pub async fn write_tag(&self, repository: &Repository, tag: &Tag, image: &Descriptor) -> Result<(), RegistryError> {
+        let bytes = match download::read(&self.blobs, image, manifest::LIMIT).await {
+            Ok(bytes) => bytes,
+            Err(fault) => return Err(self.client.site(repository).await?.error(fault)),
+        };
+        self.client.write_tag(repository, tag, image, bytes).await
+    }
+
+    /// Lets a tag name a document of the repository itself; `false` when there is none of this digest.
+    ///
+    /// # Errors
+    /// As [`Client::document`] and [`Client::put_tag`].
+    pub async fn point_tag(&self, repository: &Repository, tag: &Tag, image: BlobDigest) -> Result<bool, RegistryError> {
+        let Some((found, bytes)) = self.client.document(repository, &image.to_string()).await? else { return Ok(false) };
+        self.client.write_tag(repository, tag, &found, bytes.into()).await.map(|()| true)
+    }
+
+    /// Whether the registry has an image.
+    ///
+    /// # Errors
+    /// As [`Client::has`].
+    pub async fn has(&self, repository: &Repository, image: BlobDigest) -> Result<bool, RegistryError> {
+        self.client.has(repository, image).await
+    }
+
     /// What names an image as its subject.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use super::auth::token::Scope;
 use super::client::{Call, Client, Site};
 use super::error::{Fault, RegistryError};
 use super::pull::{ACCEPT, CONTENT_DIGEST};
-use super::push::put;
+use super::push::{has_document, put};
 use super::transport::check_target;
 
 /// What became of a tag.
@@ -55,20 +55,23 @@ impl Client {
         if from == Some(image.digest) {
             return Ok(TagOutcome::Already);
         }
-        let Err(error) = put(&site, tag.as_str(), image, bytes).await else { return Ok(TagOutcome::Moved { from }) };
-        let Fault::Status(refusal) = &*error.fault else { return Err(error) };
-        if !matches!(refusal.status, 400 | 403 | 405 | 409 | 412) {
-            return Err(error);
-        }
-        // Somebody else may have been faster: it counts where the tag stands now.
-        match stands(&site, tag).await? {
-            Some(now) if now == image.digest => Ok(TagOutcome::Moved { from }),
-            Some(old) => {
-                let fault = Fault::Immutable { tag: tag.to_string(), old, new: image.digest, said: refusal.words() };
-                Err(RegistryError { fault: Box::new(fault), ..error })
-            }
-            None => Err(error),
-        }
+        move_tag(&site, tag, image, bytes).await.map(|()| TagOutcome::Moved { from })
+    }
+
+    /// Lets a tag name an image that the registry has already, without a look at where it stands.
+    ///
+    /// # Errors
+    /// As [`Client::put_tag`].
+    pub async fn write_tag(&self, repository: &Repository, tag: &Tag, image: &Descriptor, bytes: Vec<u8>) -> Result<(), RegistryError> {
+        move_tag(&self.site(repository).await?, tag, image, bytes).await
+    }
+
+    /// Whether the registry has an image.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    pub async fn has(&self, repository: &Repository, image: BlobDigest) -> Result<bool, RegistryError> {
+        has_document(&self.site(repository).await?, image, &Scope::push(repository)).await
     }
 
     /// What a tag names; `None` when it does not exist.
@@ -114,6 +117,24 @@ impl Client {
             }
         }
         Err(site.error(Fault::protocol("its list of tags leads in a circle")))
+    }
+}
+
+/// Writes a tag; where the registry refuses, what stands there tells whether that is a fault.
+async fn move_tag(site: &Site, tag: &Tag, image: &Descriptor, bytes: Vec<u8>) -> Result<(), RegistryError> {
+    let Err(error) = put(site, tag.as_str(), image, bytes).await else { return Ok(()) };
+    let Fault::Status(refusal) = &*error.fault else { return Err(error) };
+    if !matches!(refusal.status, 400 | 403 | 405 | 409 | 412) {
+        return Err(error);
+    }
+    // Somebody else may have been faster: it counts where the tag stands now.
+    match stands(site, tag).await? {
+        Some(now) if now == image.digest => Ok(()),
+        Some(old) => {
+            let fault = Fault::Immutable { tag: tag.to_string(), old, new: image.digest, said: refusal.words() };
+            Err(RegistryError { fault: Box::new(fault), ..error })
+        }
+        None => Err(error),
     }
 }
 

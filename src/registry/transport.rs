@@ -2,12 +2,14 @@
 //! In: a [`Request`]. Out: an [`Answer`] whose body is read with a limit and a watch, or a [`Fault`].
 //! Never: an Authorization header for another host, a step from https down to http, a body without a bound.
 
+use std::collections::HashMap;
 use std::error::Error as _;
-use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Method, StatusCode, Url};
 use serde::Deserialize;
@@ -17,14 +19,20 @@ use crate::base::size::ByteSize;
 use crate::base::words;
 
 use super::auth::challenge::is_loopback;
-use super::error::{Fault, Refusal, quoted, redacted};
+use super::error::{Fault, Place, Refusal, quoted, redacted};
+use super::pace::Pace;
 use super::piece::Piece;
-use super::retry::{self, Patience};
+use super::retry::{self, Patience, Retry};
+use super::trust::{Loaded, Trust};
 
 /// The most that is read of an error or a token, in bytes.
 pub(super) const SMALL: u64 = 64 << 10;
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 /// Hops after which a redirect is a circle.
 const MAX_REDIRECTS: usize = 10;
+
+/// Why a server that speaks plain http is not trusted.
+pub(super) const NO_TLS: &str = "it does not speak TLS";
 
 /// What a request carries.
 pub(super) enum Payload {
@@ -53,17 +61,28 @@ pub(super) struct Request<'a> {
     pub follow: Follow,
 }
 
-/// The clients of this process: by whether the address is https, and by whether it is this machine.
+/// The clients of this process: by whether the address is https, and by whether it is this machine; and those of hosts with
+/// certificates of their own.
 pub(super) struct Transport {
     clients: [OnceLock<Result<Client, Fault>>; 4],
+    own: Mutex<HashMap<String, Result<Option<Client>, Fault>>>,
+    trust: Trust,
+    proxies: LazyLock<Matcher>,
     user_agent: String,
     pub(super) patience: Patience,
+    pub(super) pace: Arc<dyn Pace>,
     offline: bool,
 }
 
 impl Transport {
-    pub(super) fn new(user_agent: String, patience: Patience, offline: bool) -> Self {
-        Self { clients: Default::default(), user_agent, patience, offline }
+    pub(super) fn new(user_agent: String, patience: Patience, pace: Arc<dyn Pace>, trust: Trust, offline: bool) -> Self {
+        let proxies = LazyLock::new(Matcher::from_env as fn() -> Matcher);
+        Self { clients: Default::default(), own: Mutex::default(), trust, proxies, user_agent, patience, pace, offline }
+    }
+
+    /// The attempts of a request that begins now.
+    pub(super) fn retry(&self, place: Place) -> Retry {
+        Retry::new(self.patience, Arc::clone(&self.pace), place)
     }
 
     /// Sends a request and follows its redirects; a status is not judged.
@@ -97,11 +116,11 @@ impl Transport {
         };
         let sending = builder.send();
         let response = match request.payload {
-            Payload::Piece(piece) => self.watched(piece, sending).await?,
+            Payload::Piece(piece) => self.watched(piece, sending).await.map_err(|fault| self.named(fault, url))?,
             _ => timeout(self.patience.answer, sending)
                 .await
                 .map_err(|_| Fault::Silent(self.patience.answer))?
-                .map_err(|error| fault_of(&error))?,
+                .map_err(|error| self.named(fault_of(&error), url))?,
         };
         Ok(Answer { url: url.clone(), patience: self.patience, response, window: None })
     }
@@ -133,14 +152,36 @@ impl Transport {
         }
     }
 
-    fn client(&self, url: &Url) -> Result<&Client, Fault> {
+    /// Names the proxy where a connection did not come about: the fault may be its own.
+    fn named(&self, fault: Fault, url: &Url) -> Fault {
+        let (Fault::Unreachable(cause), false) = (&fault, is_loopback(url)) else { return fault };
+        let proxy = url.as_str().parse().ok().and_then(|target| self.proxies.intercept(&target));
+        let proxy = proxy.and_then(|proxy| proxy.uri().to_string().parse::<Url>().ok());
+        proxy.map_or(fault.clone(), |proxy| {
+            let variable = if url.scheme() == "https" { "HTTPS_PROXY" } else { "HTTP_PROXY" };
+            Fault::Unreachable(format!("{cause} (through the proxy `{}` of {variable} or ALL_PROXY)", redacted(&proxy)))
+        })
+    }
+
+    fn client(&self, url: &Url) -> Result<Client, Fault> {
         let (tls, local) = (url.scheme() == "https", is_loopback(url));
+        if let (true, Some(name)) = (tls, url.host_str()) {
+            let host = url.port().map_or(name.to_owned(), |port| format!("{name}:{port}"));
+            let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+            let made = own.entry(host).or_insert_with_key(|host| {
+                let loaded = self.trust.of(host)?;
+                loaded.map(|loaded| self.build(tls, local, Some(loaded))).transpose()
+            });
+            if let Some(client) = made.clone()? {
+                return Ok(client);
+            }
+        }
         let slot = &self.clients[usize::from(tls) * 2 + usize::from(local)];
-        slot.get_or_init(|| self.build(tls, local)).as_ref().map_err(Clone::clone)
+        slot.get_or_init(|| self.build(tls, local, None)).clone()
     }
 
     /// Proxy settings of the environment hold for everything but this machine, as in Docker.
-    fn build(&self, tls: bool, local: bool) -> Result<Client, Fault> {
+    fn build(&self, tls: bool, local: bool, loaded: Option<Loaded>) -> Result<Client, Fault> {
         // A second installation fails, and then one is there already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
@@ -154,6 +195,10 @@ impl Transport {
         }
         if local {
             builder = builder.no_proxy();
+        }
+        if let Some(Loaded { authorities, own }) = loaded {
+            builder = builder.tls_certs_merge(authorities);
+            builder = own.into_iter().fold(builder, reqwest::ClientBuilder::identity);
         }
         builder.build().map_err(|error| {
             Fault::Untrusted(format!("TLS cannot be set up: {} (is the package with the CA certificates installed?)", root_cause(&error)))
@@ -272,12 +317,22 @@ impl Answer {
     pub(super) async fn refusal(self) -> Fault {
         let status = self.status();
         let retry_after = self.header(RETRY_AFTER).and_then(retry::retry_after);
+        let limit = self.header(RATE_LIMIT).and_then(read_limit);
         let said = match self.bytes(SMALL).await {
             Ok(bytes) => read_errors(&bytes),
             Err(_) => Vec::new(),
         };
-        Fault::Status(Refusal { status, said, retry_after })
+        Fault::Status(Refusal { status, said, retry_after, limit })
     }
+}
+
+/// What Docker Hub and others say of their limits: `100;w=21600` is a hundred requests in six hours.
+/// Source: draft-ietf-httpapi-ratelimit-headers-05.
+fn read_limit(text: &str) -> Option<(u64, Option<Duration>)> {
+    let mut parts = text.split([';', ',']).map(str::trim);
+    let count = parts.next()?.parse().ok()?;
+    let window = parts.find_map(|part| part.strip_prefix("w=")?.parse().ok()).map(Duration::from_secs);
+    Some((count, window))
 }
 
 /// The error body of the distribution specification, and that of OAuth 2.
@@ -328,8 +383,13 @@ fn fault_of(error: &reqwest::Error) -> Fault {
 fn tls_words(error: &rustls::Error) -> String {
     use rustls::CertificateError as Bad;
     let rustls::Error::InvalidCertificate(bad) = error else {
-        let plain = matches!(error, rustls::Error::InvalidMessage(_));
-        return if plain { "it does not speak TLS".to_owned() } else { quoted(&error.to_string()) };
+        return match error {
+            rustls::Error::InvalidMessage(_) => NO_TLS.to_owned(),
+            rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired) => {
+                "it wants to see a certificate, which `cert` and `key` of the `registry` name".to_owned()
+            }
+            other => quoted(&other.to_string()),
+        };
     };
     match bad {
         Bad::Expired | Bad::ExpiredContext { .. } => "its certificate has expired".to_owned(),
@@ -370,6 +430,20 @@ fn root_cause(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_are_read_as_registries_write_them() {
+        let hours = |hours: u64| Some(Duration::from_secs(hours * 3600));
+        for (text, expected) in [
+            ("100;w=21600", Some((100, hours(6)))),
+            ("100", Some((100, None))),
+            ("10, 10;w=3600", Some((10, hours(1)))),
+            ("many", None),
+            ("", None),
+        ] {
+            assert_eq!(read_limit(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn redirects_do_not_lead_out_of_https_or_to_strange_places() {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,8 @@ pub enum Fault {
     Endless,
     /// Nothing at all.
     Silence,
+    /// The token that came with the request, and every other one, is worth nothing any more.
+    Expired,
 }
 
 /// A fault for the next requests that match.
@@ -84,6 +87,31 @@ impl Rule {
     }
 }
 
+/// A fault for one request, by its number among all requests to the registries that share the counter.
+#[derive(Debug)]
+pub struct Trip {
+    seen: AtomicUsize,
+    at: usize,
+    fault: Fault,
+    /// Whether the registry that is hit stays so.
+    lasts: bool,
+    hit: Mutex<String>,
+}
+
+impl Trip {
+    pub fn new(at: usize, fault: Fault, lasts: bool) -> Arc<Self> {
+        Arc::new(Self { seen: AtomicUsize::new(0), at, fault, lasts, hit: Mutex::default() })
+    }
+    /// Path and query of the request that was hit.
+    pub fn hit(&self) -> String {
+        self.hit.lock().unwrap().clone()
+    }
+    /// Requests so far.
+    pub fn seen(&self) -> usize {
+        self.seen.load(Ordering::Relaxed)
+    }
+}
+
 /// How the registry wants to be authorised.
 #[derive(Debug, Clone)]
 pub enum Login {
@@ -104,6 +132,9 @@ pub struct State {
     pub uploads: HashMap<String, Vec<u8>>,
     pub seen: Vec<Seen>,
     pub rules: Vec<Rule>,
+    pub trip: Option<Arc<Trip>>,
+    /// What happens to every request, until somebody takes it away.
+    pub down: Option<Fault>,
     /// Whether ranges of blobs are served.
     pub ranges: bool,
     /// Upload addresses lead here (`http://host:port`).
@@ -232,7 +263,10 @@ async fn read_head(stream: &mut TcpStream) -> io::Result<(Head, Vec<u8>)> {
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let mut lines = text.lines();
     let mut first = lines.next().unwrap_or_default().split(' ');
-    let (method, target) = (first.next().unwrap_or_default().to_owned(), first.next().unwrap_or_default().to_owned());
+    let (method, target) = (first.next().unwrap_or_default().to_owned(), first.next().unwrap_or_default());
+    // Whoever takes this for a proxy names the host, too.
+    let behind_host = target.strip_prefix("http://").and_then(|rest| rest.find('/').map(|at| rest[at..].to_owned()));
+    let target = behind_host.unwrap_or_else(|| target.to_owned());
     let headers: Vec<(String, String)> =
         lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length")).and_then(|(_, value)| value.parse().ok());
@@ -259,6 +293,9 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<State>, host: &str) -> io::
     let reply = {
         let mut state = shared.lock().unwrap();
         state.seen.push(seen);
+        if matches!(fault, Some(Fault::Expired)) {
+            state.tokens.clear();
+        }
         match &fault {
             Some(Fault::CutRequest(_)) => {
                 keep_part(&mut state, &head, &body);
@@ -276,6 +313,18 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<State>, host: &str) -> io::
 }
 
 fn take_rule(state: &mut State, head: &Head) -> Option<Fault> {
+    if let Some(trip) = &state.trip
+        && trip.seen.fetch_add(1, Ordering::Relaxed) == trip.at
+    {
+        *trip.hit.lock().unwrap() = head.target.clone();
+        if trip.lasts {
+            state.down = Some(trip.fault.clone());
+        }
+        return Some(trip.fault.clone());
+    }
+    if state.down.is_some() {
+        return state.down.clone();
+    }
     let rule = state.rules.iter_mut().find(|rule| rule.times > 0 && rule.method == head.method && head.target.contains(&rule.part))?;
     if rule.after > 0 {
         rule.after -= 1;
@@ -347,7 +396,7 @@ fn field(target: &str, name: &str) -> Option<String> {
 fn answer(state: &mut State, head: &Head, body: Vec<u8>, host: &str) -> Reply {
     let path = head.target.split('?').next().unwrap_or_default().to_owned();
     if path == "/token" {
-        return issue(state);
+        return issue(state, host);
     }
     if let Some(refused) = check_login(state, head, host) {
         return refused;
@@ -370,10 +419,10 @@ fn answer(state: &mut State, head: &Head, body: Vec<u8>, host: &str) -> Reply {
     Reply::error(404, "NOT_FOUND")
 }
 
-fn issue(state: &mut State) -> Reply {
+fn issue(state: &mut State, host: &str) -> Reply {
     let uses = if let Some(Login::Token { uses, .. }) = &state.login { *uses } else { usize::MAX };
     state.next += 1;
-    let token = format!("token-{}", state.next);
+    let token = format!("token-{host}-{}", state.next);
     state.tokens.insert(token.clone(), uses);
     reply(200).body(format!(r#"{{"token":"{token}","expires_in":300}}"#))
 }

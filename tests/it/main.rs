@@ -55,6 +55,7 @@ mod record;
 mod recorder;
 mod referrers;
 mod registry;
+mod release;
 mod remote;
 mod report;
 mod reproduce;

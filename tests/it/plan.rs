@@ -432,6 +432,15 @@ each bin api worker {
 }
 
 #[test]
+fn certificates_of_a_registry_lie_where_the_plan_says() {
+    let text = "kiln 1\nregistry r \"reg.example.com/a\" {\n    ca \"certs/ca.pem\" \"/etc/ca.pem\"\n    cert \"~/me.pem\"\n    key \"me.key\"\n}\n";
+    let resolved = run(text, &Fake::new(&[]), &[]).unwrap();
+    let found = &resolved.plan.registries["r"].certificates;
+    assert_eq!(found.authorities, ["certs/ca.pem", "/etc/ca.pem"]);
+    assert_eq!((found.own.as_deref(), found.key.as_deref()), (Some("~/me.pem"), Some("me.key")));
+}
+
+#[test]
 fn everything_that_a_task_and_an_image_can_say_is_read() {
     let text = r#"
 kiln 1

@@ -8,10 +8,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kiln::base::digest::{BlobDigest, Digest};
+use kiln::engine::blobs::StoreBlobs;
 use kiln::oci::reference::{Reference, Repository};
 use kiln::registry::auth::credentials::{ConfigFiles, CredentialSource};
+use kiln::registry::client::Options;
 use kiln::registry::error::Fault;
+use kiln::registry::retry::Patience;
+use kiln::registry::session::Session;
 use kiln::registry::tags::TagOutcome;
+use kiln::registry::trust::{Files, Trust};
 
 use super::parts::{output, part};
 use super::registry::{Bench, nobody, noise, tag};
@@ -22,6 +27,8 @@ pub enum Mode {
     Open,
     Password,
     Tls,
+    /// TLS, and whoever comes must show the certificate in the folder `client`.
+    Mutual,
 }
 
 /// A registry process in a folder of its own, ended when dropped, or when the tests end in any other way.
@@ -97,7 +104,13 @@ impl Real {
         let folder = tempfile::tempdir().unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let extra = extra(mode, folder.path());
-        let tls = if mode == Mode::Tls { certificate(folder.path()) } else { String::new() };
+        let mut tls = if matches!(mode, Mode::Tls | Mode::Mutual) { certificate(folder.path()) } else { String::new() };
+        if mode == Mode::Mutual {
+            let client = folder.path().join("client");
+            std::fs::create_dir(&client).unwrap();
+            certificate(&client);
+            tls = tls.replace('}', &format!(", clientcas: [{}/cert.pem]}}", client.display()));
+        }
         let text = format!(
             "version: 0.1\nlog: {{level: info, accesslog: {{disabled: false}}}}\n\
              storage: {{filesystem: {{rootdirectory: {0}/data}}, delete: {{enabled: true}}}}\n\
@@ -244,6 +257,39 @@ async fn registry_real_is_trusted_with_tls_by_the_system_certificates_only() {
                 .env_remove("SSL_CERT_DIR"),
         );
         assert!(text.contains(&format!("child: {expected}")), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn registry_real_is_trusted_and_trusts_with_the_certificates_that_are_named() {
+    let Some(real) = Real::start(Mode::Mutual) else { return };
+    let folder = real.folder.path();
+    let (ca, client) = (folder.join("cert.pem"), folder.join("client"));
+    let own = (client.join("cert.pem"), Some(client.join("key.pem")));
+    // As Docker keeps them.
+    let kept = folder.join("certs.d").join(&real.host);
+    std::fs::create_dir_all(&kept).unwrap();
+    for (from, to) in [(&ca, "ca.crt"), (&own.0, "me.cert"), (&client.join("key.pem"), "me.key")] {
+        std::fs::copy(from, kept.join(to)).unwrap();
+    }
+    let named = |files: Files| Trust::new([(real.host.clone(), files)].into(), Vec::new());
+    for (trust, expected) in [
+        (Trust::default(), Err("registry::untrusted")),
+        (named(Files { authorities: vec![ca.clone()], own: None }), Err("registry::untrusted")),
+        (named(Files { authorities: vec![ca.clone()], own: Some((own.0.clone(), None)) }), Err("registry::certificates")),
+        (named(Files { authorities: vec![folder.join("config.yml")], own: None }), Err("registry::certificates")),
+        (named(Files { authorities: vec![ca.clone()], own: Some(own.clone()) }), Ok(3)),
+        (Trust::new([].into(), vec![folder.join("certs.d")]), Ok(0)),
+    ] {
+        let bench = Bench::new();
+        let image = bench.image("linux/amd64", &[b"layer"]);
+        let patience = Patience { pause: Duration::from_millis(1), budget: Duration::from_millis(50), ..Patience::default() };
+        let options = Options { trust, patience, ..Options::new(nobody()) };
+        let pushed = Session::new(options, Arc::new(StoreBlobs(bench.store.clone()))).push(&real.repository("web"), &image, &[]).await;
+        let pushed = pushed.map(|report| report.sent).map_err(|error| error.diagnostic().code);
+        // Whoever shows nothing is told so, or finds the connection closed before the words arrive.
+        let closed = expected == Err("registry::untrusted") && pushed == Err("registry::cut");
+        assert!(pushed == expected || closed, "{pushed:?}, expected {expected:?}");
     }
 }
 

@@ -117,7 +117,7 @@ pub fn noise(size: usize) -> Vec<u8> {
 }
 
 /// Puts an image of one layer at the fake registry, and only there.
-fn remote_image(fake: &Fake, name: &str, tag: &str, platform: &str, layer: &[u8]) -> Descriptor {
+pub fn remote_image(fake: &Fake, name: &str, tag: &str, platform: &str, layer: &[u8]) -> Descriptor {
     let elsewhere = Bench::new();
     let image = elsewhere.image(platform, &[layer]);
     upload_all(fake, name, &elsewhere, &image, Some(tag));
@@ -144,6 +144,61 @@ fn upload_all(fake: &Fake, name: &str, bench: &Bench, document: &Descriptor, tag
 
 fn fault(error: &RegistryError) -> &Fault {
     &error.fault
+}
+
+// --- mirrors, proxies, limits ---
+
+/// A session that may read from a mirror of this registry.
+fn mirrored(bench: &Bench, home: &str, mirrors: &[&str]) -> Session {
+    let mirrors = mirrors.iter().map(|place| (home.to_owned(), (*place).to_owned())).collect();
+    let patience = Patience { pause: Duration::from_millis(5), ..impatient() };
+    Session::new(Options { mirrors, patience, ..Options::new(nobody()) }, Arc::new(StoreBlobs(bench.store.clone())))
+}
+
+#[tokio::test]
+async fn registry_what_is_named_by_digest_comes_from_a_mirror_and_the_digest_decides() {
+    let platform = "linux/amd64".parse().unwrap();
+    for play in [None, Some(Play::OtherBytes), Some(Play::Answer(404, vec![], vec![])), Some(Play::Answer(500, vec![], vec![]))] {
+        let (home, mirror) = (Fake::start().await, Fake::start().await);
+        let image = remote_image(&home, "web", "v1", "linux/amd64", b"layer");
+        remote_image(&mirror, "hub/web", "v1", "linux/amd64", b"layer");
+        let broken = play.is_some();
+        play.into_iter().for_each(|play| mirror.rule(Rule::new("GET", "/v2/hub/", play).times(usize::MAX)));
+        let bench = Bench::new();
+        // One that is not there costs nobody the pull.
+        let session = mirrored(&bench, &home.host, &["127.0.0.1:1/none", &format!("{}/hub", mirror.host)]);
+        let pinned = reference(&home, &format!("web@{}", image.digest));
+        let pulled = session.pull(&pinned, &platform).await.unwrap();
+        assert!(pulled.blobs.iter().all(|blob| bench.has(*blob)) && pulled.descriptor.digest == image.digest);
+        assert_eq!(home.lines().is_empty(), !broken, "{:?}", home.lines());
+        assert!(!mirror.lines().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn registry_what_a_tag_names_is_asked_of_a_mirror_only_where_the_registry_is_silent() {
+    let (home, mirror) = (Fake::start().await, Fake::start().await);
+    let image = remote_image(&home, "web", "v1", "linux/amd64", b"new");
+    let behind = remote_image(&mirror, "web", "v1", "linux/amd64", b"old");
+    let session = |bench: &Bench| mirrored(bench, &home.host, &[&mirror.host]);
+    assert_eq!(session(&Bench::new()).resolve(&reference(&home, "web:v1")).await.unwrap().digest, image.digest);
+    assert_eq!(mirror.lines(), Vec::<String>::new());
+    home.rule(Rule::new("HEAD", "/v2/", Play::Answer(503, vec![], vec![])).times(usize::MAX));
+    assert_eq!(session(&Bench::new()).resolve(&reference(&home, "web:v1")).await.unwrap().digest, behind.digest);
+    // A registry that says no is not asked behind its back.
+    let unknown = reference(&home, &format!("web@sha256:{}", "0".repeat(64)));
+    let error = session(&Bench::new()).resolve(&unknown).await.unwrap_err();
+    assert!(matches!(fault(&error), Fault::Missing(_)));
+}
+
+#[tokio::test]
+async fn registry_that_limits_requests_says_how_many_it_allows() {
+    let (fake, bench) = (Fake::start().await, Bench::new());
+    let headers = vec![("RateLimit-Limit".to_owned(), "100;w=21600".to_owned()), ("Retry-After".to_owned(), "900".to_owned())];
+    fake.rule(Rule::new("HEAD", "/v2/", Play::Answer(429, headers, vec![])).times(usize::MAX));
+    let error = bench.session(nobody()).resolve(&reference(&fake, "web:v1")).await.unwrap_err().diagnostic();
+    let help = error.help.unwrap();
+    assert!(help.contains("asks to wait 15 m") && help.contains("it allows 100 requests in 6 h"), "{help}");
 }
 
 // --- the plain way ---

@@ -8,7 +8,7 @@ use crate::plan::cx::Cx;
 use crate::plan::names::Names;
 use crate::plan::value::Locals;
 use crate::plan::value::engine::display;
-use crate::plan::{Project, RegistryDef, RegistryPlace};
+use crate::plan::{Certificates, Project, RegistryDef, RegistryPlace};
 use crate::syntax::document::{Node, Value};
 
 use super::service::retention;
@@ -76,9 +76,33 @@ pub(in crate::plan) fn registry(cx: &Cx<'_>, node: &Node, name: &str) -> Option<
     } else {
         remote(cx, &text, &span)?
     };
+    let certificates = certificates(&view, node, matches!(place, RegistryPlace::Layout(_)));
     let immutable = view.child(node, "immutable").map_or_else(Vec::new, |child| immutable(&view, child));
     let prune = view.child(node, "prune").and_then(|child| retention(&view, child));
-    Some(RegistryDef { name: name.to_owned(), place, insecure, immutable, prune, span: node.name.span.clone() })
+    Some(RegistryDef { name: name.to_owned(), place, insecure, certificates, immutable, prune, span: node.name.span.clone() })
+}
+
+/// The files of `ca`, `cert` and `key`.
+fn certificates(view: &View<'_, '_>, node: &Node, is_layout: bool) -> Certificates {
+    let path = |(path, span): Text| {
+        let elsewhere = path.starts_with('/') || path.starts_with("~/");
+        if elsewhere { Some(path) } else { view.path(&path, &span).map(|path| path.to_string()) }
+    };
+    let written = |word: &str| node.children.iter().flatten().find(|child| child.name.text == word);
+    if let Some(first) = ["ca", "cert", "key"].into_iter().find_map(written).filter(|_| is_layout) {
+        let fault = Diagnostic::plan("plan::bad-value", "an OCI layout is a folder and has no transport", &first.name.span, "for whom?");
+        view.cx.fault(fault.help(format!("leave `{}` out", first.name.text)));
+    }
+    if let (Some(key), None) = (written("key"), written("cert")) {
+        let fault = Diagnostic::plan("plan::arguments", "there is a `key` without its `cert`", &key.name.span, "of which certificate?");
+        view.cx.fault(fault.help("name both: `cert \"me.pem\"` and `key \"me.key\"`"));
+    }
+    let authorities = view.child(node, "ca").map_or_else(Vec::new, |child| view.texts(&child.args));
+    Certificates {
+        authorities: authorities.into_iter().filter_map(path).collect(),
+        own: view.child_text(node, "cert").and_then(path),
+        key: view.child_text(node, "key").and_then(path),
+    }
 }
 
 /// Patterns over tags; `*` alone where none is named.

@@ -225,7 +225,7 @@ fn check_args(cx: &Cx<'_>, node: &Node, spec: &'static NodeSpec) {
             cx.fault(fault.help("a map is written as a block alone"));
             cx.break_at(&node.name.span);
         }
-    } else if matches!(spec.name, "let" | "key") && node.props.is_empty() {
+    } else if matches!(spec.name, "let" | "key") && matches!(spec.children, Children::Open { .. }) && node.props.is_empty() {
         fewest += 1;
     }
     if node.args.len() < fewest {

@@ -61,7 +61,23 @@ pub(super) static REGISTRY: NodeSpec = NodeSpec::new("registry", "a place that i
         ArgSpec::maybe("insecure", Kind::Words(&["insecure"]), "plain HTTP may be used"),
     ])
     .props(&[PropSpec::new("insecure", Kind::Flag, "plain HTTP may be used")])
-    .children(&[&IMMUTABLE, &PRUNE]);
+    .children(&[&CA, &CERT, &KEY, &IMMUTABLE, &PRUNE]);
+
+static CA: NodeSpec = NodeSpec::single(
+    "ca",
+    "authorities that its certificate may be signed by, beside those of the system",
+    &[ArgSpec::some("file", Kind::Text, "a PEM file: in the project, absolute, or `~/…`")],
+);
+static CERT: NodeSpec = NodeSpec::single(
+    "cert",
+    "the certificate that kiln shows",
+    &[ArgSpec::one("file", Kind::Text, "a PEM file: in the project, absolute, or `~/…`; its key may be in it")],
+);
+static KEY: NodeSpec = NodeSpec::single(
+    "key",
+    "the key of `cert`, where it lies in a file of its own",
+    &[ArgSpec::one("file", Kind::Text, "a PEM file: in the project, absolute, or `~/…`")],
+);
 
 static IMMUTABLE: NodeSpec = NodeSpec::single(
     "immutable",

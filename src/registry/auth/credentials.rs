@@ -67,12 +67,40 @@ impl Credential {
     pub(in crate::registry) fn scrub(&self, text: &str) -> String {
         let mut secrets = match &self.0 {
             Kind::Anonymous => Vec::new(),
-            Kind::Password { user, password } => vec![STANDARD.encode(format!("{user}:{password}")), password.clone()],
-            Kind::Identity(token) | Kind::Bearer(token) => vec![token.clone()],
+            Kind::Password { user, password } => {
+                let mut forms = forms(password);
+                forms.push(STANDARD.encode(format!("{user}:{password}")));
+                forms
+            }
+            Kind::Identity(token) | Kind::Bearer(token) => forms(token),
         };
         secrets.retain(|secret| secret.len() >= 4);
-        secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+        // The longest first: one form may be a part of another.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.iter().fold(text.to_owned(), |text, secret| without(&text, secret))
     }
+}
+
+/// A secret as it is, and as somebody may have written it down: in base64, in hexadecimal digits, for an address.
+fn forms(secret: &str) -> Vec<String> {
+    let escaped = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        other => format!("%{other:02x}"),
+    };
+    let digits = |byte: u8| format!("{byte:02x}");
+    vec![secret.to_owned(), STANDARD.encode(secret), secret.bytes().map(escaped).collect(), secret.bytes().map(digits).collect()]
+}
+
+/// A text without a secret, whose digits may stand there in upper or lower case.
+fn without(text: &str, secret: &str) -> String {
+    let (lower, wanted) = (text.to_ascii_lowercase(), secret.to_ascii_lowercase());
+    let (mut clean, mut from) = (String::new(), 0);
+    for (at, _) in lower.match_indices(&wanted) {
+        clean.push_str(&text[from..at]);
+        clean.push_str("***");
+        from = at + wanted.len();
+    }
+    clean + &text[from..]
 }
 
 impl fmt::Debug for Credential {

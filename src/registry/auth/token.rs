@@ -18,7 +18,6 @@ use tokio::sync::OnceCell;
 use crate::oci::reference::Repository;
 use crate::registry::error::{Fault, Refusal, redacted};
 use crate::registry::transport::{Follow, Payload, Request, SMALL, Transport};
-use crate::sys::clock::Stopwatch;
 
 use super::challenge::{Challenge, token_server};
 use super::credentials::{Credential, CredentialSource, Kind};
@@ -61,8 +60,8 @@ enum Held {
     Nothing,
     Token {
         header: HeaderValue,
-        age: Stopwatch,
-        life: Duration,
+        /// When it ends, by the pace of the transport.
+        until: Duration,
     },
     /// The login was refused: asking again would only lock the account.
     Refused(Fault),
@@ -177,13 +176,13 @@ impl Auth {
         };
         let mut held = slot.lock().await;
         match &*held {
-            Held::Token { header, age, life } if Some(header) != refused && age.elapsed() < *life => return Ok(header.clone()),
+            Held::Token { header, until } if Some(header) != refused && wire.pace.now() < *until => return Ok(header.clone()),
             Held::Refused(fault) => return Err(fault.clone()),
             _ => {}
         }
         match fetch(wire, server, service, scope, credential).await {
             Ok((header, life)) => {
-                *held = Held::Token { header: header.clone(), age: Stopwatch::start(), life };
+                *held = Held::Token { header: header.clone(), until: wire.pace.now() + life };
                 Ok(header)
             }
             Err(fault) => {
