@@ -45,7 +45,7 @@ pub struct Login {
 /// Options of `logout`.
 #[derive(Debug, Args)]
 pub struct Logout {
-    /// The registry
+    /// The registry, or its name in the plan
     #[arg(default_value = "docker.io")]
     pub registry: String,
 }
@@ -113,8 +113,9 @@ pub fn login(global: &Global, output: &Output, asked: &Login) -> Result<u8, Diag
 
 /// # Errors
 /// A name that is no registry, a place that cannot be written.
-pub fn logout(output: &Output, asked: &Logout) -> Result<u8, Diagnostics> {
-    let place = place(&asked.registry)?;
+pub fn logout(global: &Global, output: &Output, asked: &Logout) -> Result<u8, Diagnostics> {
+    let (name, _) = named(global, &asked.registry)?;
+    let place = place(&name)?;
     let host = place.host();
     let gone = run::runtime()?.block_on(ConfigFiles::of_machine().forget(host)).map_err(|error| unkept(&error))?;
     answer(output, &LoginView { registry: host.to_owned(), user: None, known: None, kept: gone.map(shown) });

@@ -134,7 +134,7 @@ fn command(cli: Cli, output: &Output, calls: Vec<Call>, help: Option<&str>) -> u
         Some(Command::Prune(asked)) => return prune::prune(&global, output, asked).unwrap_or_else(|faults| output.faults(faults)),
         Some(Command::Promote(asked)) => return promote::promote(&global, output, asked).unwrap_or_else(|faults| output.faults(faults)),
         Some(Command::Login(asked)) => return login::login(&global, output, asked).unwrap_or_else(|faults| output.faults(faults)),
-        Some(Command::Logout(asked)) => return login::logout(output, asked).unwrap_or_else(|faults| output.faults(faults)),
+        Some(Command::Logout(asked)) => return login::logout(&global, output, asked).unwrap_or_else(|faults| output.faults(faults)),
         Some(Command::Complete { words }) => return completion::complete(output, words),
         _ => {}
     }

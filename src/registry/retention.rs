@@ -301,6 +301,23 @@ mod tests {
     }
 
     #[test]
+    fn an_untagged_index_takes_its_parts_with_it_unless_another_one_has_them() {
+        let at =
+            |days: i64, children: Vec<BlobDigest>| Holding { children, arrived: Some(Moment(NOW.0 - days * DAY)), ..Holding::default() };
+        let part = || Holding::default();
+        let holdings: Holdings = [
+            (digest(1), at(3, vec![digest(3), digest(4)])),
+            // It is about to be tagged, and shares a part with the other one.
+            (digest(2), at(0, vec![digest(4), digest(5)])),
+            (digest(3), part()),
+            (digest(4), part()),
+            (digest(5), part()),
+        ]
+        .into();
+        assert_eq!(numbers(&decide(&holdings, &Rules { untagged: true, ..RULES }).goes), [1, 3]);
+    }
+
+    #[test]
     fn what_has_no_tag_goes_only_when_asked_for_and_a_day_old() {
         let at = |days| Holding { arrived: Some(Moment(NOW.0 - days * DAY / 2)), ..Holding::default() };
         let holdings: Holdings = [(digest(1), at(1)), (digest(2), at(3)), (digest(3), Holding::default())].into();

@@ -131,6 +131,7 @@ const LOOKING: &[&[&str]] = &[
     &["fmt", "--check", "nice.kdl"],
     &["fmt", "--diff"],
     &["explain", "plan::circle"],
+    &["ci", "github"],
     &["schema"],
 ];
 

@@ -183,6 +183,8 @@ fn a_login_is_read_from_standard_input_for_the_registry_that_the_plan_names() {
     assert!(said.contains(&registry.host), "{said}");
     project.kiln(&["run", "fastapi-app"]).ends(0);
     project.kiln(&["tags", "fastapi-app"]).ends(0).says("dev-main");
+    project.kiln(&["logout", "acr"]).ends(0).says(&registry.host);
+    project.kiln(&["tags", "fastapi-app"]).ends(5);
 }
 
 #[test]
