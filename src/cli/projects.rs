@@ -46,9 +46,10 @@ pub struct Past {
     pub steps: BTreeMap<ActionKey, Vec<String>>,
 }
 
-/// Writes down where a project lies, once.
+/// Writes down where a project lies, once, and clears what killed kilns left half-written beside it.
 pub fn note(dir: &AbsPath, root: &AbsPath) {
     use std::os::unix::ffi::OsStrExt as _;
+    file::remove_abandoned(dir, |name| name.starts_with(file::TEMPORARY.as_bytes()));
     let place = dir.join(ROOT);
     if file::status(&place).is_err() {
         // It only helps to name the project in a list.

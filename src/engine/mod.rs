@@ -76,11 +76,12 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Writes what was learnt about files and results for the next command.
+    /// Writes what was learnt about files and results for the next command, and clears what other kilns left that were killed meanwhile.
     ///
     /// # Errors
     /// [`FileError`]; nothing is lost but time.
     pub fn keep(&self) -> Result<(), FileError> {
+        self.store.tidy(&self.root);
         self.stats.save()?;
         self.lately.save()
     }

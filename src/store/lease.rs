@@ -26,20 +26,34 @@ pub(super) const HELD_NANOS: i128 = 3_600 * 1_000_000_000;
 #[derive(Debug)]
 pub struct Lease {
     /// `None` where the store cannot be written to: then nobody collects it either.
-    _lock: Option<Lock>,
+    lock: Option<Lock>,
+    /// Its file's name.
+    name: String,
     /// Whether somebody collected when the lease began.
     collected: bool,
+}
+
+impl Lease {
+    /// Whether others can see it.
+    pub(super) fn is_held(&self) -> bool {
+        self.lock.is_some()
+    }
 }
 
 impl Store {
     /// Keeps what this process finds from now on, until it ends. A store that cannot be written to is left as it is.
     pub fn keep_what_is_found(&self) {
+        let mut fresh = false;
         self.lease.get_or_init(|| {
+            fresh = true;
             let name = format!("{}-{:08x}", clock::now().0, random::bits() as u32);
-            let lock = Lock::try_take(self.layout().leases().join(name)).ok().flatten();
+            let lock = Lock::try_take(self.layout().leases().join(&name)).ok().flatten();
             // In this order: who collects does so the other way round.
-            Lease { _lock: lock, collected: lock::is_held(self.layout().collecting()) }
+            Lease { lock, name, collected: lock::is_held(self.layout().collecting()) }
         });
+        if fresh {
+            self.clear_scratch();
+        }
     }
 
     /// Notes that the file at `place`, which was found with `status`, is used. `false` when it has just been taken away.
@@ -62,6 +76,14 @@ impl Store {
     #[must_use]
     pub fn running(&self) -> usize {
         self.leases().len()
+    }
+
+    /// The leases of others, each with whether it is held.
+    pub(super) fn other_leases(&self) -> Vec<(Vec<u8>, bool)> {
+        let folder = self.layout().leases();
+        let own = self.lease.get().map(|lease| lease.name.as_bytes());
+        let names = file::names(&folder).unwrap_or_default().into_iter().filter(|name| Some(name.as_slice()) != own);
+        names.map(|name| (lock::is_held(folder.join(OsStr::from_bytes(&name))), name)).map(|(held, name)| (name, held)).collect()
     }
 
     /// The leases that are held.

@@ -2,17 +2,29 @@
 //! In: the outputs that are restored or captured. Out: nothing but their folders, without the leftovers. Never: a file of a
 //! kiln that runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::os::unix::ffi::OsStrExt as _;
+use std::sync::PoisonError;
 
-use crate::base::path::RelPath;
+use crate::base::path::{AbsPath, RelPath};
 use crate::sys::stat::Kind;
-use crate::sys::tree::{Tree, is_left_behind};
+use crate::sys::tree::{Maker, Tree, maker};
 use crate::sys::{clock, file};
 
+use super::lease::Lease;
 use super::local::Store;
 
 /// What looks like a running kiln's is old enough after an hour: its process id was given to another program.
 const LONG_MS: i64 = 3_600_000;
+
+/// The kilns at this store when the first folder was cleared, by their leases, without this one.
+#[derive(Debug)]
+pub(super) struct Beside {
+    /// All that there were, also of kilns that are gone.
+    known: HashSet<Vec<u8>>,
+    /// Whether one of them ran.
+    any_ran: bool,
+}
 
 /// Removes leftovers from the folders of `outputs` and those above them: a restore stages where the nearest folder was. Each folder is
 /// listed once by a store that is open: ten thousand steps may share one.
@@ -26,19 +38,58 @@ pub(super) fn sweep<'a>(store: &Store, tree: &Tree, outputs: impl IntoIterator<I
         }
     }
     folders.retain(|folder| store.is_new(tree.root().at(folder)));
+    if folders.is_empty() {
+        return;
+    }
+    store.beside.get_or_init(|| {
+        let others = store.other_leases();
+        Beside { any_ran: others.iter().any(|(_, held)| *held), known: others.into_iter().map(|(name, _)| name).collect() }
+    });
     for folder in folders {
-        // A folder that is not there, or is a link, has nothing of ours.
-        if !folder.is_root() && !matches!(tree.plain_status(&folder), Ok((Kind::Folder, _))) {
-            continue;
+        clear(tree, &folder);
+    }
+}
+
+impl Store {
+    /// Removes what killed kilns left half-written in the store. A lease says who may still be writing: with another one held, or where
+    /// there are no locks, nothing is touched.
+    pub(super) fn clear_scratch(&self) {
+        // In this order: whoever made one of these names had a lease by then.
+        let left: HashSet<Vec<u8>> = file::names(self.scratch()).unwrap_or_default().into_iter().collect();
+        let alone = || self.lease.get().is_some_and(Lease::is_held) && self.other_leases().iter().all(|(_, held)| !held);
+        if !left.is_empty() && alone() {
+            file::remove_abandoned(self.scratch(), |name| left.contains(name));
         }
-        for name in file::names(tree.root().at(&folder)).unwrap_or_default() {
-            if let Some(dead) = is_left_behind(&name)
-                && let Ok(path) = folder.join(&name)
-                && let Ok((Kind::File { .. } | Kind::Link, stat)) = tree.plain_status(&path)
-                && (dead || stat.changed < i128::from(clock::now().0 - LONG_MS) * 1_000_000)
-            {
-                let _ = tree.remove(&path);
-            }
+    }
+
+    /// Clears the folders below `root` once more, where another kiln ran beside this one: it may have been killed after its leftovers
+    /// were looked for. To be called when nothing is restored or captured any more.
+    pub fn tidy(&self, root: &AbsPath) {
+        let Some(beside) = self.beside.get() else { return };
+        if !beside.any_ran && self.other_leases().iter().all(|(name, _)| beside.known.contains(name)) {
+            return;
+        }
+        let folders: Vec<AbsPath> = self.cleared.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
+        let Ok(tree) = Tree::open(root) else { return };
+        for folder in folders {
+            let below = folder.as_path().strip_prefix(root.as_path()).ok().and_then(|path| RelPath::new(path.as_os_str().as_bytes()).ok());
+            clear(&tree, &below.unwrap_or_else(RelPath::root));
+        }
+    }
+}
+
+fn clear(tree: &Tree, folder: &RelPath) {
+    // A folder that is not there, or is a link, has nothing of ours.
+    if !folder.is_root() && !matches!(tree.plain_status(folder), Ok((Kind::Folder, _))) {
+        return;
+    }
+    for name in file::names(tree.root().at(folder)).unwrap_or_default() {
+        if let Some(maker) = maker(&name)
+            && let Ok(path) = folder.join(&name)
+            && let Ok((Kind::File { .. } | Kind::Link, stat)) = tree.plain_status(&path)
+            && (maker == Maker::Gone || stat.changed < i128::from(clock::now().0 - LONG_MS) * 1_000_000)
+        {
+            let _ = tree.remove(&path);
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::sys::stat::Stat;
 use super::blob::{BlobReader, BlobWriter, StoreError};
 use super::layout::Layout;
 use super::lease::Lease;
+use super::left::Beside;
 
 /// A store below one directory. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -20,7 +21,9 @@ pub struct Store {
     root: AbsPath,
     layout: Layout,
     /// The folders outside that were cleared of what killed kilns left there.
-    cleared: Arc<Mutex<HashSet<AbsPath>>>,
+    pub(super) cleared: Arc<Mutex<HashSet<AbsPath>>>,
+    /// Who else was there when the first of them was.
+    pub(super) beside: Arc<OnceLock<Beside>>,
     /// Says to who collects that this process runs.
     pub(super) lease: Arc<OnceLock<Lease>>,
 }
@@ -33,7 +36,7 @@ impl Store {
     /// [`StoreError::Unsafe`] when the directory is a link or another user's; [`StoreError::File`].
     pub fn open(root: AbsPath) -> Result<Self, StoreError> {
         let (root, layout) = Layout::open(&root)?;
-        Ok(Self { root, layout, cleared: Arc::default(), lease: Arc::default() })
+        Ok(Self { root, layout, cleared: Arc::default(), beside: Arc::default(), lease: Arc::default() })
     }
 
     /// The directory.

@@ -2,9 +2,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -284,6 +285,23 @@ pub fn canonical(path: impl AsRef<Path>) -> Result<PathBuf, FileError> {
 
 /// The first bytes of the names of files that are written and then renamed. What a killed process left bears them, too.
 pub const TEMPORARY: &str = ".kiln-";
+
+/// Nobody writes to what was not written to for so long, in milliseconds.
+const ABANDONED_MS: i64 = 60_000;
+
+/// Removes from a folder the files and folders of these names that nobody has written to for a minute: what killed processes left.
+pub fn remove_abandoned(folder: impl AsRef<Path>, is_temporary: impl Fn(&[u8]) -> bool) {
+    let folder = folder.as_ref();
+    let before = i128::from(super::clock::now().0 - ABANDONED_MS) * 1_000_000;
+    for name in names(folder).unwrap_or_default().into_iter().filter(|name| is_temporary(name)) {
+        let path = folder.join(OsStr::from_bytes(&name));
+        let Ok(found) = status(&path) else { continue };
+        if super::stat::Stat::of(&found).modified < before {
+            // What cannot be removed now is met again.
+            let _ = if found.is_dir() { remove_tree(&path) } else { remove(&path) };
+        }
+    }
+}
 
 /// Creates a file with a new name in `folder`, open to read and write whatever its `mode` says; it is removed when it is dropped before
 /// it has a place.
