@@ -55,12 +55,63 @@ fn tokens_that_die_with_a_program_starve_nobody() {
     assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
 }
 
+/// Takes every token that there is, as ninja and make since 4.4 do, says how many, and puts them back.
+const CLIENT: &str = "
+import os, re
+path = re.search(r'--jobserver-auth=fifo:(\\S+)', os.environ['MAKEFLAGS']).group(1)
+pipe = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+taken = b''
+try:
+    while True: taken += os.read(pipe, 1)
+except BlockingIOError:
+    print('took=%d' % len(taken), flush=True)
+os.write(pipe, taken)
+";
+
+#[test]
+fn the_form_with_a_path_gives_what_is_free_to_whoever_opens_it() {
+    for walls in ["", "    sandbox \"strict\"\n"] {
+        let project = Project::new(&format!(
+            "kiln 1\ntask \"t\" {{\n    jobserver \"fifo\"\n{walls}    inputs \"client.py\"\n    run \"exec python3 client.py\"\n    run \"exec python3 client.py\"\n}}\n"
+        ));
+        project.write("client.py", CLIENT);
+        let ran = project.kiln(&["run", "-j", "4", "-v", "t"]).ends(0);
+        assert_eq!(
+            ran.out.matches("took=3").count(),
+            2,
+            "{walls}: one of four is the step's own, and what came back is there\n{}",
+            ran.out
+        );
+    }
+}
+
+#[test]
+fn ninja_takes_its_jobs_from_kiln() {
+    if !std::process::Command::new("ninja").arg("--version").output().is_ok_and(|said| said.stdout.starts_with(b"1.13")) {
+        eprintln!("not run: there is no ninja 1.13 or later, the first that knows the jobserver");
+        return;
+    }
+    let rule = "mkdir -p ../now && touch ../now/$out && ls ../now | wc -l >>../most && sleep 0.2 && rm ../now/$out";
+    let edges: String = (1..=8).map(|n| format!("build {n}: note\n")).collect();
+    for (jobs, expected) in [("1", 1..=1), ("3", 2..=3)] {
+        let project = Project::new("kiln 1\ntask \"t\" {\n    jobserver \"fifo\"\n    run \"ninja 1 2 3 4 5 6 7 8\"\n}\n");
+        project.write("build.ninja", format!("rule note\n  command = {rule}\n{edges}"));
+        project.kiln(&["run", "-j", jobs, "t"]).ends(0);
+        assert!(expected.contains(&most(&project)), "-j {jobs}: {}", most(&project));
+    }
+}
+
 #[test]
 fn cargo_takes_its_jobs_from_kiln() {
-    let project = Project::new(
-        "kiln 1\ntask \"t\" {\n    jobserver\n    pass-env \"CARGO_HOME\" \"RUSTUP_HOME\" \"RUSTUP_TOOLCHAIN\" unkeyed=#true\n    run \"cargo build --offline -q 2>&1; echo cargo=$?\"\n}\n",
-    );
-    let mut project = project;
+    for (form, flag) in [("", "--jobserver-auth="), (" \"fifo\"", "--jobserver-auth=fifo:")] {
+        cargo(form, flag);
+    }
+}
+
+fn cargo(form: &str, flag: &str) {
+    let mut project = Project::new(&format!(
+        "kiln 1\ntask \"t\" {{\n    jobserver{form}\n    pass-env \"CARGO_HOME\" \"RUSTUP_HOME\" \"RUSTUP_TOOLCHAIN\" unkeyed=#true\n    run \"cargo build --offline 2>&1; echo cargo=$?\"\n}}\n"
+    ));
     project.write("Cargo.toml", "[package]\nname = \"p\"\nversion = \"0.1.0\"\nedition = \"2021\"\nbuild = \"build.rs\"\n[workspace]\n");
     project.write("src/main.rs", "fn main() {}\n");
     project.write(
@@ -71,5 +122,5 @@ fn cargo_takes_its_jobs_from_kiln() {
         let there = std::env::var(name).unwrap_or_else(|_| format!("{}/{below}", std::env::var("HOME").unwrap()));
         project.env(name, &there);
     }
-    project.kiln(&["run", "-j", "3", "t"]).ends(0).says("cargo=0").never_says("failed to connect to jobserver");
+    project.kiln(&["run", "-j", "3", "t"]).ends(0).says("cargo=0").says(flag).never_says("failed to connect to jobserver");
 }

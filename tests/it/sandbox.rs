@@ -34,6 +34,26 @@ fn behind_walls_there_are_the_declared_inputs_and_nothing_else_of_the_project() 
 }
 
 #[test]
+fn ten_thousand_inputs_stand_behind_walls_one_by_one() {
+    // Half of each folder is declared, so no folder can stand there as a whole.
+    let project = Project::new(&plan(
+        "sandbox \"strict\"; inputs \"src/\" \"!src/*/not-*\"; outputs \"out\"; run \"find src -type f | sort | xargs cat | md5sum >out\"",
+    ));
+    let mut declared = Vec::new();
+    for folder in 0..50 {
+        for file in 0..200 {
+            let path = format!("src/{folder:02}/f{file:03}");
+            declared.push((path.clone(), format!("{folder} {file}\n")));
+            project.write(&path, &declared.last().unwrap().1).write(&format!("src/{folder:02}/not-{file}"), "undeclared\n");
+        }
+    }
+    runs(&project, 0);
+    project.write("expected", declared.into_iter().map(|(_, text)| text).collect::<String>());
+    let sum = Command::new("sh").args(["-c", "md5sum <expected"]).current_dir(project.root()).output().unwrap();
+    assert_eq!(project.read("out"), String::from_utf8(sum.stdout).unwrap());
+}
+
+#[test]
 fn the_machine_behind_walls_is_the_system_and_no_more() {
     let project = strict(
         "    outputs \"o\"\n    run \"(ls -A / /etc /home /root /tmp \\\"$HOME\\\"; cat /etc/shadow; ls -d /work /var/log; ps -eo comm; echo $$) >o 2>/dev/null || true\"",

@@ -17,7 +17,7 @@ use crate::base::path::{AbsPath, RelPath};
 use crate::base::pattern::Pattern;
 use crate::event::FailureClass;
 use crate::plan::sandbox::{Sandbox, SandboxDef, WritePlace};
-use crate::plan::target::TaskCell;
+use crate::plan::target::{JobForm, TaskCell};
 use crate::store::result::OutputFile;
 use crate::sys::exit::{Exit, How};
 use crate::sys::file;
@@ -68,13 +68,16 @@ impl Sandboxed {
         read.extend(cell.tools.iter().flat_map(|tool| places_of(tool, machine.root.as_path(), home.as_deref())));
         read.extend(secrets.map(Path::to_owned));
         let on_machine = asked.write.iter().filter_map(|place| if let WritePlace::Machine(text) = place { Some(path(text)) } else { None });
+        // Whoever takes jobs by the name of their pipe opens it; the other form inherits it.
+        let by_name = machine.jobs.get().filter(|_| cell.jobserver == Some(JobForm::Fifo));
+        let jobs = by_name.and_then(|jobs| jobs.path().parent()).map(Path::to_owned);
         let mut made = Self {
             folder,
             asked: asked.clone(),
             stage: None,
             skeleton: Vec::new(),
             read,
-            write: on_machine.collect(),
+            write: on_machine.chain(jobs).collect(),
             heard: Mutex::default(),
         };
         let walls = match asked.mode {
