@@ -3,20 +3,25 @@
 use crate::base::diagnostic::{Class, Diagnostic};
 use crate::base::words;
 use crate::plan;
+use crate::report::paint::wrap;
+use crate::report::style::Style;
 use crate::syntax;
 
 use super::codes;
 use super::output::Output;
 
+/// Longer lines of prose are hard to follow.
+const READABLE: usize = 100;
+
 /// Prints the explanation of a code, and gives the exit code.
 pub fn explain(output: &Output, code: &str) -> u8 {
     if let Some(known) = syntax::explain::explanation(code) {
         let right = if known.right.is_empty() { String::new() } else { format!("\nright:\n    {}\n", known.right.replace('\n', "\n    ")) };
-        output.answer(&format!("{code}\n\n{}\n\nwrong:\n    {}\n{right}", known.text, known.wrong.replace('\n', "\n    ")));
+        output.answer(&format!("{code}\n\n{}\n\nwrong:\n    {}\n{right}", prose(output, known.text), known.wrong.replace('\n', "\n    ")));
         return 0;
     }
     if let Some((code, text)) = later().find(|(known, _)| *known == code) {
-        output.answer(&format!("{code}\n\n{}\n", text.trim()));
+        output.answer(&format!("{code}\n\n{}\n", prose(output, text.trim())));
         return 0;
     }
     let fault =
@@ -26,6 +31,14 @@ pub fn explain(output: &Output, code: &str) -> u8 {
         None => fault.help("a fault's code stands in front of it, for instance `plan::circle`"),
     };
     output.faults(fault.into())
+}
+
+/// A paragraph for the screen that it is read on.
+fn prose(output: &Output, text: &str) -> String {
+    if output.out.width == Style::UNCUT {
+        return text.to_owned();
+    }
+    text.lines().map(|line| wrap(line, output.out.width.min(READABLE), "")).collect::<Vec<_>>().join("\n")
 }
 
 /// Every code that can be explained.

@@ -1,11 +1,12 @@
 //! Standard output and standard error, and how they like their text.
 
-use std::io::{self, Write as _};
+use std::io;
 
 use crate::base::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::base::words::visible;
 use crate::report::diagnostic;
 use crate::report::paint::Mark;
+use crate::report::sink::Sink;
 use crate::report::style::{Colour, Facts, Style};
 use crate::sys::env;
 use crate::sys::terminal::Screen;
@@ -37,15 +38,14 @@ impl Output {
 
     /// Writes bytes that were asked for as they are.
     pub fn answer_bytes(&self, bytes: &[u8]) {
-        let mut stream = io::stdout().lock();
-        let _ = stream.write_all(bytes).and_then(|()| stream.flush());
+        Sink::new(io::stdout().lock()).put_bytes(bytes);
     }
 
     /// Says what went wrong beside the answer.
     pub fn complain(&self, sentences: &[String]) {
-        let mut stream = io::stderr().lock();
+        let mut sink = Sink::new(io::stderr().lock());
         for sentence in sentences {
-            let _ = writeln!(stream, "{} {}", self.err.mark(Mark::Warning), visible(sentence));
+            sink.put(&format!("{} {}\n", self.err.mark(Mark::Warning), visible(sentence)));
         }
     }
 
@@ -71,8 +71,7 @@ impl Output {
         if self.json {
             self.answer(&diagnostic::json_lines(faults));
         } else {
-            let mut stream = io::stderr().lock();
-            let _ = stream.write_all(diagnostic::screen(faults, self.err).as_bytes());
+            Sink::new(io::stderr().lock()).put(&diagnostic::screen(faults, self.err));
         }
     }
 }

@@ -63,7 +63,8 @@ pub fn screen(rows: &[RunRow], style: Style) -> String {
     if rows.is_empty() {
         return "no run is on record here\n".to_owned();
     }
-    let mut table = Table::new(&[2, 0], &[4]);
+    // The name is what other commands are given: it stays whole.
+    let mut table = Table::new(&[2, 3], &[4]).sparing(&[5, 4, 1]);
     for row in rows {
         let mark = match row.exit {
             Some(0) => Mark::Done,

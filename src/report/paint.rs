@@ -145,6 +145,29 @@ pub fn fit(text: &str, limit: usize, style: Style) -> String {
     shown
 }
 
+/// The text in lines of at most `width` columns, broken between words; all but the first begin with `hang`. A word that is longer than a
+/// line stays whole.
+#[must_use]
+pub fn wrap(text: &str, width: usize, hang: &str) -> String {
+    let (mut shown, mut used) = (String::new(), 0);
+    for (at, word) in text.split(' ').enumerate() {
+        let wide = columns(word);
+        if at > 0 {
+            if used + 1 + wide <= width || used <= columns(hang) {
+                shown.push(' ');
+                used += 1;
+            } else {
+                shown.push('\n');
+                shown.push_str(hang);
+                used = columns(hang);
+            }
+        }
+        shown.push_str(word);
+        used += wide;
+    }
+    shown
+}
+
 /// The text and spaces up to `width` columns.
 #[must_use]
 pub fn pad(text: &str, width: usize) -> String {
@@ -179,7 +202,29 @@ mod tests {
         assert_eq!(fit("abcdef", 5, Style { unicode: false, ..COLOUR }), "ab...");
     }
 
+    #[test]
+    fn prose_is_broken_between_words() {
+        for (text, width, hang, expected) in [
+            ("one two three", 20, "  ", "one two three"),
+            ("one two three", 9, "  ", "one two\n  three"),
+            ("one two three", 7, "", "one two\nthree"),
+            ("  one two", 6, "    ", "  one\n    two"),
+            ("a verylongword b", 6, "", "a\nverylongword\nb"),
+            ("日本 語", 5, "", "日本\n語"),
+            ("\x1b[1mone\x1b[0m two", 7, "", "\x1b[1mone\x1b[0m two"),
+        ] {
+            assert_eq!(wrap(text, width, hang), expected, "{text:?} {width}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_wrapped_has_the_same_words(text in "[a-z日 ]{0,60}", width in 1_usize..40) {
+            let wrapped = wrap(&text, width, "");
+            prop_assert_eq!(wrapped.replace('\n', " "), text);
+            prop_assert!(wrapped.lines().all(|line| columns(line) <= width || !line.trim().contains(' ')));
+        }
+
         #[test]
         fn what_is_fitted_fits(text in "[a-z日é \u{301}]{0,40}", limit in 0_usize..40) {
             prop_assert!(columns(&fit(&text, limit, COLOUR)) <= limit);

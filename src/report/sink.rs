@@ -27,8 +27,13 @@ impl<W: Write> Sink<W> {
 
     /// Writes the text in as few calls as the stream allows, and flushes it.
     pub fn put(&mut self, text: &str) {
+        self.put_bytes(text.as_bytes());
+    }
+
+    /// As [`Sink::put`], for what need not be text.
+    pub fn put_bytes(&mut self, bytes: &[u8]) {
         let Some(stream) = &mut self.stream else { return };
-        if write_all(stream, text.as_bytes()).is_err() {
+        if write_all(stream, bytes).is_err() {
             self.stream = None;
         }
     }

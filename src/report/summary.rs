@@ -7,7 +7,7 @@ use crate::event::{Ended, Event, Origin};
 
 use super::exit::INTERRUPTED;
 use super::line;
-use super::paint::{Ink, Mark};
+use super::paint::{Ink, Mark, wrap};
 use super::style::Style;
 
 /// How many failures are told again at the end.
@@ -129,7 +129,8 @@ impl Tally {
             let reason = style.paint(Ink::Bad, &visible(&failure.reason));
             lines.push(format!("{} {}  {reason}", style.mark(Mark::Failed), line::name(&failure.step)));
             if let Some(help) = &failure.help {
-                lines.push(format!("  {} {}", style.paint(Ink::Name, "help:"), visible(help)));
+                let help = format!("  {} {}", style.paint(Ink::Name, "help:"), visible(help));
+                lines.extend(wrap(&help, style.width, "        ").lines().map(str::to_owned));
             }
             if failure.has_log {
                 lines.push(format!("  {} kiln log {}", style.paint(Ink::Name, "log: "), line::quoted(&failure.step)));

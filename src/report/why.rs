@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::base::words::{count, visible};
 
-use super::paint::Ink;
+use super::paint::{Ink, wrap};
 use super::style::Style;
 use super::told::Told;
 
@@ -78,7 +78,7 @@ pub struct WhyView {
 /// The answer for a person.
 #[must_use]
 pub fn screen(view: &WhyView, style: Style) -> String {
-    let mut lines = vec![headline(view, style)];
+    let mut lines = vec![wrap(&headline(view, style), style.width, "  ")];
     list(&view.differences, "  ", style, &mut lines);
     let (on, verb, noun) = match &view.answer {
         Answer::Waits { on } => (on.as_slice(), " runs", "change"),
@@ -88,7 +88,7 @@ pub fn screen(view: &WhyView, style: Style) -> String {
     for cause in on {
         let name = style.paint(Ink::Bold, &visible(&cause.step));
         let what = if cause.differences.is_empty() { visible(&cause.because) } else { count(cause.differences.len(), noun) };
-        lines.push(format!("  {name}{verb}: {what}"));
+        lines.push(wrap(&format!("  {name}{verb}: {what}"), style.width, "    "));
         list(&cause.differences, "    ", style, &mut lines);
     }
     lines.join("\n") + "\n"

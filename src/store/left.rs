@@ -7,8 +7,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::sync::PoisonError;
 
 use crate::base::path::{AbsPath, RelPath};
+use crate::sys::maker::{Maker, maker};
 use crate::sys::stat::Kind;
-use crate::sys::tree::{Maker, Tree, maker};
+use crate::sys::tree::Tree;
 use crate::sys::{clock, file};
 
 use super::lease::Lease;

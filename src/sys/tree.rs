@@ -28,28 +28,6 @@ use super::stat::{self, Kind, Stat};
 /// The first bytes of the names of temporary files that stand beside their targets. Walks never see such files.
 pub const TEMPORARY: &str = ".kiln-tmp-";
 
-/// Who made a file with a temporary name (`.kiln-tmp-PID-N`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Maker {
-    /// This process.
-    This,
-    /// One that lives, or whose number another one has now.
-    Other,
-    /// One that is gone.
-    Gone,
-}
-
-/// Who made a file of this name; `None` when it is no temporary one.
-#[must_use]
-pub fn maker(name: &[u8]) -> Option<Maker> {
-    let rest = std::str::from_utf8(name.strip_prefix(TEMPORARY.as_bytes())?).ok()?;
-    let maker = rest.split('-').next()?.parse().ok().and_then(rustix::process::Pid::from_raw)?;
-    if maker == rustix::process::getpid() {
-        return Some(Maker::This);
-    }
-    Some(if rustix::process::test_kill_process(maker) == Err(Errno::SRCH) { Maker::Gone } else { Maker::Other })
-}
-
 /// A folder that was opened once; all calls start from it, wherever its name leads later.
 #[derive(Debug)]
 pub struct Tree {

@@ -199,10 +199,15 @@ impl Watcher {
                 moved.push(event.wd());
             }
         }
-        for watch in &moved {
-            let _ = inotify::remove_watch(events, *watch);
-        }
-        self.folders.retain(|_, watch| !moved.contains(watch));
+        let gone: Vec<AbsPath> = self.folders.iter().filter(|(_, watch)| moved.contains(watch)).map(|(folder, _)| folder.clone()).collect();
+        // What lay below went along without a word of its own.
+        self.folders.retain(|folder, watch| {
+            let stays = !gone.iter().any(|gone| folder.as_path().starts_with(gone.as_path()));
+            if !stays {
+                let _ = inotify::remove_watch(events, *watch);
+            }
+            stays
+        });
     }
 }
 
@@ -261,19 +266,23 @@ mod tests {
     fn a_folder_that_is_replaced_is_watched_again() {
         let (_folder, root) = place();
         let inner = root.join("inner");
-        std::fs::create_dir(&inner).unwrap();
-        let folders = BTreeSet::from([root.clone(), inner.clone()]);
+        let deep = inner.join("deep");
+        std::fs::create_dir_all(&deep).unwrap();
+        let folders = BTreeSet::from([root.clone(), inner.clone(), deep.clone()]);
         let mut watcher = Watcher::new(None).unwrap();
         assert_eq!(watcher.watch(&folders), Ok(true));
         assert_eq!(watcher.watch(&folders), Ok(false));
         std::fs::rename(&inner, root.join("old")).unwrap();
-        std::fs::create_dir(&inner).unwrap();
+        std::fs::create_dir_all(&deep).unwrap();
         assert_eq!(watcher.wait(LONG), Woken::Look);
         while watcher.wait(SHORT) == Woken::Look {}
-        assert!(!watcher.sees(&inner));
+        assert!(watcher.sees(&root) && !watcher.sees(&inner) && !watcher.sees(&deep));
         assert_eq!(watcher.watch(&folders), Ok(true));
-        std::fs::write(inner.join("file"), "1").unwrap();
-        assert_eq!(watcher.wait(LONG), Woken::Look);
+        for folder in [&inner, &deep] {
+            std::fs::write(folder.join("file"), "1").unwrap();
+            assert_eq!(watcher.wait(LONG), Woken::Look);
+            while watcher.wait(SHORT) == Woken::Look {}
+        }
     }
 
     #[test]

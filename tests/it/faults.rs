@@ -157,6 +157,28 @@ fn a_disk_that_refuses_is_named_and_leaves_nothing_half_done() {
 }
 
 #[test]
+fn a_folder_or_a_file_that_a_disk_refuses_to_read_is_named_and_never_left_out() {
+    let Some(strace) = part("strace") else { return };
+    let mut project = Project::new("kiln 1\ntask \"t\" {\n    inputs \"src/\"\n    outputs \"out\"\n    run \"cp src/deep/a out\"\n}\n");
+    project.write("src/deep/a", "a").write("src/b", "b");
+    for (calls, fault) in [("getdents64", "EIO"), ("getdents64", "ESTALE"), ("pread64,read", "EIO")] {
+        // Only what lies in the folder: kiln reads other things before.
+        let path = project.path("src").canonicalize().unwrap();
+        let inside = [&path, &path.join("deep"), &path.join("deep/a")].map(|path| path.to_str().unwrap().to_owned());
+        let mut words = vec![strace.to_str().unwrap().to_owned(), "-f".into(), "-qq".into(), "-o".into(), "/dev/null".into()];
+        words.extend(inside.into_iter().flat_map(|path| ["-P".to_owned(), path]));
+        words.extend(["-e".to_owned(), format!("trace={calls}"), "-e".to_owned(), format!("inject={calls}:error={fault}:when=1+")]);
+        project.prefix(&words);
+        let ran = project.kiln(&["run", "t"]);
+        project.prefix(&[]);
+        assert_ne!(ran.code, 0, "{calls} {fault}: {}", ran.out);
+        ran.says("src").says(if fault == "EIO" { "Input/output error" } else { "Stale file handle" });
+        assert!(!project.has("out"), "{calls} {fault}");
+    }
+    project.kiln(&["run", "t"]).ends(0).says("1 ran");
+}
+
+#[test]
 fn a_collection_killed_at_any_call_costs_a_rebuild_at_most() {
     let Some(strace) = part("strace") else { return };
     let wanted = wanted();

@@ -25,3 +25,22 @@ fn an_output_that_an_interrupted_step_had_begun_is_never_taken_for_a_result() {
     project.kiln(&["run", "t"]).ends(0).says("1 ran");
     assert_eq!((project.read("o"), project.read("untouched")), ("third\n".to_owned(), "kept\n".to_owned()));
 }
+
+#[test]
+fn a_second_ctrl_c_does_not_wait_for_those_who_want_to_finish() {
+    let project =
+        Project::new("kiln 1\ntask \"t\" {\n    run \"trap 'touch ../asked' TERM; touch ../begun; while :; do sleep 0.02; done\"\n}\n");
+    let mut kiln = project.start(&["run", "t"]);
+    let interrupt = || {
+        let sent = std::process::Command::new("kill").args(["-s", "INT", &kiln.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    };
+    project.wait_for("../begun");
+    interrupt();
+    project.wait_for("../asked");
+    interrupt();
+    let began = std::time::Instant::now();
+    assert_eq!(kiln.wait().unwrap().code(), Some(130));
+    assert!(began.elapsed() < std::time::Duration::from_millis(2_500), "it waited for its grace of 5 s: {:?}", began.elapsed());
+    project.is_left_alone();
+}

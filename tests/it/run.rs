@@ -507,6 +507,39 @@ fn closed_streams_change_no_exit_code() {
 }
 
 #[test]
+fn a_slow_reader_of_a_stream_that_does_not_block_gets_every_byte() {
+    use std::io::Read as _;
+    let project = Project::new("kiln 1\ntask \"good\" {\n    inputs \"in\"\n    run \"seq 100000\"\n}\n");
+    project.write("in", "");
+    project.kiln(&["run", "good"]).ends(0);
+    for arguments in [&["log", "good"][..], &["run", "-v", "--force", "good"], &["run", "--json", "--force", "good"]] {
+        // Programs that were written for node inherit pipes of this kind.
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).unwrap();
+        let mut kiln = project.command(arguments).stdout(writer.try_clone().unwrap()).spawn().unwrap();
+        let has_room = || {
+            let mut pipe = [rustix::event::PollFd::new(&writer, rustix::event::PollFlags::OUT)];
+            rustix::event::poll(&mut pipe, Some(&rustix::event::Timespec::default())).unwrap() > 0
+        };
+        while has_room() {
+            assert_eq!(kiln.try_wait().unwrap(), None, "{arguments:?} ended before the pipe was full");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        drop(writer);
+        let mut got = String::new();
+        std::fs::File::from(reader).read_to_string(&mut got).unwrap();
+        assert_eq!(kiln.wait().unwrap().code(), Some(0), "{arguments:?}");
+        for n in [1, 50_000, 99_999, 100_000] {
+            assert!(
+                got.contains(&format!("{n}\n")) || got.contains(&format!("{n}\\n")),
+                "{arguments:?}: {n} is not among {} bytes",
+                got.len()
+            );
+        }
+    }
+}
+
+#[test]
 fn colours_are_for_those_who_want_them() {
     for (name, value, arguments, expected) in [
         ("NO_COLOR", "1", &["run", "make"][..], false),

@@ -20,13 +20,11 @@ struct Watch {
 impl Watch {
     fn start(project: &Project, args: &[&str]) -> Self {
         let words: Vec<&str> = ["watch"].iter().chain(args).copied().collect();
-        let mut command = project.command(&words);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn().unwrap();
+        // One pipe for both streams: what is said stands in the order in which it was said.
+        let (reader, writer) = std::io::pipe().unwrap();
+        let child = project.command(&words).stdout(writer.try_clone().unwrap()).stderr(writer).process_group(0).spawn().unwrap();
         let (sender, lines) = channel();
-        let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        let other = sender.clone();
-        std::thread::spawn(move || BufReader::new(out).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        std::thread::spawn(move || BufReader::new(err).lines().map_while(Result::ok).try_for_each(|line| other.send(line)));
+        std::thread::spawn(move || BufReader::new(reader).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Self { child, lines }
     }
 
@@ -432,6 +430,10 @@ fn a_plan_that_breaks_while_a_server_runs_is_told_at_once_and_leaves_the_server_
     project.write("build.kdl", SERVER.replace("inputs", "inptus"));
     let said = watch.until("what runs goes on with the plan as it was");
     assert!(said.last().unwrap().contains("build.kdl:3: "), "{said:?}");
+    project.write("build.kdl", SERVER);
+    watch.until("the plan is as it was again");
+    project.write("build.kdl", SERVER.replace("inputs", "inptus"));
+    watch.until("what runs goes on with the plan as it was");
     project.write("build.kdl", SERVER.replace("serving", "mended"));
     let said = watch.until("mended");
     assert_eq!(said.iter().filter(|line| line.contains("build.kdl changed  → the plan")).count(), 1, "{said:?}");

@@ -94,7 +94,9 @@ impl Watching<'_> {
                 break;
             }
             let reached: BTreeSet<StepId> = if session.texts.changes(self.settings).is_empty() {
-                told = None;
+                if told.take().is_some() {
+                    going.say("the plan is as it was again");
+                }
                 // What cannot be read now is being written; its end wakes once more.
                 let Ok(now) = self.glimpse(session) else { continue };
                 sight::reached(&session.opened.graph, &self.changes(session, going.before, &now), &session.selection.steps)
