@@ -308,6 +308,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_child_is_what_joining_its_name_gives() {
+        let deep = RelPath::new(["n".repeat(255).as_str(); 15].join("/")).unwrap();
+        let long = "n".repeat(256);
+        for above in [RelPath::root(), RelPath::new("a/b").unwrap(), deep] {
+            for name in ["x", "...", " ", "\n", "", ".", "..", "x/y", "/", "a\0b", &long, &long[..255]] {
+                assert_eq!(above.child(name.as_bytes()), above.join(name), "{above:?} {name:?}");
+            }
+        }
+    }
+
+    #[test]
     fn paths_are_normalised_and_confined() {
         for (text, expected) in [
             ("a/b", Ok("a/b")),

@@ -386,3 +386,25 @@ pub fn read_input(limit: u64) -> Result<Vec<u8>, FileError> {
     at("read", "standard input", io::stdin().lock().take(limit.saturating_add(1)).read_to_end(&mut bytes))?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_written_anew_each_time_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let mut numbers = Vec::new();
+        for (text, durable) in [("one", false), ("three", false), ("", false), ("four", true)] {
+            write_atomic(&path, text.as_bytes(), durable).unwrap();
+            assert_eq!(read(&path, 100).unwrap(), text.as_bytes());
+            let status = status(&path).unwrap();
+            assert_eq!(status.mode() & 0o777, 0o644);
+            numbers.push(status.ino());
+            assert_eq!(names(folder.path()).unwrap(), [b"file"]);
+        }
+        assert!(numbers.windows(2).all(|pair| pair[0] != pair[1]), "{numbers:?}");
+        assert!(write_atomic(folder.path().join("file/below"), b"x", false).is_err());
+    }
+}
