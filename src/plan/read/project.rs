@@ -1,5 +1,7 @@
 //! What stands once in a plan: `project`, `registry`, `group`.
 
+use std::collections::HashSet;
+
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::id::TargetName;
 use crate::base::path::RelPath;
@@ -33,9 +35,11 @@ pub(in crate::plan) fn project(cx: &Cx<'_>, nodes: &[Node], names: &Names) -> Pr
 /// The targets that texts name. Unknown ones are reported; one that is named twice counts once.
 pub(in crate::plan) fn targets(cx: &Cx<'_>, names: &Names, texts: Vec<Text>) -> Vec<(TargetName, Span)> {
     let mut found: Vec<(TargetName, Span)> = Vec::new();
+    // A group may have a hundred thousand members.
+    let mut known = HashSet::new();
     for (text, span) in texts {
         if let Some(name) = names.target(cx, &text, &span)
-            && !found.iter().any(|(known, _)| *known == name)
+            && known.insert(name.clone())
         {
             found.push((name, span));
         }
