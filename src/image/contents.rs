@@ -1,6 +1,6 @@
 //! What an image holds, layer by layer and all together.
 //! In: a manifest whose layers are in the store; nobody vouches for them. Out: every entry, what engines would show, and what lower
-//! layers hold in vain. Never: unpacks, follows a link, keeps more than [`MOST_ENTRIES`].
+//! layers hold in vain. Never: unpacks, follows a link, keeps more names than [`MOST_ENTRIES`] of an honest image.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -12,8 +12,10 @@ use crate::store::local::Store;
 
 use super::ground::below;
 
-/// Entries of all layers together; an honest image has a tenth of it.
+/// Entries of all layers together, where a long name counts as several; an honest image has a tenth of it.
 const MOST_ENTRIES: u64 = 2_000_000;
+/// The bytes of names that count as one more entry.
+const NAME: u64 = 64;
 /// What a private key in text form begins with, somewhere in its first bytes.
 const KEY_MARK: &[u8] = b"PRIVATE KEY-----";
 /// How many of a file's first bytes are looked at for that.
@@ -77,7 +79,9 @@ pub fn read_layer(store: &Store, layer: &Descriptor, left: &mut u64) -> Result<L
     let mut found = LayerItems::default();
     let limits = Limits { entries: *left, ..Limits::of(layer) };
     for_each_entry(store, layer, limits, &mut |header, data| {
-        *left = left.saturating_sub(1);
+        let target = if let EntryKind::Link { target } | EntryKind::HardLink { target } = &header.kind { target.len() } else { 0 };
+        let cost = 1 + (header.path.len() + target) as u64 / NAME;
+        *left = left.checked_sub(cost).ok_or_else(|| io::Error::other("it holds more names than kiln looks at"))?;
         match header.kind {
             EntryKind::Whiteout => found.hides.push(header.path.clone()),
             EntryKind::Opaque => found.opaque.push(header.path.clone()),
@@ -170,6 +174,25 @@ mod tests {
             opaque: bytes(opaque),
             bytes: files.iter().map(|(_, size)| size).sum(),
         }
+    }
+
+    #[test]
+    fn an_image_of_endless_names_is_not_read_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(crate::base::path::AbsPath::new(folder.path()).unwrap()).unwrap();
+        let mut archive = ::tar::Builder::new(Vec::new());
+        for number in 0..100 {
+            let mut header = ::tar::Header::new_gnu();
+            header.set_size(0);
+            header.set_entry_type(::tar::EntryType::Regular);
+            archive.append_data(&mut header, format!("{}/{number}", "long".repeat(30)), &b""[..]).unwrap();
+        }
+        let bytes = archive.into_inner().unwrap();
+        store.put::<crate::base::digest::Sha256>(&bytes).unwrap();
+        let layer = Descriptor::of(crate::oci::media_type::LAYER, &bytes);
+        assert_eq!(read_layer(&store, &layer, &mut 200).unwrap().items.len(), 100);
+        assert!(read_layer(&store, &layer, &mut 199).unwrap_err().to_string().contains("more names"));
+        assert!(read_layer(&store, &layer, &mut 99).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::project::Project;
+use super::real_registry::{Mode, Real};
 
 const PLAN: &str = r#"kiln 1
 registry "out" "oci:dist"
@@ -132,6 +133,33 @@ fn two_images_are_compared_field_by_field_and_file_by_file() {
     assert_eq!(of("/etc/motd")["bytes"], 2);
     assert!(rows.iter().all(|row| row["place"] != "/app"), "what is the same is not told");
     project.kiln(&["inspect", "diff", "oci:old/web:t", "web"]).ends(1).says("+ /srv/new").says("differences");
+}
+
+#[test]
+fn a_registry_is_asked_for_layers_only_where_they_are_looked_at() {
+    let Some(registry) = Real::start(Mode::Open) else { return };
+    let mut project = project();
+    let plan = PLAN
+        .replace("\"oci:dist\"", &format!("\"{}/acme\" insecure=#true", registry.host))
+        .replace("push \"out\"", "push \"out\" { sbom; sign; }");
+    project.env("COSIGN_PRIVATE_KEY", include_str!("../../fixtures/keys/rfc6979.pem"));
+    project.write("build.kdl", plan).kiln(&["run", "web"]).ends(0);
+    let name = format!("{}/acme/web:t", registry.host);
+    // Another machine: nothing is in its store.
+    project.env("KILN_CACHE_DIR", "elsewhere");
+    registry.seen();
+    let view = asked(&project, &["inspect", &name, "--insecure"], 0);
+    let layers = view["platforms"][0]["layers"].as_array().unwrap();
+    assert_eq!((layers.len(), &layers[0]["unpacked"]), (4, &Value::Null));
+    assert_eq!(view["platforms"][0]["config"]["config"]["User"], "1000");
+    let seen: Vec<String> = registry.seen().into_iter().map(|access| access.target).collect();
+    let is_asked = |layer: &Value| seen.iter().any(|target| target.contains(layer["digest"].as_str().unwrap()));
+    assert!(!seen.is_empty() && !layers.iter().any(is_asked), "{seen:?}");
+    assert!(view["referrers"].as_array().unwrap().len() >= 2, "{view:#}");
+    let advice = asked(&project, &["inspect", &name, "--insecure", "--advice"], 0);
+    assert_eq!(advice["platforms"][0]["advice"].as_array().unwrap().len(), 4);
+    project.kiln(&["inspect", "diff", &name, &name, "--insecure"]).ends(0).says("the same image");
+    project.kiln(&["inspect", &format!("{}/acme/none:1", registry.host), "--insecure"]).ends(2).says("is not there");
 }
 
 /// A layout that holds one layer, as it is.
