@@ -142,7 +142,7 @@ async fn again(
     let lost = own.iter().zip(&now).find_map(|(tag, stand)| foreign(tag, stand).map(|theirs| (tag, theirs)));
     if let Some((tag, theirs)) = lost.filter(|_| leader.is_none()) {
         // Somebody else was faster by a moment, so all of the release is theirs.
-        for (other, _) in moves.moved.iter().filter(|(other, _)| !board.is_fixed(other)) {
+        for other in own.iter().filter(|other| !board.is_fixed(other)) {
             if board.stands(other).await? == Some(image) {
                 board.put(other, theirs).await?;
             }
@@ -188,7 +188,17 @@ async fn wanted(
 ) -> Result<Vec<Option<BlobDigest>>, Failure> {
     if let Some(leader) = leader {
         let followed = leader.ruled().await?.own;
-        let lead = own.iter().map(async |tag| if followed.contains(tag) { leader.stands(tag).await } else { Ok(Some(image)) });
+        // A tag that never moves says whose the release is. What another tag names there may be the late word of somebody who has lost,
+        // and is about to take it back.
+        let decided = match followed.iter().find(|tag| leader.is_fixed(tag)) {
+            Some(fixed) => leader.stands(fixed).await?,
+            None => None,
+        };
+        let lead = own.iter().map(async |tag| match decided {
+            _ if !followed.contains(tag) => Ok(Some(image)),
+            Some(decided) => Ok(Some(decided)),
+            None => leader.stands(tag).await,
+        });
         return try_join_all(lead).await;
     }
     // Whoever has the tags that never move has all of the release.

@@ -131,10 +131,10 @@ image "front" { from "ci:base"; copy "x" "/y"; scan policy="ci:strict"; tag "1";
         summary(&files.resolve(&[]).unwrap()),
         r#"registry ci:ghcr Remote { host: "ghcr.io", prefix: "acme" }
 task after needs(ci:test) in(ci/gen/x) env(TIER=outer) Script("true")
-image front as front @linux/amd64(image ci:base; x -> /y; []) scan(true) tag(Literal(Tag("1"))) push(ci:ghcr)
+image front as front @linux/amd64(image ci:base; x -> /y; []) scan(true) tag(1) push(ci:ghcr)
 task ci:gen out(ci/gen/) env(TIER=inner) Exec(["gen", "-a", "-b", "8080", "9.9"])
 task ci:test needs(ci:gen) in(ci/src/ go.mod ci/gen/ !ci/src/old/) env(TIER=inner) Script("go test")
-image ci:web as web @linux/amd64(image ci:base; ci/gen/x -> /x; []) scan(true) tag(Literal(Tag("1"))) push(ci:ghcr)
+image ci:web as web @linux/amd64(image ci:base; ci/gen/x -> /x; []) scan(true) tag(1) push(ci:ghcr)
 image ci:base as base @linux/amd64(scratch; ci/src/ -> /src/; []) scan(false) tag() push()
 group ci:all: ci:test ci:web"#
     );
