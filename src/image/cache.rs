@@ -19,7 +19,7 @@ use super::tree::{Entry, SourceKind};
 /// Names the encoding of a layer's key and the form of its bytes; a change to either needs a new number.
 const fn layer_domain(compression: Compression) -> &'static str {
     match compression {
-        Compression::Gzip => "kiln image layer 1: ustar+pax, gzip 6 in members of 1 MiB",
+        Compression::Gzip => "kiln image layer 1: ustar+pax, gzip 1 in members of 1 MiB",
         Compression::Zstd => "kiln image layer 1: ustar+pax, zstd 3 in frames of 2 MiB",
     }
 }

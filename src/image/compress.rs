@@ -17,7 +17,7 @@ use libdeflater::{CompressionLvl, Compressor};
 use crate::plan::image::Compression;
 
 /// The levels: digests depend on them, so changing one is a change that users see.
-const GZIP: i32 = 6;
+const GZIP: i32 = 1;
 const ZSTD: i32 = 3;
 /// More threads would only wait for the reader.
 const MOST_THREADS: usize = 4;

@@ -262,7 +262,7 @@ mod tests {
         let (_folder, store) = store();
         let (entries, held) = sample();
         for (method, digest, size) in [
-            (Compression::Gzip, "sha256:6f1852f852f6f2b1156593e211b6e1a2184cb2aca5cc6b87ed40a0d621c7f737", 1_106_731),
+            (Compression::Gzip, "sha256:e07523b1b4f52606097fc5a6488b71f8471d003a3b1dbec3c29010b30e6baf0e", 1_142_134),
             (Compression::Zstd, "sha256:6d365f500d5ce40c16018b6a9127367595750bbbd6d6d09a637a5ef9927b44f9", 1_145_673),
         ] {
             let layer = write_layer(&store, &entries, &held, 0, method).unwrap();

@@ -165,9 +165,9 @@ fn images_have_the_digests_that_they_had_when_this_was_written() {
     let both = index(&home.store, &pairs, &[("a".to_owned(), "b".to_owned())], Media::Oci).unwrap();
     let found = [from_scratch.descriptor, from_base.descriptor, both.descriptor].map(|descriptor| descriptor.digest.0.hex());
     let expected = [
-        "04b6182e88833c2bba42caf44a6430a039567eda0bb47751056f4650fbf993e5",
-        "afcd217971dff2c48a4b971d405f8f848b479c0f2d8fc2d155105a392efc6470",
-        "4c62599f30ffb733c758e5f77b0194e4ef71279421a96e5e7a032a2261b84bbf",
+        "8a931e027791b1fc35fba8d26c02d6680330af08ee7de997a68ceb28f118d046",
+        "4aad84515eec725914687f4682f63f87885637aba76ff5da95b0de878f3e55f6",
+        "ea8635e5e7e6e9225ec1739b2e8ed68c9a03101f58549bf7ae2fc3b4ad41c993",
     ];
     assert_eq!(found, expected);
     // Two platforms share their layers.

@@ -139,7 +139,7 @@ static SAVE: NodeSpec = NodeSpec::new("save", "writes it into a file or folder o
 
 static COMPRESS: NodeSpec = NodeSpec::single(
     "compress",
-    "how its own layers are packed: `gzip` (level 6) unless given, or `zstd` (level 3), which engines and registries since about 2022 read",
+    "how its own layers are packed: `gzip` (level 1) unless given, or `zstd` (level 3), which engines and registries since about 2022 read",
     &[ArgSpec::one("method", Kind::Words(Compression::WORDS), "`gzip` or `zstd`")],
 );
 
