@@ -100,12 +100,18 @@ fn a_file_runs_what_reads_it_however_it_is_saved() {
         }),
     ];
     for (name, save) in ways {
-        save(&format!("{name}\n"));
-        watch.until("src/a changed  → `list`");
-        watch.until("watching");
-        assert_eq!(project.read("out/list"), format!("{name}\n"));
+        let text = format!("{name}\n");
+        save(&text);
+        // A slow machine may show the moment in between, in which the file is empty or gone.
+        watch.until("src/a ");
+        loop {
+            watch.until("watching");
+            if project.read("out/list") == text {
+                break;
+            }
+        }
     }
-    assert_eq!(project.ran().len(), 5, "once at the start, once for each save");
+    assert!(project.ran().len() >= 5, "once at the start, once for each save");
     assert_eq!(watch.end().0, Some(130));
     project.is_left_alone();
 }
