@@ -6,7 +6,7 @@ use super::{Pipeline, STORE};
 pub(super) fn text(pipeline: &Pipeline) -> String {
     let mut text = Text::new();
     text.comments(0, &pipeline.head("azure", "variables of the pipeline"));
-    text.comments(0, &secrets(pipeline));
+    text.comments(0, &pipeline.set_up("Variables of the pipeline, secret ones as such", &pipeline.values, |_| false));
     text.line(0, "trigger:").line(1, "branches:").line(2, if pipeline.branches { "include: [\"*\"]" } else { "include: [main, master]" });
     if !pipeline.release.is_empty() {
         text.line(1, "tags:").line(2, "include: [\"v*\", \"0*\", \"1*\", \"2*\", \"3*\", \"4*\", \"5*\", \"6*\", \"7*\", \"8*\", \"9*\"]");
@@ -20,15 +20,6 @@ pub(super) fn text(pipeline: &Pipeline) -> String {
         release(&mut text, pipeline);
     }
     text.finish()
-}
-
-fn secrets(pipeline: &Pipeline) -> Vec<String> {
-    let mut names: Vec<String> =
-        [&pipeline.check_secrets, &pipeline.release_secrets, &pipeline.values].into_iter().flatten().cloned().collect();
-    names.extend(pipeline.logins.iter().flat_map(|login| [login.user(), login.password()]));
-    names.sort();
-    names.dedup();
-    if names.is_empty() { Vec::new() } else { vec![format!("Variables of the pipeline, secret ones as such: {}.", names.join(", "))] }
 }
 
 fn setup(text: &mut Text, pipeline: &Pipeline) {

@@ -10,7 +10,7 @@ const OWN: &str = "github.event.pull_request.head.repo.full_name == github.repos
 pub(super) fn text(pipeline: &Pipeline) -> String {
     let mut text = Text::new();
     text.comments(0, &pipeline.head("github", "variables of the repository"));
-    text.comments(0, &secrets(pipeline));
+    text.comments(0, &pipeline.set_up("Secrets of the repository", &[], is_own));
     text.line(0, &format!("name: {}", quoted(&pipeline.name))).line(0, "").line(0, "on:").line(1, "pull_request:");
     text.line(1, "push:").line(2, "branches: [\"**\"]");
     if !pipeline.release.is_empty() {
@@ -30,17 +30,6 @@ pub(super) fn text(pipeline: &Pipeline) -> String {
         release(&mut text, pipeline);
     }
     text.finish()
-}
-
-/// What somebody has to set up, above the file.
-fn secrets(pipeline: &Pipeline) -> Vec<String> {
-    let mut names: Vec<String> = pipeline.check_secrets.iter().chain(&pipeline.release_secrets).cloned().collect();
-    for login in pipeline.logins.iter().filter(|login| !is_own(login)) {
-        names.extend([login.user(), login.password()]);
-    }
-    names.sort();
-    names.dedup();
-    if names.is_empty() { Vec::new() } else { vec![format!("Secrets of the repository: {}.", names.join(", "))] }
 }
 
 /// GitHub's own registry takes the job's own token.

@@ -8,7 +8,8 @@ const DEFAULT: &str = "- if: $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH";
 pub(super) fn text(pipeline: &Pipeline) -> String {
     let mut text = Text::new();
     text.comments(0, &pipeline.head("gitlab", "variables of the project"));
-    text.comments(0, &variables(pipeline));
+    let set_up = "Variables of the project, masked, and protected where only releases need them";
+    text.comments(0, &pipeline.set_up(set_up, &pipeline.values, is_own));
     text.line(0, "workflow:").line(1, "rules:").line(2, "- if: $CI_PIPELINE_SOURCE == \"merge_request_event\"");
     if !pipeline.release.is_empty() {
         text.line(2, "- if: $CI_COMMIT_TAG");
@@ -61,20 +62,6 @@ fn script(text: &mut Text, commands: &[String]) {
 /// GitLab's own registry takes the job's own login.
 fn is_own(login: &Login) -> bool {
     login.host.as_deref() == Some("registry.gitlab.com")
-}
-
-fn variables(pipeline: &Pipeline) -> Vec<String> {
-    let mut names: Vec<String> =
-        [&pipeline.check_secrets, &pipeline.release_secrets, &pipeline.values].into_iter().flatten().cloned().collect();
-    for login in pipeline.logins.iter().filter(|login| !is_own(login)) {
-        names.extend([login.user(), login.password()]);
-    }
-    names.sort();
-    names.dedup();
-    if names.is_empty() {
-        return Vec::new();
-    }
-    vec![format!("Variables of the project, masked, and protected where only releases need them: {}.", names.join(", "))]
 }
 
 fn release(text: &mut Text, pipeline: &Pipeline) {

@@ -7,6 +7,8 @@ mod github;
 mod gitlab;
 mod text;
 
+use std::collections::BTreeSet;
+
 /// What a pipeline runs, in the words of the plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pipeline {
@@ -124,6 +126,17 @@ impl Pipeline {
         }
         lines.extend(self.notes.iter().cloned());
         lines
+    }
+
+    /// The line that names the variables which somebody has to set up: secrets, values, and the logins that are not the system's own.
+    fn set_up(&self, what: &str, values: &[String], is_own: impl Fn(&Login) -> bool) -> Vec<String> {
+        let mut names: BTreeSet<String> =
+            [&self.check_secrets, &self.release_secrets].into_iter().flatten().chain(values).cloned().collect();
+        for login in self.logins.iter().filter(|login| !is_own(login)) {
+            names.extend([login.user(), login.password()]);
+        }
+        let names: Vec<String> = names.into_iter().collect();
+        if names.is_empty() { Vec::new() } else { vec![format!("{what}: {}.", names.join(", "))] }
     }
 
     /// The commands that fetch kiln and hold it against its digest; `path` is how a folder gets on the path of later steps.
