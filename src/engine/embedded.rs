@@ -18,6 +18,7 @@ use crate::image::layout;
 use crate::image::take;
 use crate::image::tree::{SourceFile, SourceKind};
 use crate::plan::image::{Base, ImageDef, Recipe};
+use crate::registry::error::RegistryError;
 use crate::store::result::{ImageResult, OutputEntry, OutputFile};
 use crate::sys::file;
 
@@ -33,6 +34,11 @@ impl Contents for Project<'_> {
     fn open(&self, source: &SourceFile) -> io::Result<Box<dyn Read + '_>> {
         file::open(self.0.at(&source.path)).map(|file| Box::new(file) as Box<dyn Read>).map_err(|error| error.cause)
     }
+}
+
+/// What a registry did not do.
+pub(super) fn refused(error: RegistryError) -> Failure {
+    failure(error.diagnostic())
 }
 
 /// Turns a fault into a failure: its class, its words with the line of the plan, its help.
@@ -52,7 +58,7 @@ pub(super) fn failure(diagnostic: Diagnostic) -> Failure {
 pub async fn base(machine: &Arc<Machine>, recipe: &Recipe) -> Result<Made, Failure> {
     let image = match &recipe.base {
         Base::Registry { reference, .. } => {
-            let fetched = machine.registries.pull(reference, &recipe.platform).await.map_err(|error| failure(error.diagnostic()))?;
+            let fetched = machine.registries.pull(reference, &recipe.platform).await.map_err(refused)?;
             ImageResult { descriptor: fetched.descriptor, blobs: fetched.blobs, mutable_base: fetched.mutable }
         }
         Base::Layout { path, tag, .. } => {

@@ -24,7 +24,7 @@ use crate::oci::reference::{Repository, Tag};
 use crate::scan::sbom::whole::{Bill, Member, Whole};
 use crate::scan::sbom::{document, spdx};
 
-use super::embedded::failure;
+use super::embedded::refused;
 use super::publish::{self, Place};
 use super::{Failure, Job, Machine, Made, provenance, scan, signing};
 
@@ -135,12 +135,12 @@ async fn remote(machine: &Arc<Machine>, repository: &Repository, all: &[Beside],
     let session = &machine.registries;
     let of = |beside: &Beside| beside.artifacts.iter().map(|artifact| artifact.manifest.clone()).collect::<Vec<_>>();
     let sent = all.iter().map(async |beside| {
-        let report = session.attach(repository, &of(beside)).await.map_err(|error| failure(error.diagnostic()))?;
+        let report = session.attach(repository, &of(beside)).await.map_err(refused)?;
         Ok::<_, Failure>(report.sent > 0)
     });
     let sent = try_join_all(sent).await?;
     let found = all.iter().map(async |beside| {
-        let listed = session.enlist(repository, beside.image.digest, &of(beside)).await.map_err(|error| failure(error.diagnostic()))?;
+        let listed = session.enlist(repository, beside.image.digest, &of(beside)).await.map_err(refused)?;
         let mut changed = listed;
         let Some(key) = key else { return Ok(changed) };
         for (companion, layers) in [(Companion::Signatures, &beside.signatures), (Companion::Attestations, &beside.attestations)] {
@@ -157,13 +157,12 @@ async fn remote(machine: &Arc<Machine>, repository: &Repository, all: &[Beside],
 /// Adds layers to what a tag of evidence names. Where it names these alone, its digest says so.
 async fn extend(machine: &Arc<Machine>, repository: &Repository, tag: &Tag, layers: &[Layer], key: &PublicKey) -> Result<bool, Failure> {
     let session = &machine.registries;
-    let failed = |error: crate::registry::error::RegistryError| failure(error.diagnostic());
     let alone = artifact::companion(None, layers, key).map(|artifact| artifact.manifest.digest);
-    if session.standing(repository, tag).await.map_err(failed)? == alone {
+    if session.standing(repository, tag).await.map_err(refused)? == alone {
         return Ok(false);
     }
     for attempt in 0..ATTEMPTS {
-        let there = match session.document(repository, tag.as_str()).await.map_err(failed)? {
+        let there = match session.document(repository, tag.as_str()).await.map_err(refused)? {
             Some((found, bytes)) => Some(evidence_in(repository, tag, &found, &bytes)?),
             None => None,
         };
@@ -172,8 +171,8 @@ async fn extend(machine: &Arc<Machine>, repository: &Repository, tag: &Tag, laye
         let shared = Arc::clone(machine);
         let manifest = next.manifest.clone();
         tokio::task::spawn_blocking(move || keep(&shared, &next)).await.map_err(Failure::disk)??;
-        session.push(repository, &manifest, &[]).await.map_err(failed)?;
-        session.tag(repository, tag, &manifest).await.map_err(failed)?;
+        session.push(repository, &manifest, &[]).await.map_err(refused)?;
+        session.tag(repository, tag, &manifest).await.map_err(refused)?;
     }
     let help = "run it again when they are done".to_owned();
     Err(Failure::new(FailureClass::Environment, format!("others write `{repository}:{tag}` all the time"), Some(help)))

@@ -3,11 +3,10 @@
 
 use crate::base::digest::BlobDigest;
 use crate::graph::action::PublishAction;
-use crate::image::layout;
 use crate::oci::reference::Tag;
 
-use super::embedded::failure;
-use super::publish::{Place, place, tags_of};
+use super::embedded::refused;
+use super::publish::{Place, listed, place, stand};
 use super::{Failure, Machine};
 
 /// A tag that a release would put.
@@ -24,18 +23,17 @@ pub struct Foretold {
 /// # Errors
 /// A [`Failure`] when the place cannot be read.
 pub async fn foretell(machine: &Machine, publication: &PublishAction) -> Result<Vec<Foretold>, Failure> {
-    let place = place(machine, publication)?;
     let mut found = Vec::new();
-    match &place {
+    match place(machine, publication)? {
         Place::Layout { folder, .. } => {
-            let standing = layout::tags(folder).unwrap_or_default();
-            for tag in tags_of(machine, publication, &place).await? {
-                found.push(Foretold { now: standing.get(tag.as_str()).map(|image| image.digest), tag });
+            let stand = stand(&folder);
+            for tag in publication.tags(&stand.keys().collect::<Vec<_>>()) {
+                found.push(Foretold { now: stand.get(tag.as_str()).map(|image| image.digest), tag });
             }
         }
         Place::Remote(repository) => {
-            for tag in tags_of(machine, publication, &place).await? {
-                let now = machine.registries.read_tag(repository, &tag).await.map_err(|error| failure(error.diagnostic()))?;
+            for tag in publication.tags(&listed(machine, publication, &repository).await?) {
+                let now = machine.registries.read_tag(&repository, &tag).await.map_err(refused)?;
                 found.push(Foretold { tag, now });
             }
         }

@@ -1,5 +1,6 @@
 //! Push and tag steps: bytes by digest first, names last, into registries and OCI layouts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, try_join_all};
@@ -17,9 +18,8 @@ use crate::oci::descriptor::Descriptor;
 use crate::oci::reference::{Repository, Tag};
 use crate::plan::RegistryPlace;
 use crate::plan::tag::TagRule;
-use crate::registry::error::RegistryError;
 
-use super::embedded::failure;
+use super::embedded::refused;
 use super::tagging::{self, Board, Moves, Ruled};
 use super::{Failure, Job, Machine, Made};
 
@@ -65,7 +65,12 @@ pub fn standing(machine: &Machine, taken: &Ingredients, publication: &PublishAct
 }
 
 fn existing(folder: &AbsPath) -> Vec<String> {
-    layout::tags(folder).map(|tags| tags.into_keys().collect()).unwrap_or_default()
+    stand(folder).into_keys().collect()
+}
+
+/// The tags of a layout; a folder that is none has none.
+pub(super) fn stand(folder: &AbsPath) -> BTreeMap<String, Descriptor> {
+    layout::tags(folder).unwrap_or_default()
 }
 
 /// A blob that is gone or damaged is noticed when it is handed on.
@@ -76,15 +81,10 @@ pub(super) fn unpublished(error: publish::PublishError) -> Failure {
     }
 }
 
-/// The tags that the rules give in this place now: a higher version may stand there already.
-pub(super) async fn tags_of(machine: &Machine, publication: &PublishAction, place: &Place) -> Result<Vec<Tag>, Failure> {
+/// The tags of a repository where the rules need them: a higher version may stand there already.
+pub(super) async fn listed(machine: &Machine, publication: &PublishAction, repository: &Repository) -> Result<Vec<String>, Failure> {
     let versions = publication.rules.iter().any(|rule| matches!(rule, TagRule::Semver(_)));
-    let existing = match place {
-        Place::Layout { folder, .. } => existing(folder),
-        Place::Remote(repository) if versions => machine.registries.tags(repository).await.map_err(|error| failure(error.diagnostic()))?,
-        Place::Remote(_) => Vec::new(),
-    };
-    Ok(publication.tags(&existing))
+    if versions { machine.registries.tags(repository).await.map_err(refused) } else { Ok(Vec::new()) }
 }
 
 /// Looks at the tags that the plan lets never move. It is asked before anything is pushed, so that no registry gets a tag of a
@@ -96,8 +96,8 @@ async fn guard(machine: &Machine, publication: &PublishAction, image: &Descripto
     let stay = |tag: &Tag| publication.registry.is_immutable(tag);
     match place(machine, publication)? {
         Place::Layout { folder, shown } => {
-            let stand = layout::tags(&folder).unwrap_or_default();
-            for tag in publication.tags(&existing(&folder)).iter().filter(|tag| stay(tag)) {
+            let stand = stand(&folder);
+            for tag in publication.tags(&stand.keys().collect::<Vec<_>>()).iter().filter(|tag| stay(tag)) {
                 let old = stand.get(tag.as_str()).map(|image| image.digest).filter(|old| *old != image.digest);
                 old.map_or(Ok(()), |old| Err(tagging::fixed(&shown.to_string(), tag, old, image.digest)))?;
             }
@@ -129,7 +129,7 @@ pub async fn push(machine: &Arc<Machine>, job: &Job<'_>, publication: &PublishAc
         }
         Place::Remote(repository) => {
             let pushed = machine.registries.push(&repository, &image.descriptor, &mounts(publication)).await;
-            let report = pushed.map_err(|error| untagged(failure(error.diagnostic())))?;
+            let report = pushed.map_err(|error| untagged(refused(error)))?;
             let unchanged = report.sent == 0 && report.mounted == 0;
             let detail = if unchanged {
                 format!("{repository} has {}", image.descriptor.digest)
@@ -242,9 +242,7 @@ impl Board for Remote<'_> {
     fn ruled(&self) -> BoxFuture<'_, Result<Ruled, Failure>> {
         Box::pin(async {
             let publication = self.publication;
-            // A higher version may stand there already.
-            let versions = publication.rules.iter().any(|rule| matches!(rule, TagRule::Semver(_)));
-            let existing = if versions { self.machine.registries.tags(&self.repository).await.map_err(refused)? } else { Vec::new() };
+            let existing = listed(self.machine, publication, &self.repository).await?;
             let mut own = publication.tags(&existing);
             // The mark comes last: a tag that other commits give, too.
             let is_own = |tag: &Tag| publication.rules.iter().any(|rule| matches!(rule, TagRule::Sha(sha) if sha == tag));
@@ -292,10 +290,6 @@ impl Board for Remote<'_> {
     fn name(&self) -> String {
         self.repository.to_string()
     }
-}
-
-fn refused(error: RegistryError) -> Failure {
-    failure(error.diagnostic())
 }
 
 /// `ghcr.io/acme/web: 1.2.0, 1.2, 1, latest = sha256:…`.
