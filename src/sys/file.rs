@@ -338,10 +338,11 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8], durable: bool) -> Resu
 }
 
 /// Lets two files change their places at once; says whether both were there and the file system can. Where a name is replaced
-/// instead, ext4 waits until the new bytes are on their way to the disk, for milliseconds.
+/// instead, ext4 waits until the new bytes are on their way to the disk, for milliseconds. A folder stays where it is.
 fn exchange(one: &Path, other: &Path) -> bool {
     use rustix::fs::{CWD, RenameFlags};
-    rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok()
+    let is_file = fs::symlink_metadata(other).is_ok_and(|found| found.is_file());
+    is_file && rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok()
 }
 
 /// Writes a whole file as [`write_atomic`] does, durable and for its owner alone.
@@ -406,5 +407,9 @@ mod tests {
         }
         assert!(numbers.windows(2).all(|pair| pair[0] != pair[1]), "{numbers:?}");
         assert!(write_atomic(folder.path().join("file/below"), b"x", false).is_err());
+        // A folder is never put away for a file.
+        create_dirs(folder.path().join("folder/full")).unwrap();
+        assert!(write_atomic(folder.path().join("folder"), b"x", false).is_err());
+        assert_eq!(names(folder.path().join("folder")).unwrap(), [b"full"]);
     }
 }
