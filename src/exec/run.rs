@@ -1,7 +1,7 @@
 //! The shell around the schedule: starts what it hands out, tells what happened, and stops when asked.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use rayon::prelude::*;
 use tokio::runtime::Handle;
@@ -89,6 +89,7 @@ pub async fn run(machine: Arc<Machine>, request: Request, exit: impl Fn(&RunEnd)
         forced: if request.force { members(&request.graph, &request.selection.asked) } else { HashSet::new() },
         products: (0..request.graph.len()).map(|_| OnceLock::new()).collect(),
         clock,
+        restoring: RwLock::default(),
     });
     let (sender, answers) = unbounded_channel();
     let asked = request.selection.asked.iter().copied().collect();
@@ -251,8 +252,10 @@ impl Shell<'_> {
                 let task = running.spawn_blocking(move || (place, Handle::current().block_on(step::take(&shared, id))));
                 names.insert(task.id(), place);
             }
-            // A check that still reads large files when the run was stopped is not waited for.
+            // A check that still reads large files when the run was stopped is not waited for; one that writes is. None begins to write
+            // afterwards: whoever stopped the run has asked all of it to stop.
             if running.is_empty() && (self.checking == 0 || self.schedule.is_stopped()) {
+                drop(self.shared.restoring.write().unwrap_or_else(PoisonError::into_inner));
                 return Ok(());
             }
             tokio::select! {

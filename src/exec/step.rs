@@ -1,7 +1,7 @@
 //! One step, from the question whether it must run to what it leaves behind.
 
 use std::collections::HashSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use crate::base::digest::{ActionKey, ContentDigest, Digest};
 use crate::base::id::StepId;
@@ -41,6 +41,8 @@ pub struct Shared {
     pub products: Vec<OnceLock<Product>>,
     /// Since the run began.
     pub clock: Stopwatch,
+    /// Held by those who put outputs back while nobody waits for them: a run that was stopped ends after they are done.
+    pub restoring: RwLock<()>,
 }
 
 impl Shared {
@@ -94,6 +96,10 @@ pub fn settled(shared: &Shared, tree: &Tree, id: StepId) -> Option<StepEnd> {
     match look.verdict {
         Verdict::Known { ref result, ref held, origin } => {
             if origin == Origin::Restored {
+                let _writing = shared.restoring.read().unwrap_or_else(PoisonError::into_inner);
+                if shared.machine.cancel.is_requested() {
+                    return None;
+                }
                 restore(shared, id, result, held).ok()?;
             }
             known(shared, id, look, origin).ok()
@@ -192,7 +198,7 @@ fn noted(shared: &Shared, id: StepId, taken: &Ingredients, cacheable: bool) -> R
     let manifest = Manifest::of(shared, id, taken);
     // Behind walls a step sees none of it, and what it makes replaces it when all went well.
     let walled = matches!(&shared.action(id).kind, ActionKind::Run(cell) if cell.is_walled());
-    if (runs && !walled) || matches!(shared.action(id).kind, ActionKind::Save(_)) {
+    if !walled {
         clear(shared, id)?;
     }
     // Only commands can have a file changed under them: images read what was hashed, and check it.
@@ -256,7 +262,7 @@ impl Manifest {
     }
 }
 
-/// Brings a manifest to the store, and gives its digest.
+/// Brings a manifest to the store, and gives its digest. A step that did not end well has an end of its own to tell, and does without.
 fn keep(machine: &Machine, manifest: Option<&Manifest>) -> Result<Option<ContentDigest>, Failure> {
     manifest.map(|manifest| manifest.keep(machine)).transpose()
 }
@@ -325,11 +331,11 @@ async fn carry_out(
     let made = match outcome {
         Outcome::Done(made) => made,
         Outcome::Failed(failure) => {
-            let manifest = keep(machine, manifest.as_ref())?;
+            let manifest = keep(machine, manifest.as_ref()).unwrap_or_default();
             return Ok(StepEnd { key: Some(key), manifest, ..StepEnd::failed(failure, action, took_ms) });
         }
         Outcome::Cancelled { log } => {
-            let manifest = keep(machine, manifest.as_ref())?;
+            let manifest = keep(machine, manifest.as_ref()).unwrap_or_default();
             return Ok(StepEnd { ended: Ended::Cancelled, took_ms, key: Some(key), manifest, log, detail: None });
         }
     };
@@ -346,7 +352,8 @@ async fn carry_out(
     });
     let manifest = match (&kept, note) {
         (Ok(true), Some(note)) => Some(note.digest),
-        _ => keep(machine, manifest.as_ref())?,
+        (Ok(_), _) => keep(machine, manifest.as_ref())?,
+        (Err(_), _) => keep(machine, manifest.as_ref()).unwrap_or_default(),
     };
     // What a step leaves undone is its own failure, and its log tells more about it.
     if let Err(failure) = kept {

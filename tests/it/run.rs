@@ -470,7 +470,9 @@ const SLOW: &str = "kiln 1\ntask \"t\" { run \"touch begun; sleep 60 & sleep 60\
 #[test]
 fn a_signal_ends_kiln_and_all_that_it_started_with_a_code_that_names_it() {
     for (signal, code) in [("HUP", 129), ("INT", 130), ("TERM", 143)] {
-        let project = Project::new(SLOW);
+        let mut project = Project::new(SLOW);
+        // Under nohup the tests' own HUP is ignored, which kiln would rightly take over.
+        project.prefix(&["env", "--default-signal=HUP"].map(str::to_owned));
         let mut kiln = project.start(&["run", "u"]);
         project.wait_for("begun");
         let sent = std::process::Command::new("kill").args(["-s", signal, &kiln.id().to_string()]).status().unwrap();
