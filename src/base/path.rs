@@ -278,6 +278,12 @@ impl AbsPath {
         if path.is_root() { self.clone() } else { Self(self.0.join(path.as_path())) }
     }
 
+    /// The path of the project that is at `path`, the other way round; `None` for a place that is not below this directory.
+    #[must_use]
+    pub fn below(&self, path: impl AsRef<Path>) -> Option<RelPath> {
+        RelPath::new(path.as_ref().strip_prefix(&self.0).ok()?.as_os_str().as_bytes()).ok()
+    }
+
     /// One more name.
     #[must_use]
     pub fn join(&self, name: impl AsRef<Path>) -> Self {

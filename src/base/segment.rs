@@ -170,29 +170,10 @@ pub(super) fn literal_of(way: &[Segment]) -> Result<Option<RelPath>, BadPattern>
     Ok(Some(path))
 }
 
-/// Matches with one saved position per `**`, as [`matches_name`] does per `*`.
+/// Whether a way selects these names.
 pub(super) fn matches(way: &[Segment], names: &[&[u8]]) -> bool {
-    let (mut w, mut n) = (0, 0);
-    let mut back: Option<(usize, usize)> = None;
-    while n < names.len() {
-        match way.get(w) {
-            Some(Segment::Folders) => {
-                back = Some((w, n));
-                w += 1;
-            }
-            Some(Segment::Name(tokens)) if matches_name(tokens, names[n]) => {
-                w += 1;
-                n += 1;
-            }
-            _ => {
-                let Some((folders, from)) = back else { return false };
-                back = Some((folders, from + 1));
-                w = folders + 1;
-                n = from + 1;
-            }
-        }
-    }
-    way[w..].iter().all(|segment| *segment == Segment::Folders)
+    let one = |segment: &Segment, name: &&[u8]| matches!(segment, Segment::Name(tokens) if matches_name(tokens, name));
+    fits(way, names, |segment| *segment == Segment::Folders, one)
 }
 
 /// Whether a path could end as a way does, from its last bytes alone: nearly all paths are told from a `**/*.go` by this.
@@ -217,26 +198,30 @@ pub(super) fn may_continue(way: &[Segment], names: &[&[u8]]) -> bool {
     }
 }
 
-/// Matches with one saved position per `*`, so the time is bounded by the product of the lengths.
 fn matches_name(tokens: &[Token], name: &[u8]) -> bool {
-    let (mut t, mut n) = (0, 0);
+    fits(tokens, name, |token| *token == Token::Many, |token, byte| takes(token, *byte))
+}
+
+/// Matches with one saved position per part that takes any number of items, so the time is bounded by the product of the lengths.
+fn fits<P, T>(parts: &[P], items: &[T], any: impl Fn(&P) -> bool, one: impl Fn(&P, &T) -> bool) -> bool {
+    let (mut p, mut i) = (0, 0);
     let mut back: Option<(usize, usize)> = None;
-    while n < name.len() {
-        if tokens.get(t) == Some(&Token::Many) {
-            back = Some((t, n));
-            t += 1;
-        } else if tokens.get(t).is_some_and(|token| takes(token, name[n])) {
-            t += 1;
-            n += 1;
+    while i < items.len() {
+        if parts.get(p).is_some_and(&any) {
+            back = Some((p, i));
+            p += 1;
+        } else if parts.get(p).is_some_and(|part| one(part, &items[i])) {
+            p += 1;
+            i += 1;
         } else if let Some((star, from)) = back {
             back = Some((star, from + 1));
-            t = star + 1;
-            n = from + 1;
+            p = star + 1;
+            i = from + 1;
         } else {
             return false;
         }
     }
-    tokens[t..].iter().all(|token| *token == Token::Many)
+    parts[p..].iter().all(any)
 }
 
 fn takes(token: &Token, byte: u8) -> bool {

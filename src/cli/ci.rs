@@ -15,7 +15,7 @@ use crate::plan::image::ImageDef;
 use crate::plan::param::ParamOrigin;
 use crate::plan::secret::SecretSource;
 use crate::plan::tag::TagRule;
-use crate::plan::target::{TargetKind, TaskCell};
+use crate::plan::target::{Target, TargetKind, TaskCell};
 use crate::plan::{Plan, RegistryPlace};
 use crate::report::pipeline::{self, Login, Pipeline, Program, System};
 
@@ -121,14 +121,8 @@ impl Reader<'_> {
         let released = select::select(graph, &release)?.steps;
         let checks = self.checks(&release)?;
         let checked = select::select(graph, &checks)?.steps;
-        let images: Vec<&ImageDef> = plan
-            .targets
-            .values()
-            .filter(|target| released.iter().any(|id| graph.action(*id).name.target == target.name))
-            .filter_map(|target| if let TargetKind::Image(images) = &target.kind { Some(images) } else { None })
-            .flatten()
-            .map(AsRef::as_ref)
-            .collect();
+        let is_released = |target: &Target| released.iter().any(|id| graph.action(*id).name.target == target.name);
+        let images: Vec<&ImageDef> = plan.images().filter(|(target, _)| is_released(target)).map(|(_, image)| image).collect();
         let has =
             |test: fn(&TagRule) -> bool| images.iter().any(|image| !image.push.is_empty() && image.tags.iter().any(|(rule, _)| test(rule)));
         let mut notes = Vec::new();

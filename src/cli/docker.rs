@@ -3,7 +3,6 @@
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
 use crate::base::id::StepName;
 use crate::engine::docker::Docker;
-use crate::exec::run::RunEnd;
 use crate::graph::select::Selection;
 use crate::oci::reference::Reference;
 use crate::record::history::StepHistory;
@@ -33,7 +32,7 @@ pub fn load(
     // The daemon is greeted before anything is built, so that nobody waits for a build that cannot be loaded.
     let docker = runtime.block_on(Docker::connect()).map_err(|error| error.diagnostic())?;
     let what = run::What { selection, targets: vec![step.to_string()], around: Around::default() };
-    let carried = run::carry_out(settings, output, opened, what, how, |_: &RunEnd| {})?;
+    let carried = run::carry_out(settings, output, opened, what, how)?;
     let machine = carried.machine;
     if carried.code != 0 {
         return Ok(carried.code);

@@ -10,6 +10,7 @@ use crate::engine::ask::{self, Question};
 use crate::engine::process::bare_environment;
 use crate::evidence::provenance::origin;
 use crate::plan::facts::{CiFact, CommandError, FactError, Facts, GitFact, git_version};
+use crate::plan::tag;
 use crate::sys::cancel::Cancel;
 use crate::sys::shims::Shims;
 use crate::sys::{clock, env, file, git};
@@ -65,7 +66,6 @@ impl Git<'_> {
     /// The tag with the highest version on a commit; git itself would take the first of the alphabet.
     fn highest(&self, commit: &str) -> Result<Option<String>, FactError> {
         let tags = self.ask(&["tag", "--points-at", commit])?.unwrap_or_default();
-        let version = |tag: &str| semver::Version::parse(tag.strip_prefix('v').unwrap_or(tag)).ok();
         Ok(tags.lines().filter_map(|tag| Some((version(tag)?, tag))).max().map(|(_, tag)| tag.to_owned()))
     }
 
@@ -153,11 +153,14 @@ fn host_arch() -> String {
     host.variant().map_or_else(|| host.arch().to_owned(), |variant| format!("{}-{variant}", host.arch()))
 }
 
+/// The version that a tag of git names, with or without a `v` before it.
+fn version(tag: &str) -> Option<semver::Version> {
+    semver::Version::parse(tag.strip_prefix('v').unwrap_or(tag)).ok()
+}
+
 /// The releases among some tags, the highest first.
 fn releases(tags: &str) -> String {
-    let version = |tag: &str| semver::Version::parse(tag.strip_prefix('v').unwrap_or(tag)).ok();
-    let found: BTreeSet<semver::Version> =
-        tags.lines().filter_map(version).filter(|version| version.pre.is_empty() && version.build.is_empty()).collect();
+    let found: BTreeSet<semver::Version> = tags.lines().filter_map(version).filter(tag::is_release).collect();
     let texts: Vec<String> = found.iter().rev().map(ToString::to_string).collect();
     texts.join(" ")
 }

@@ -197,16 +197,8 @@ fn of_plan(settings: &Settings, opened: &Opened, text: &str, wanted: Wanted<'_>)
         (_, Some((_, image))) => image.descriptor.clone(),
         (_, None) => return Err(no_image(text, "has no build", "`kiln check` says what is wrong with the plan")),
     };
-    let definitions = opened
-        .plan
-        .targets
-        .values()
-        .filter_map(|target| if let TargetKind::Image(images) = &target.kind { Some((target, images)) } else { None });
-    let recipes = definitions
-        .flat_map(|(target, images)| images.iter().map(move |image| (format!("{}{}", target.name, image.cell), image)))
-        .find(|(own, _)| *own == cell)
-        .map(|(_, image)| image.platforms.clone())
-        .unwrap_or_default();
+    let own = opened.plan.images().find(|(target, image)| format!("{}{}", target.name, image.cell) == cell);
+    let recipes = own.map(|(_, image)| image.platforms.clone()).unwrap_or_default();
     Ok(Found { store, top, available, platforms, recipes, referrers: Vec::new() })
 }
 
@@ -279,12 +271,7 @@ impl Registry<'_> {
     }
 
     async fn find(&self) -> Result<Found, Diagnostic> {
-        let name = match (&self.reference.digest, &self.reference.tag) {
-            (Some(digest), _) => digest.to_string(),
-            (None, Some(tag)) => tag.to_string(),
-            (None, None) => "latest".to_owned(),
-        };
-        let (top, document) = self.document(&name).await?;
+        let (top, document) = self.document(&self.reference.version()).await?;
         let (available, platforms) = match document {
             Document::Manifest(manifest) => {
                 let image = self.image(&top, manifest, None).await?;

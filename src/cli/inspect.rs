@@ -9,9 +9,8 @@ use crate::base::platform::Platform;
 use crate::image::advice::{self, Advice, Kind};
 use crate::image::build::BaseImage;
 use crate::image::compare::{self, Difference};
-use crate::image::config::words_of_copy;
+use crate::image::config::words_of_layers;
 use crate::image::contents::{Contents, contents};
-use crate::plan::image::Copy;
 use crate::report::inspect::{self as screen, AdviceView, DifferenceRow, DifferenceView, FileView, InspectView, LayerView, PlatformView};
 use crate::report::json;
 use crate::store::layer_reader::EntryKind;
@@ -89,7 +88,7 @@ fn one(found: &Found, platform: &str, image: &BaseImage, asked: &Inspect) -> Res
     let read = image.manifest.layers.iter().all(|layer| found.store.size_of(layer.digest.0).is_some());
     let held = read.then(|| contents(&found.store, &image.manifest.layers)).transpose().map_err(|error| images::unsound(&error))?;
     let made = made_by(image);
-    let lines = lines(found, platform, image);
+    let lines = lines(found, platform, image, &made);
     let layers = image.manifest.layers.iter().enumerate().map(|(at, layer)| {
         let items = held.as_ref().and_then(|held| held.layers.get(at));
         LayerView {
@@ -124,16 +123,12 @@ fn made_by(image: &BaseImage) -> BTreeMap<usize, String> {
 }
 
 /// The lines of the plan that make the upper layers, as far as the image is as the plan now has it.
-fn lines(found: &Found, platform: &str, image: &BaseImage) -> BTreeMap<usize, String> {
+fn lines(found: &Found, platform: &str, image: &BaseImage, made: &BTreeMap<usize, String>) -> BTreeMap<usize, String> {
     let Some(recipe) = found.recipes.iter().find(|recipe| recipe.platform.to_string() == platform) else { return BTreeMap::new() };
     let place = |span: &Span| format!("{}:{}", span.source.name, span.line_column().0);
-    let made = made_by(image);
-    let words = |group: &[Copy]| group.iter().map(words_of_copy).collect::<Vec<_>>().join(", ");
-    let mut groups: Vec<(String, String)> = recipe.groups().filter_map(|group| Some((words(group), place(&group.first()?.span)))).collect();
-    if recipe.squash && groups.len() > 1 {
-        let all = groups.iter().map(|(words, _)| words.clone()).collect::<Vec<_>>().join(", ");
-        groups = groups.into_iter().take(1).map(|(_, line)| (all.clone(), line)).collect();
-    }
+    // A squashed layer begins where its first group does.
+    let places = recipe.groups().filter_map(|group| Some(place(&group.first()?.span)));
+    let groups: Vec<(String, String)> = words_of_layers(recipe).into_iter().zip(places).collect();
     let Some(first) = image.manifest.layers.len().checked_sub(groups.len()) else { return BTreeMap::new() };
     let lines = groups.into_iter().enumerate().map(|(at, group)| (first + at, group));
     lines.filter(|(at, (words, _))| made.get(at) == Some(words)).map(|(at, (_, line))| (at, line)).collect()

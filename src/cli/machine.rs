@@ -11,7 +11,6 @@ use crate::engine::blobs::StoreBlobs;
 use crate::engine::secret;
 use crate::event::{Event, Listener, Nobody};
 use crate::plan::image::Base;
-use crate::plan::target::TargetKind;
 use crate::plan::{Certificates, Plan, RegistryPlace};
 use crate::record;
 use crate::registry::auth::credentials::ConfigFiles;
@@ -195,8 +194,7 @@ fn insecure(plan: &Plan) -> Vec<String> {
         RegistryPlace::Remote { host, .. } => Some(host.clone()),
         RegistryPlace::Layout(_) => None,
     });
-    let images = plan.targets.values().filter_map(|target| if let TargetKind::Image(images) = &target.kind { Some(images) } else { None });
-    let bases = images.flatten().flat_map(|image| &image.platforms).filter_map(|recipe| match &recipe.base {
+    let bases = plan.images().flat_map(|(_, image)| &image.platforms).filter_map(|recipe| match &recipe.base {
         Base::Registry { reference, insecure: true, .. } => Some(reference.repository.host().to_owned()),
         _ => None,
     });

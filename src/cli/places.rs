@@ -10,7 +10,6 @@ use crate::base::words;
 use crate::image::clearing;
 use crate::image::layout::LayoutError;
 use crate::oci::reference::{BadReference, Repository, Tag};
-use crate::plan::image::ImageDef;
 use crate::plan::service::Retention;
 use crate::plan::tag::{Cascade, TagRule};
 use crate::plan::target::TargetKind;
@@ -159,7 +158,7 @@ fn unknown(plan: &Plan, name: &str) -> Diagnostic {
         }
         Some(_) => (format!("`{shown}` is no image"), "name an image of the plan, or a repository: `ghcr.io/acme/web`".to_owned()),
         None => {
-            let near = words::closest(name, images(plan).map(|(name, _)| name.as_str()));
+            let near = words::closest(name, plan.images().map(|(target, _)| target.name.as_str()));
             let help = near.map_or_else(
                 || "name an image of the plan, or a repository: `ghcr.io/acme/web`".to_owned(),
                 |near| format!("did you mean `{near}`?"),
@@ -170,17 +169,11 @@ fn unknown(plan: &Plan, name: &str) -> Diagnostic {
     Diagnostic::new(Class::Usage, "registry::name", message).help(help)
 }
 
-fn images(plan: &Plan) -> impl Iterator<Item = (&TargetName, &ImageDef)> {
-    plan.targets.iter().flat_map(|(name, target)| match &target.kind {
-        TargetKind::Image(images) => images.iter().map(move |image| (name, &**image)).collect::<Vec<_>>(),
-        _ => Vec::new(),
-    })
-}
-
 /// Where the plan's images are pushed to.
 fn of_plan(plan: &Plan, root: &AbsPath) -> Result<Vec<Place>, Diagnostics> {
     let mut all: Vec<Place> = Vec::new();
-    for (name, image) in images(plan) {
+    for (target, image) in plan.images() {
+        let name = &target.name;
         for push in &image.push {
             let Some(registry) = plan.registries.get(&push.registry) else { continue };
             let unfit = |error: String| Diagnostic::plan("registry::name", error, &push.span, "pushed to there");

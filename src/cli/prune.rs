@@ -167,10 +167,9 @@ fn in_layout(wish: &Wish<'_>, yes: bool) -> (Option<RepositoryView>, Option<Diag
             Err(error) => (None, Some(places::unreadable(error))),
         };
     }
-    let goes = |inventory: &Inventory| decide(wish, inventory).goes.iter().map(|(digest, _)| *digest).collect();
-    match clearing::clear(folder, clock::now(), goes) {
+    match clearing::clear(folder, clock::now(), |inventory| decide(wish, inventory)) {
         Ok(cleared) => {
-            let mut view = shown(wish, &cleared.inventory, &decide(wish, &cleared.inventory));
+            let mut view = shown(wish, &cleared.inventory, &cleared.decision);
             view.goes.iter_mut().for_each(|gone| gone.removed = true);
             view.freed = Some(cleared.bytes);
             (Some(view), None)

@@ -64,7 +64,7 @@ pub fn run(settings: &Settings, output: &Output, asked: &Run) -> Result<u8, Diag
     let account = watch.as_ref().map(|watch| Arc::clone(&watch.account));
     let listeners = watch.iter().map(|watch| Arc::clone(watch) as Arc<dyn Listener>).collect();
     let around = Around { listeners, account, ..Around::default() };
-    let ended = carry_out(settings, output, &opened, What { selection, targets, around }, &asked.how, |_| {});
+    let ended = carry_out(settings, output, &opened, What { selection, targets, around }, &asked.how);
     if let (Some(glance), Some(watch), Ok(carried)) = (glance, watch, &ended) {
         rerun::keep(glance, &opened, &steps, &carried.machine, &watch);
     }
@@ -107,15 +107,8 @@ pub struct Carried {
     pub machine: Arc<Machine>,
 }
 
-/// Runs a selection with screen, journal and signals; `then` sees how it ended before the last event is told.
-pub fn carry_out(
-    settings: &Settings,
-    output: &Output,
-    opened: &Opened,
-    what: What,
-    how: &How,
-    then: impl Fn(&RunEnd),
-) -> Result<Carried, Diagnostics> {
+/// Runs a selection with screen, journal and signals.
+pub fn carry_out(settings: &Settings, output: &Output, opened: &Opened, what: What, how: &How) -> Result<Carried, Diagnostics> {
     let What { selection, targets, around } = what;
     let Around { cancel, mut listeners, account, screen: beside } = around;
     let unable = not_yet::not_yet(&opened.graph, &selection.steps);
@@ -169,11 +162,7 @@ pub fn carry_out(
         if let Ok(interrupts) = Interrupts::listen() {
             tokio::spawn(listen(interrupts, cancel, Arc::clone(&heard)));
         }
-        run::run(shared, request, |end| {
-            then(end);
-            code(end, &heard)
-        })
-        .await
+        run::run(shared, request, |end| code(end, &heard)).await
     });
     let end = ended.map_err(|fault| {
         Diagnostic::new(Class::Internal, "exec::schedule", format!("the schedule is broken: {fault}"))

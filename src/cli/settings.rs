@@ -140,9 +140,7 @@ impl Settings {
     /// The place of the plan in the project; `None` when it lies elsewhere.
     #[must_use]
     pub fn plan_place(&self) -> Option<RelPath> {
-        use std::os::unix::ffi::OsStrExt as _;
-        let real = file::canonical(&self.plan).ok()?;
-        RelPath::new(real.strip_prefix(self.root.as_path()).ok()?.as_os_str().as_bytes()).ok()
+        self.root.below(file::canonical(&self.plan).ok()?)
     }
 
     /// The lock of the plan: `kiln.lock` beside `build.kdl`, `NAME.lock` beside any other `NAME.kdl`.

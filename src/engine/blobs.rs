@@ -28,6 +28,8 @@ impl Blobs for StoreBlobs {
         self.0.open_blob(digest.0).map(|reader| Box::new(reader) as Box<dyn Read + Send>).map_err(io_error)
     }
     fn create(&self) -> io::Result<Box<dyn BlobSink>> {
+        // What comes over a line may stand half-written for minutes: others see that somebody writes.
+        self.0.keep_what_is_found();
         self.0.writer::<Sha256>().map(|writer| Box::new(Incoming(writer)) as Box<dyn BlobSink>).map_err(io_error)
     }
 }

@@ -1,9 +1,12 @@
 //! The embedded builder as an engine: bases, images and indexes, without a daemon.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{self, Read};
 use std::sync::Arc;
 
 use crate::base::diagnostic::{Class, Diagnostic};
+use crate::base::digest::BlobDigest;
 use crate::base::id::{StepKind, StepName, TargetName};
 use crate::base::path::AbsPath;
 use crate::base::platform::Platform;
@@ -15,9 +18,9 @@ use crate::image::build::{self, BaseImage, Builder, Built, ImageError};
 use crate::image::cache::StoreCache;
 use crate::image::layer::Contents;
 use crate::image::layout;
-use crate::image::take;
+use crate::image::take::Stage;
 use crate::image::tree::{SourceFile, SourceKind};
-use crate::plan::image::{Base, ImageDef, Recipe};
+use crate::plan::image::{Base, Copy, ImageDef, Recipe};
 use crate::registry::error::RegistryError;
 use crate::store::result::{ImageResult, OutputEntry, OutputFile};
 use crate::sys::file;
@@ -88,24 +91,27 @@ pub async fn build(machine: &Arc<Machine>, job: &Job<'_>, action: &BuildAction) 
         Base::Registry { .. } | Base::Layout { .. } => Some(image(&|step| step.kind == StepKind::Base)?),
     };
     let mut sources: Vec<Vec<SourceFile>> = job.taken.files.iter().map(|files| files.iter().map(source).collect()).collect();
-    let mut stages = Vec::new();
-    for (at, copy) in action.recipe.copies().enumerate() {
-        if let Some((name, _)) = &copy.image {
-            stages.push((at, of_target(name)?));
-        }
-    }
+    let of_copy = |copy: &Copy| copy.image.as_ref().map(|(name, _)| of_target(name)).transpose();
+    let stages = action.recipe.copies().map(of_copy).collect::<Result<Vec<_>, _>>()?;
     let (shared, recipe, epoch) = (Arc::clone(machine), Arc::clone(&action.recipe), action.epoch);
     let mutable_base = action.has_mutable_base();
     let built = tokio::task::spawn_blocking(move || {
         let cache = StoreCache { store: shared.store.clone(), run: shared.run.clone() };
         let contents = Project(&shared.root);
         let builder = Builder { store: &shared.store, contents: &contents, cache: &cache, epoch, mtime: LAYER_TIME };
-        for (at, stage) in stages {
-            let (stage, copy) = (BaseImage::read(&shared.store, &stage)?, recipe.copies().nth(at));
-            if let (Some(copy), Some(files)) = (copy, sources.get_mut(at)) {
-                *files = take::take(&shared.store, &stage, copy).map_err(ImageError::Taken)?;
-            }
+        let mut read: BTreeMap<BlobDigest, Stage> = BTreeMap::new();
+        for ((copy, files), stage) in recipe.copies().zip(&mut sources).zip(stages) {
+            let Some(image) = stage else { continue };
+            let stage = match read.entry(image.digest) {
+                Entry::Occupied(read) => read.into_mut(),
+                Entry::Vacant(fresh) => {
+                    let image = BaseImage::read(&shared.store, &image)?;
+                    fresh.insert(Stage::read(&shared.store, image).map_err(ImageError::Taken)?)
+                }
+            };
+            *files = stage.take(&shared.store, copy).map_err(ImageError::Taken)?;
         }
+        drop(read);
         let base = below.map(|descriptor| BaseImage::read(&shared.store, &descriptor)).transpose()?;
         builder.image(&recipe, base.as_ref(), &sources)
     })

@@ -180,8 +180,7 @@ pub async fn tag(machine: &Arc<Machine>, job: &Job<'_>, publication: &PublishAct
         }
         Place::Remote(repository) => {
             let board = Remote { machine, publication, repository, image };
-            let leader =
-                publication.leader().filter(|leader| leader.name != publication.registry.name).map(|leader| publication.at(leader));
+            let leader = publication.leader().filter(|_| !publication.leads()).map(|leader| publication.at(leader));
             let leader = match &leader {
                 Some(publication) => match place(machine, publication)? {
                     Place::Remote(repository) => Some(Remote { machine, publication, repository, image }),
@@ -255,9 +254,6 @@ impl Board for Remote<'_> {
     fn before(&self) -> BoxFuture<'_, Result<(), Failure>> {
         let (machine, publication, image) = (self.machine, self.publication, self.image);
         Box::pin(async move {
-            if publication.leader().is_none_or(|leader| leader.name != publication.registry.name) {
-                return Ok(());
-            }
             let check = publication.beside.iter().map(async |registry| {
                 let Place::Remote(repository) = place(machine, &publication.at(registry))? else { return Ok(()) };
                 if !machine.registries.has(&repository, image.digest).await.map_err(refused)? {

@@ -33,7 +33,7 @@ pub(super) struct Ruled {
 pub(super) trait Board: Send + Sync {
     /// What the rules give now.
     fn ruled(&self) -> BoxFuture<'_, Result<Ruled, Failure>>;
-    /// What must be before the first tag is written.
+    /// What must be before the first tag of the release is written; asked of the board that leads.
     fn before(&self) -> BoxFuture<'_, Result<(), Failure>>;
     /// What a tag names.
     fn stands<'a>(&'a self, tag: &'a Tag) -> BoxFuture<'a, Result<Option<BlobDigest>, Failure>>;
@@ -72,7 +72,7 @@ pub(super) async fn settle(board: &dyn Board, leader: Option<&dyn Board>, image:
         }
     }
     moves.own = tags.iter().zip(&stand).filter(|(_, old)| **old == Some(image)).map(|(tag, _)| tag.clone()).collect();
-    if moves.own.len() < tags.len() {
+    if leader.is_none() && moves.own.len() < tags.len() {
         board.before().await?;
     }
     for (tag, old) in tags.iter().zip(&stand).filter(|(_, old)| **old != Some(image)) {

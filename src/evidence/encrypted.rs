@@ -5,7 +5,7 @@ use pkcs8::pkcs5::EncryptionScheme;
 use pkcs8::pkcs5::pbes2::Kdf;
 use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
 
-use super::sealed::{Closed, MOST_MEMORY};
+use super::sealed::{self, Closed};
 
 /// The label of such keys.
 pub(super) const LABEL: &str = "ENCRYPTED PRIVATE KEY";
@@ -36,10 +36,7 @@ pub(super) fn open(der: &[u8], password: &[u8]) -> Result<Vec<u8>, Closed> {
 fn is_bounded(kdf: &Kdf) -> bool {
     match kdf {
         Kdf::Pbkdf2(params) => params.iteration_count <= MOST_ROUNDS,
-        Kdf::Scrypt(params) => {
-            let memory = params.cost_parameter.checked_mul(128 * u64::from(params.block_size));
-            memory.is_some_and(|memory| memory <= MOST_MEMORY) && params.parallelization <= 16
-        }
+        Kdf::Scrypt(params) => sealed::is_bounded(params.cost_parameter, params.block_size.into(), params.parallelization.into()),
         _ => false,
     }
 }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 pub(super) const LABELS: &[&str] = &["ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY"];
 
 /// Memory that a key may ask for, in bytes: cosign's own take 64 MiB.
-pub(super) const MOST_MEMORY: u64 = 512 << 20;
+const MOST_MEMORY: u64 = 512 << 20;
 /// The tag before the text.
 const TAG: usize = 16;
 
@@ -67,10 +67,15 @@ pub(super) fn open(json: &[u8], password: &[u8]) -> Result<Vec<u8>, Closed> {
     unbox(&key, &nonce, &text).ok_or(Closed::Password)
 }
 
+/// Whether scrypt with these parameters takes little enough: 128 × N × r bytes, p times.
+pub(super) fn is_bounded(n: u64, r: u32, p: u32) -> bool {
+    let memory = n.checked_mul(u64::from(r)).and_then(|product| product.checked_mul(128));
+    memory.is_some_and(|memory| memory <= MOST_MEMORY) && p <= 16
+}
+
 fn stretch(password: &[u8], salt: &[u8], params: &Params) -> Result<[u8; 32], Closed> {
     const BAD: Closed = Closed::Form("its scrypt parameters are out of bounds");
-    let memory = params.n.checked_mul(u64::from(params.r)).and_then(|product| product.checked_mul(128)).ok_or(BAD)?;
-    if !params.n.is_power_of_two() || params.n < 2 || memory > MOST_MEMORY || params.p > 16 {
+    if !params.n.is_power_of_two() || params.n < 2 || !is_bounded(params.n, params.r, params.p) {
         return Err(BAD);
     }
     let log = u8::try_from(params.n.trailing_zeros()).map_err(|_| BAD)?;

@@ -75,11 +75,10 @@ fn is_told(root: &AbsPath, file: &OutputFile) -> bool {
 }
 
 fn targets(ground: Ground<'_>, files: &[OutputFile]) -> Vec<RelPath> {
-    use std::os::unix::ffi::OsStrExt as _;
     let root = ground.tree.root();
     let target = |link: &RelPath| {
         let real = file::canonical(root.at(link)).ok()?;
-        let path = RelPath::new(real.strip_prefix(root.as_path()).ok()?.as_os_str().as_bytes()).ok()?;
+        let path = root.below(real)?;
         (!link.is_within(&path)).then_some(path)
     };
     let mut found: Vec<RelPath> = files.iter().filter(|file| is_link(file)).filter_map(|file| target(&file.path)).collect();

@@ -192,6 +192,12 @@ impl PublishAction {
         self.beside.iter().find(|registry| matches!(registry.place, RegistryPlace::Remote { .. }))
     }
 
+    /// Whether it is this one.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.leader().is_some_and(|leader| leader.name == self.registry.name)
+    }
+
     /// The same image in another registry.
     #[must_use]
     pub fn at(&self, registry: &Arc<RegistryDef>) -> Self {

@@ -90,14 +90,13 @@ impl<'a> Lowering<'a> {
 
     pub(super) fn add(&mut self, name: StepName, kind: ActionKind, span: &Span) -> StepId {
         let target = name.target.clone();
-        let id = step(self.dag.add_node(Action { name, kind, span: span.clone() }));
+        let node = self.dag.add_node(Action { name, kind, span: span.clone() });
+        let id = step(node);
+        for output in self.dag[node].kind.outputs() {
+            self.producers.add(id, &output.pattern);
+        }
         self.targets.entry(target).or_default().push(id);
         id
-    }
-
-    /// Says what a step makes.
-    pub(super) fn makes<'p>(&mut self, id: StepId, patterns: impl Iterator<Item = &'p Pattern>) {
-        patterns.for_each(|pattern| self.producers.add(id, pattern));
     }
 
     fn add_steps(&mut self, target: &Target) {
@@ -107,8 +106,7 @@ impl<'a> Lowering<'a> {
                     let mut name = StepName::new(target.name.clone(), StepKind::Run);
                     name.cell = cell.cell.clone();
                     name.platform = cell.platform.clone();
-                    let id = self.add(name, ActionKind::Run(Arc::clone(cell)), &target.span);
-                    self.makes(id, cell.outputs.iter().map(|output| &output.pattern));
+                    self.add(name, ActionKind::Run(Arc::clone(cell)), &target.span);
                 }
             }
             TargetKind::Image(images) => {

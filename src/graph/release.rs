@@ -47,7 +47,6 @@ impl Lowering<'_> {
         };
         if !image.saves.is_empty() {
             let save = self.add(name(StepKind::Save, None), ActionKind::Save(Arc::clone(image)), &target.span);
-            self.makes(save, image.saves.iter().map(|save| &save.output.pattern));
             self.edge(built.root, save, Edge::Data);
             for scan in &built.scans {
                 self.edge(*scan, save, Edge::Need);
@@ -78,15 +77,15 @@ impl Lowering<'_> {
             first.push(step);
         }
         // The registry that leads comes first, and the others need it.
-        let leader = beside.first().and_then(|registry| publish(registry).leader().map(|leader| leader.name.clone()));
-        let (lead, follow): (Vec<_>, Vec<_>) = beside.iter().partition(|registry| Some(&registry.name) == leader.as_ref());
-        for registry in lead.into_iter().chain(follow) {
-            let tag = self.add(name(StepKind::Tag, Some(&registry.name)), ActionKind::Tag(publish(registry)), &target.span);
+        let (lead, follow): (Vec<_>, Vec<_>) = beside.iter().map(publish).partition(PublishAction::leads);
+        for action in lead.into_iter().chain(follow) {
+            let leads = action.leads();
+            let tag = self.add(name(StepKind::Tag, Some(&action.registry.name)), ActionKind::Tag(action), &target.span);
             self.edge(built.root, tag, Edge::Data);
             for before in &first {
                 self.edge(*before, tag, Edge::Need);
             }
-            if Some(&registry.name) == leader.as_ref() {
+            if leads {
                 first.push(tag);
             }
         }

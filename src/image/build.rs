@@ -16,7 +16,7 @@ use crate::oci::config::Config;
 use crate::oci::descriptor::Descriptor;
 use crate::oci::manifest::{self, BadDocument, Document, Index, Manifest};
 use crate::oci::media_type;
-use crate::plan::image::{Base, Compression, Copy, Media, Recipe};
+use crate::plan::image::{Base, Compression, Media, Recipe};
 use crate::store::blob::StoreError;
 use crate::store::layer_reader::LayerError;
 use crate::store::local::Store;
@@ -167,11 +167,7 @@ impl Builder<'_> {
     /// [`ImageError`].
     pub fn image(&self, recipe: &Recipe, base: Option<&BaseImage>, sources: &[Vec<SourceFile>]) -> Result<Built, ImageError> {
         let (layers, written) = self.layers(recipe, base, sources)?;
-        let words = |copies: &[Copy]| copies.iter().map(config::words_of_copy).collect::<Vec<_>>().join(", ");
-        let mut by: Vec<String> = recipe.groups().map(words).collect();
-        if recipe.squash {
-            by = vec![by.join(", ")];
-        }
+        let by = config::words_of_layers(recipe);
         let form = Words::of(recipe.form.media);
         let made: Vec<Made> = by.into_iter().zip(&layers).map(|(by, layer)| Made { diff_id: layer.diff_id, by }).collect();
         let config = config::compose(base.map(|base| &base.config), &recipe.settings, &recipe.platform, &made, self.epoch)?;

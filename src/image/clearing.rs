@@ -12,6 +12,7 @@ use crate::oci::descriptor::Descriptor;
 use crate::oci::manifest::{self, Document};
 use crate::oci::media_type;
 use crate::registry::inventory::Inventory;
+use crate::registry::retention::Decision;
 use crate::sys::file::{self, FileError};
 use crate::sys::folder_lock;
 
@@ -23,10 +24,10 @@ const GRACE_MS: i64 = 24 * 3_600_000;
 /// What a clearing did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cleared {
-    /// What stood there, and what went of it.
+    /// What stood there.
     pub inventory: Inventory,
-    /// Documents that are listed no more.
-    pub gone: BTreeSet<BlobDigest>,
+    /// What became of it.
+    pub decision: Decision,
     /// The bytes of all blobs that were removed.
     pub bytes: u64,
 }
@@ -68,41 +69,45 @@ fn moment(time: SystemTime) -> Option<Moment> {
     i64::try_from(since.as_millis()).ok().map(Moment)
 }
 
-/// Removes what `goes` says of what stands there, while nobody else changes the layout.
+/// Removes what `decide` says of what stands there, while nobody else changes the layout.
 ///
 /// # Errors
 /// [`LayoutError`]; the index then names all that it named, or nothing that was to go.
-pub fn clear(root: &AbsPath, now: Moment, goes: impl FnOnce(&Inventory) -> BTreeSet<BlobDigest>) -> Result<Cleared, LayoutError> {
+pub fn clear(root: &AbsPath, now: Moment, decide: impl FnOnce(&Inventory) -> Decision) -> Result<Cleared, LayoutError> {
     let layout = Layout { root };
     if layout.index()?.is_none() {
         return Ok(Cleared::default());
     }
     let _alone = folder_lock::lock(root)?;
     let before = inventory(root)?;
-    let gone = goes(&before);
+    let decision = decide(&before);
+    let gone: BTreeSet<BlobDigest> = decision.goes.iter().map(|(digest, _)| *digest).collect();
     let Some(mut index) = layout.index()? else { return Ok(Cleared::default()) };
     if gone.is_empty() {
-        return Ok(Cleared { inventory: before, ..Cleared::default() });
+        return Ok(Cleared { inventory: before, decision, bytes: 0 });
     }
-    let led = reached(&layout, &before, |_| true)?;
+    let (mut led, mut kept) = (BTreeSet::new(), BTreeSet::new());
+    for (digest, document) in &before.documents {
+        let reached = reached(&layout, document)?;
+        if !gone.contains(digest) {
+            kept.extend(reached.iter().copied());
+        }
+        led.extend(reached);
+    }
     index.manifests.retain(|entry| !gone.contains(&entry.digest));
     file::write_atomic(root.join("index.json"), &manifest::bytes(&index), true)?;
-    let kept = reached(&layout, &before, |digest| !gone.contains(digest))?;
     let bytes = sweep(&layout, &led, &kept, now)?;
-    Ok(Cleared { inventory: before, gone, bytes })
+    Ok(Cleared { inventory: before, decision, bytes })
 }
 
-/// Every blob to which those of the documents lead that stay.
-fn reached(layout: &Layout<'_>, all: &Inventory, stays: impl Fn(&BlobDigest) -> bool) -> Result<BTreeSet<BlobDigest>, LayoutError> {
-    let mut found = BTreeSet::new();
-    for (digest, document) in all.documents.iter().filter(|(digest, _)| stays(digest)) {
-        found.insert(*digest);
-        match layout.parse(document, &layout.small(document)?)? {
-            Document::Index(index) => found.extend(index.manifests.iter().map(|entry| entry.digest)),
-            Document::Manifest(manifest) => {
-                found.insert(manifest.config.digest);
-                found.extend(manifest.layers.iter().map(|layer| layer.digest));
-            }
+/// The blobs to which a document leads, itself first.
+fn reached(layout: &Layout<'_>, document: &Descriptor) -> Result<Vec<BlobDigest>, LayoutError> {
+    let mut found = vec![document.digest];
+    match layout.parse(document, &layout.small(document)?)? {
+        Document::Index(index) => found.extend(index.manifests.iter().map(|entry| entry.digest)),
+        Document::Manifest(manifest) => {
+            found.push(manifest.config.digest);
+            found.extend(manifest.layers.iter().map(|layer| layer.digest));
         }
     }
     Ok(found)

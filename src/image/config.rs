@@ -17,7 +17,7 @@ use crate::base::time::Moment;
 use crate::base::words;
 use crate::oci::config::{Config, Execution, Healthcheck, History, RootFs};
 use crate::oci::descriptor::PlatformObject;
-use crate::plan::image::{Copy, Health, HealthCommand, Settings};
+use crate::plan::image::{Copy, Health, HealthCommand, Recipe, Settings};
 
 /// Fields of a config that tell of the machine that built it.
 const OF_THE_BUILDER: &[&str] =
@@ -233,9 +233,16 @@ fn healthcheck(health: &Health) -> Healthcheck {
     }
 }
 
-/// The line of the history for one copy: `copy dist/app /app`.
+/// The lines of the history for the layers of a recipe, each with the words of all its copies.
 #[must_use]
-pub fn words_of_copy(copy: &Copy) -> String {
+pub fn words_of_layers(recipe: &Recipe) -> Vec<String> {
+    let words = |copies: &[Copy]| copies.iter().map(words_of_copy).collect::<Vec<_>>().join(", ");
+    let layers: Vec<String> = recipe.groups().map(words).collect();
+    if recipe.squash { vec![layers.join(", ")] } else { layers }
+}
+
+/// The words for one copy: `copy dist/app /app`.
+fn words_of_copy(copy: &Copy) -> String {
     let mut text = copy.image.as_ref().map_or_else(|| "copy".to_owned(), |(image, _)| format!("copy from={image}"));
     for (pattern, _) in &copy.from.include {
         text.push_str(&format!(" {pattern}"));

@@ -8,6 +8,7 @@ use std::io;
 use crate::base::digest::Blake3;
 use crate::base::path::RelPath;
 use crate::base::pattern::Pattern;
+use crate::oci::descriptor::Descriptor;
 use crate::plan::image::Copy;
 use crate::store::layer_reader::{EntryKind, LayerError, Limits, for_each_entry};
 use crate::store::local::Store;
@@ -17,54 +18,70 @@ use super::contents::{Contents, Item, contents};
 use super::ground::{Ground, Lost, below};
 use super::tree::{Own, SourceFile, SourceKind};
 
-/// Finds what the patterns of `copy` select in `image`, under the paths that the patterns name; links on the way to them are
-/// followed. The content of every file is in the store afterwards.
-///
-/// # Errors
-/// [`LayerError`] of a layer that is not sound.
-pub fn take(store: &Store, image: &BaseImage, copy: &Copy) -> Result<Vec<SourceFile>, LayerError> {
-    let layers = &image.manifest.layers;
-    let ground = Ground::of_layers(store, layers)?;
-    let held = contents(store, layers)?;
-    let mut chosen: BTreeMap<RelPath, (usize, Vec<u8>)> = BTreeMap::new();
-    for (pattern, _) in &copy.from.include {
-        for (path, place) in selected(pattern, &ground, &held) {
-            if !copy.from.exclude.iter().any(|(exclude, _)| exclude.covers(&path)) {
-                chosen.insert(path, place);
+/// An image whose files are taken, its layers read once for all that is.
+pub struct Stage {
+    layers: Vec<Descriptor>,
+    ground: Ground,
+    held: Contents,
+}
+
+impl Stage {
+    /// Reads the layers of an image.
+    ///
+    /// # Errors
+    /// [`LayerError`] of a layer that is not sound.
+    pub fn read(store: &Store, image: BaseImage) -> Result<Self, LayerError> {
+        let layers = image.manifest.layers;
+        Ok(Self { ground: Ground::of_layers(store, &layers)?, held: contents(store, &layers)?, layers })
+    }
+
+    /// Finds what the patterns of `copy` select here, under the paths that the patterns name; links on the way to them are followed.
+    /// The content of every file is in the store afterwards.
+    ///
+    /// # Errors
+    /// [`LayerError`] of a layer that is not sound.
+    pub fn take(&self, store: &Store, copy: &Copy) -> Result<Vec<SourceFile>, LayerError> {
+        let (layers, held) = (&self.layers, &self.held);
+        let mut chosen: BTreeMap<RelPath, (usize, Vec<u8>)> = BTreeMap::new();
+        for (pattern, _) in &copy.from.include {
+            for (path, place) in selected(pattern, &self.ground, held) {
+                if !copy.from.exclude.iter().any(|(exclude, _)| exclude.covers(&path)) {
+                    chosen.insert(path, place);
+                }
             }
         }
-    }
-    let mut missing: BTreeMap<usize, BTreeSet<Vec<u8>>> = BTreeMap::new();
-    let mut files = Vec::new();
-    for (path, (layer, place)) in chosen {
-        let Some((_, item)) = held.files.get(&place) else { continue };
-        let Some((layer, place, item)) = content_of(&held, layer, place, item) else { continue };
-        let kind = match (&item.header.kind, item.content) {
-            (EntryKind::File, Some(digest)) => {
-                if store.size_of(digest.0).is_none() {
-                    missing.entry(layer).or_default().insert(place);
+        let mut missing: BTreeMap<usize, BTreeSet<Vec<u8>>> = BTreeMap::new();
+        let mut files = Vec::new();
+        for (path, (layer, place)) in chosen {
+            let Some((_, item)) = held.files.get(&place) else { continue };
+            let Some((layer, place, item)) = content_of(held, layer, place, item) else { continue };
+            let kind = match (&item.header.kind, item.content) {
+                (EntryKind::File, Some(digest)) => {
+                    if store.size_of(digest.0).is_none() {
+                        missing.entry(layer).or_default().insert(place);
+                    }
+                    SourceKind::File { digest, size: item.header.size, executable: item.header.mode & 0o111 != 0 }
                 }
-                SourceKind::File { digest, size: item.header.size, executable: item.header.mode & 0o111 != 0 }
-            }
-            (EntryKind::Link { target }, _) => SourceKind::Link { target: target.clone() },
-            (EntryKind::Folder, _) => SourceKind::Folder,
-            _ => continue,
-        };
-        let id = |id: u64| u32::try_from(id).unwrap_or(0);
-        let own = Own { mode: item.header.mode & 0o7777, owner: (id(item.header.uid), id(item.header.gid)) };
-        files.push(SourceFile { path, kind, own: Some(own) });
+                (EntryKind::Link { target }, _) => SourceKind::Link { target: target.clone() },
+                (EntryKind::Folder, _) => SourceKind::Folder,
+                _ => continue,
+            };
+            let id = |id: u64| u32::try_from(id).unwrap_or(0);
+            let own = Own { mode: item.header.mode & 0o7777, owner: (id(item.header.uid), id(item.header.gid)) };
+            files.push(SourceFile { path, kind, own: Some(own) });
+        }
+        for (layer, paths) in missing {
+            for_each_entry(store, &layers[layer], Limits::of(&layers[layer]), &mut |header, data| {
+                if header.kind == EntryKind::File && paths.contains(&header.path) {
+                    let mut writer = store.writer::<Blake3>().map_err(io::Error::other)?;
+                    io::copy(data, &mut writer)?;
+                    writer.commit().map_err(io::Error::other)?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(files)
     }
-    for (layer, paths) in missing {
-        for_each_entry(store, &layers[layer], Limits::of(&layers[layer]), &mut |header, data| {
-            if header.kind == EntryKind::File && paths.contains(&header.path) {
-                let mut writer = store.writer::<Blake3>().map_err(io::Error::other)?;
-                io::copy(data, &mut writer)?;
-                writer.commit().map_err(io::Error::other)?;
-            }
-            Ok(())
-        })?;
-    }
-    Ok(files)
 }
 
 /// The layer, path and item that hold the content: for a hard link those of its target.

@@ -191,6 +191,18 @@ fn is_name(part: &str) -> bool {
     }
 }
 
+impl Reference {
+    /// What names the version for a registry: the digest, else the tag, else `latest`.
+    #[must_use]
+    pub fn version(&self) -> String {
+        match (&self.digest, &self.tag) {
+            (Some(digest), _) => digest.to_string(),
+            (None, Some(tag)) => tag.to_string(),
+            (None, None) => "latest".to_owned(),
+        }
+    }
+}
+
 impl FromStr for Reference {
     type Err = BadReference;
     fn from_str(text: &str) -> Result<Self, BadReference> {

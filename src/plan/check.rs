@@ -23,17 +23,6 @@ pub(super) fn check(cx: &Cx<'_>, plan: &Plan) {
     platforms(cx, plan);
 }
 
-fn images(plan: &Plan) -> impl Iterator<Item = (&Target, &ImageDef)> {
-    plan.targets.values().flat_map(|target| {
-        match &target.kind {
-            TargetKind::Image(defs) => defs.as_slice(),
-            _ => &[],
-        }
-        .iter()
-        .map(move |def| (target, &**def))
-    })
-}
-
 /// Whether a target surely takes part: one that may be left out meets nobody.
 fn takes_part(cx: &Cx<'_>, target: &Target) -> bool {
     target.left_out.is_none() && cx.taint_of(&target.span).is_none()
@@ -148,7 +137,7 @@ fn described(made: &Made<'_>) -> String {
 /// Finds images that would move the same tag of the same repository.
 fn published(cx: &Cx<'_>, plan: &Plan) {
     let mut seen: HashMap<(String, &str, String), (&Target, &ImageDef)> = HashMap::new();
-    for (target, def) in images(plan).filter(|(target, _)| takes_part(cx, target)) {
+    for (target, def) in plan.images().filter(|(target, _)| takes_part(cx, target)) {
         for PushDef { registry, .. } in &def.push {
             // Two names may stand for one place.
             let place = plan.registries.get(registry).map_or_else(|| registry.clone(), |def| format!("{:?}", def.place));
@@ -182,7 +171,7 @@ fn same_tag(first: &Target, second: &Target, def: &ImageDef, tag: &str, span: &S
 
 /// An image of the plan is a base only for the platforms it is made for.
 fn platforms(cx: &Cx<'_>, plan: &Plan) {
-    for (target, def) in images(plan).filter(|(target, _)| takes_part(cx, target)) {
+    for (target, def) in plan.images().filter(|(target, _)| takes_part(cx, target)) {
         for recipe in &def.platforms {
             let Base::Target { name, span } = &recipe.base else { continue };
             let Some(TargetKind::Image(bases)) = plan.targets.get(name).map(|base| &base.kind) else { continue };

@@ -40,6 +40,8 @@ mod value;
 
 pub use resolve::resolve;
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +50,9 @@ use crate::base::id::TargetName;
 use crate::base::path::RelPath;
 use crate::base::pattern::Pattern;
 use crate::oci::reference::Tag;
+
+use self::image::ImageDef;
+use self::target::{Target, TargetKind};
 
 /// What the command line says about values.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -118,11 +123,11 @@ pub struct Plan {
     /// `tool` nodes, in order of declaration; the documents of a plan may each declare one.
     pub tools: Vec<tool::ToolDef>,
     /// Tasks, images, services and groups by name, in order of declaration.
-    pub targets: IndexMap<TargetName, target::Target>,
-    /// Every value that a definition rests on, by name, as JSON; [`target::Target::basis`] points here.
+    pub targets: IndexMap<TargetName, Target>,
+    /// Every value that a definition rests on, by name, as JSON; [`Target::basis`] points here.
     pub basis: IndexMap<String, String>,
     /// What the plan was, where provenance is asked for.
-    pub asked_for: std::sync::Arc<evidence::Asked>,
+    pub asked_for: Arc<evidence::Asked>,
     /// Seconds since 1970 that images carry as `created`: `SOURCE_DATE_EPOCH`, else the last commit's time, else 0.
     pub epoch: i64,
 }
@@ -168,6 +173,16 @@ pub struct Certificates {
     pub own: Option<String>,
     /// The key of that certificate, where it lies in a file of its own.
     pub key: Option<String>,
+}
+
+impl Plan {
+    /// All images, those of one target in the order of its cells.
+    pub fn images(&self) -> impl Iterator<Item = (&Target, &ImageDef)> {
+        self.targets.values().flat_map(|target| {
+            let images = if let TargetKind::Image(images) = &target.kind { images.as_slice() } else { &[] };
+            images.iter().map(move |image| (target, &**image))
+        })
+    }
 }
 
 impl RegistryDef {

@@ -159,7 +159,9 @@ fn same_minor(one: &Version, other: &Version) -> bool {
     (one.major, one.minor) == (other.major, other.minor)
 }
 
-fn is_release(version: &Version) -> bool {
+/// Whether it is neither a prerelease nor a build of its own.
+#[must_use]
+pub fn is_release(version: &Version) -> bool {
     version.pre.is_empty() && version.build.is_empty()
 }
 

@@ -114,22 +114,18 @@ impl Client {
         self.site_as(repository, false).await
     }
 
-    async fn site_as(&self, repository: &Repository, is_mirror: bool) -> Result<Site, RegistryError> {
-        let host = {
-            let mut hosts = self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-            let name = repository.host();
-            let fresh = || {
-                let auth = Auth::new(name, Arc::clone(&self.0.options.auth));
-                Arc::new(Host {
-                    name: name.to_owned(),
-                    auth,
-                    origin: OnceCell::new(),
-                    is_down: AtomicBool::new(false),
-                    lists: OnceCell::new(),
-                })
-            };
-            Arc::clone(hosts.entry(name.to_owned()).or_insert_with(fresh))
+    /// What is known of a host.
+    fn host(&self, name: &str) -> Arc<Host> {
+        let mut hosts = self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = || {
+            let auth = Auth::new(name, Arc::clone(&self.0.options.auth));
+            Arc::new(Host { name: name.to_owned(), auth, origin: OnceCell::new(), is_down: AtomicBool::new(false), lists: OnceCell::new() })
         };
+        Arc::clone(hosts.entry(name.to_owned()).or_insert_with(fresh))
+    }
+
+    async fn site_as(&self, repository: &Repository, is_mirror: bool) -> Result<Site, RegistryError> {
+        let host = self.host(repository.host());
         let place = Place { host: host.name.clone(), repository: repository.name().to_owned(), ..Place::default() };
         let mut retry = self.0.wire.retry(place);
         if is_mirror {
@@ -283,12 +279,15 @@ impl Site {
     pub(super) async fn mirrors(&self) -> Vec<Self> {
         let mut found = Vec::new();
         let named = self.client.0.options.mirrors.iter().filter(|(host, _)| !self.is_mirror && *host == self.host.name);
-        for repository in named.filter_map(|(_, place)| format!("{place}/{}", self.repository.name()).parse().ok()) {
+        for repository in named.filter_map(|(_, place)| format!("{place}/{}", self.repository.name()).parse::<Repository>().ok()) {
+            let host = self.client.host(repository.host());
+            if host.is_down.load(Ordering::Relaxed) {
+                continue;
+            }
             // One that cannot be reached costs one attempt, and what it has is asked for elsewhere.
-            if let Ok(site) = self.client.site_as(&repository, true).await
-                && !site.host.is_down.load(Ordering::Relaxed)
-            {
-                found.push(site);
+            match self.client.site_as(&repository, true).await {
+                Ok(site) => found.push(site),
+                Err(_) => host.is_down.store(true, Ordering::Relaxed),
             }
         }
         found

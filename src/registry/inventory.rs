@@ -87,20 +87,23 @@ impl Client {
         }
         if untagged && let Some(listed) = self.all_documents(&site).await? {
             all.is_whole = true;
+            let known: BTreeSet<BlobDigest> = open.iter().map(|found| found.document.digest).collect();
+            let fresh: Vec<BlobDigest> = listed.iter().map(|one| one.digest).filter(|digest| !known.contains(digest)).collect();
+            if fresh.len() > MAX_DOCUMENTS {
+                return Err(too_many(&site));
+            }
             for one in listed {
                 all.holdings.entry(one.digest).or_default().arrived = one.arrived;
-                if !open.iter().any(|known| known.document.digest == one.digest) {
-                    let reference = Reference { repository: repository.clone(), tag: None, digest: Some(one.digest) };
-                    let there = self.resolve_there(&site, &reference, blobs).await?;
-                    open.extend(there.map(|document| Found { document, tag: None, subject: None }));
-                }
             }
+            let there = fresh.into_iter().map(|digest| self.resolve_there(&site, digest, blobs));
+            let there: Vec<Option<Found>> = futures_util::stream::iter(there).buffered(site.parallel()).try_collect().await?;
+            open.extend(there.into_iter().flatten());
         }
         let mut lists = true;
         while !open.is_empty() {
             let fresh = all.take_known(open);
             if all.documents.len() > MAX_DOCUMENTS {
-                return Err(site.error(Fault::protocol("the repository has too many documents")));
+                return Err(too_many(&site));
             }
             let reads = fresh.into_iter().map(|found| read(&site, found, blobs));
             let reads: Vec<Option<(Found, Said)>> = futures_util::stream::iter(reads).buffered(site.parallel()).try_collect().await?;
@@ -109,9 +112,7 @@ impl Client {
                 open.extend(said.children.iter().map(|child| Found { document: child.clone(), tag: None, subject: None }));
                 for subject in found.tag.iter().filter_map(Tag::subject).filter(|subject| !all.documents.contains_key(subject)) {
                     // It stands without a tag of its own, or not any more.
-                    let reference = Reference { repository: repository.clone(), tag: None, digest: Some(subject) };
-                    let there = self.resolve_there(&site, &reference, blobs).await?;
-                    open.extend(there.map(|document| Found { document, tag: None, subject: None }));
+                    open.extend(self.resolve_there(&site, subject, blobs).await?);
                 }
                 if lists {
                     match listed(&site, found.document.digest).await? {
@@ -144,17 +145,21 @@ impl Client {
     }
 
     /// What a digest names at the registry itself: the store may have it although the registry has it no more.
-    async fn resolve_there(&self, site: &Site, wanted: &Reference, blobs: &Arc<dyn Blobs>) -> Result<Option<Descriptor>, RegistryError> {
-        let Some(digest) = wanted.digest else { return Ok(None) };
+    async fn resolve_there(&self, site: &Site, digest: BlobDigest, blobs: &Arc<dyn Blobs>) -> Result<Option<Found>, RegistryError> {
         if !has_document(site, digest, &Scope::pull(&site.repository)).await? {
             return Ok(None);
         }
-        match self.resolve(wanted, blobs).await {
-            Ok(document) => Ok(Some(document)),
+        let wanted = Reference { repository: site.repository.clone(), tag: None, digest: Some(digest) };
+        match self.resolve(&wanted, blobs).await {
+            Ok(document) => Ok(Some(Found { document, tag: None, subject: None })),
             Err(error) if matches!(*error.fault, Fault::Missing(_) | Fault::Protocol(_) | Fault::TooLarge(_)) => Ok(None),
             Err(error) => Err(error),
         }
     }
+}
+
+fn too_many(site: &Site) -> RegistryError {
+    site.error(Fault::protocol("the repository has too many documents"))
 }
 
 enum Named {

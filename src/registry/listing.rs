@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::base::digest::BlobDigest;
 use crate::base::time::Moment;
 
+use super::auth::challenge::is_loopback;
 use super::auth::token::Scope;
 use super::client::{Call, Client, Site};
 use super::error::{Fault, RegistryError};
@@ -47,13 +48,11 @@ struct Entry {
 impl Client {
     /// All documents of a repository; `None` where the registry has no list of them.
     pub(super) async fn all_documents(&self, site: &Site) -> Result<Option<Vec<Listed>>, RegistryError> {
-        let host = site.repository.host();
-        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-        if !HOSTS.iter().any(|end| name.ends_with(end)) && !matches!(name, "127.0.0.1" | "localhost") {
+        let mut url = site.top();
+        if !HOSTS.iter().any(|end| url.host_str().is_some_and(|host| host.ends_with(end))) && !is_loopback(&url) {
             return Ok(None);
         }
         let scope = Scope::metadata(&site.repository);
-        let mut url = site.top();
         url.set_path(&format!("/acr/v1/{}/_manifests", site.repository.name()));
         url.set_query(Some("n=500"));
         let (mut seen, mut all) = (BTreeSet::new(), Vec::new());

@@ -63,19 +63,15 @@ impl Client {
             return Ok(known);
         }
         let site = self.site(&reference.repository).await?;
-        let name = match (&reference.digest, &reference.tag) {
-            (Some(digest), _) => digest.to_string(),
-            (None, Some(tag)) => tag.to_string(),
-            (None, None) => "latest".to_owned(),
-        };
-        let home = match reference.digest {
+        if let Some(digest) = reference.digest {
             // The digest decides, whoever sends the bytes.
-            Some(digest) => get(&site, &name, Some(digest), blobs).await.map(|(found, _)| found),
-            None => look_up(&site, &name, blobs).await,
-        };
+            return get(&site, digest, blobs).await.map(|(found, _)| found);
+        }
+        let name = reference.version();
+        let home = look_up(&site, &name, blobs).await;
         let Err(error) = home else { return home };
         // A mirror may be behind, so what a tag names is asked of it only where the registry itself does not answer.
-        if reference.digest.is_none() && error.fault.is_transient() {
+        if error.fault.is_transient() {
             for mirror in site.mirrors().await {
                 match look_up(&mirror, &name, blobs).await {
                     Ok(found) => return Ok(found),
@@ -146,15 +142,16 @@ async fn head(site: &Site, name: &str, blobs: &Arc<dyn Blobs>) -> Result<Option<
     Ok(manifest::read(&media_type, &bytes).is_ok().then_some(found))
 }
 
-/// Reads a document by tag or digest; one by digest from a mirror where one has it.
-async fn get(site: &Site, name: &str, pinned: Option<BlobDigest>, blobs: &Arc<dyn Blobs>) -> Result<(Descriptor, Bytes), RegistryError> {
-    for mirror in if pinned.is_some() { site.mirrors().await } else { Vec::new() } {
-        match get_from(&mirror, name, pinned, blobs).await {
+/// Reads a document by digest, from a mirror where one has it.
+async fn get(site: &Site, digest: BlobDigest, blobs: &Arc<dyn Blobs>) -> Result<(Descriptor, Bytes), RegistryError> {
+    let name = digest.to_string();
+    for mirror in site.mirrors().await {
+        match get_from(&mirror, &name, Some(digest), blobs).await {
             Ok(found) => return Ok(found),
             Err(error) => mirror.failed(&error),
         }
     }
-    get_from(site, name, pinned, blobs).await
+    get_from(site, &name, Some(digest), blobs).await
 }
 
 /// Reads a document from one place, checks it, and keeps it.
@@ -234,7 +231,7 @@ pub(super) async fn described(site: &Site, wanted: &Descriptor, blobs: &Arc<dyn 
     let bytes = if download::has(blobs, wanted).await.map_err(error)? {
         Bytes::from(download::read(blobs, wanted, manifest::LIMIT).await.map_err(error)?)
     } else {
-        let (found, bytes) = get(site, &wanted.digest.to_string(), Some(wanted.digest), blobs).await?;
+        let (found, bytes) = get(site, wanted.digest, blobs).await?;
         if (found.size, &found.media_type) != (wanted.size, &wanted.media_type) {
             let describe = |one: &Descriptor| format!("{}, {} bytes", quoted(&one.media_type), one.size);
             return Err(error(Fault::Digest { expected: describe(wanted), found: describe(&found) }));

@@ -90,10 +90,7 @@ impl Session {
     /// # Errors
     /// As [`Client::put_tag`], and when the store has no such image.
     pub async fn tag(&self, repository: &Repository, tag: &Tag, image: &Descriptor) -> Result<TagOutcome, RegistryError> {
-        let bytes = match download::read(&self.blobs, image, manifest::LIMIT).await {
-            Ok(bytes) => bytes,
-            Err(fault) => return Err(self.client.site(repository).await?.error(fault)),
-        };
+        let bytes = self.kept(repository, image).await?;
         self.client.put_tag(repository, tag, image, bytes).await
     }
 
@@ -102,11 +99,16 @@ impl Session {
     /// # Errors
     /// As [`Session::tag`].
     pub async fn write_tag(&self, repository: &Repository, tag: &Tag, image: &Descriptor) -> Result<(), RegistryError> {
-        let bytes = match download::read(&self.blobs, image, manifest::LIMIT).await {
-            Ok(bytes) => bytes,
-            Err(fault) => return Err(self.client.site(repository).await?.error(fault)),
-        };
+        let bytes = self.kept(repository, image).await?;
         self.client.write_tag(repository, tag, image, bytes).await
+    }
+
+    /// The bytes of a document of the store that goes to this repository.
+    async fn kept(&self, repository: &Repository, document: &Descriptor) -> Result<Vec<u8>, RegistryError> {
+        match download::read(&self.blobs, document, manifest::LIMIT).await {
+            Ok(bytes) => Ok(bytes),
+            Err(fault) => Err(self.client.site(repository).await?.error(fault)),
+        }
     }
 
     /// Lets a tag name a document of the repository itself; `false` when there is none of this digest.

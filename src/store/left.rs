@@ -3,14 +3,12 @@
 //! kiln that runs.
 
 use std::collections::{BTreeSet, HashSet};
-use std::os::unix::ffi::OsStrExt as _;
 use std::sync::PoisonError;
 
 use crate::base::path::{AbsPath, RelPath};
-use crate::sys::maker::{Maker, maker};
 use crate::sys::stat::Kind;
-use crate::sys::tree::Tree;
-use crate::sys::{clock, file};
+use crate::sys::tree::{self, Tree};
+use crate::sys::{clock, file, lock};
 
 use super::lease::Lease;
 use super::local::Store;
@@ -55,9 +53,10 @@ impl Store {
     /// Removes what killed kilns left half-written in the store. A lease says who may still be writing: with another one held, or where
     /// there are no locks, nothing is touched.
     pub(super) fn clear_scratch(&self) {
-        // In this order: whoever made one of these names had a lease by then.
+        // In this order: whoever made one of these names had a lease by then, or collects.
         let left: HashSet<Vec<u8>> = file::names(self.scratch()).unwrap_or_default().into_iter().collect();
-        let alone = || self.lease.get().is_some_and(Lease::is_held) && self.other_leases().iter().all(|(_, held)| !held);
+        let collects = || lock::is_held(self.layout().collecting());
+        let alone = || self.lease.get().is_some_and(Lease::is_held) && !collects() && self.other_leases().iter().all(|(_, held)| !held);
         if !left.is_empty() && alone() {
             file::remove_abandoned(self.scratch(), |name| left.contains(name));
         }
@@ -72,9 +71,9 @@ impl Store {
         }
         let folders: Vec<AbsPath> = self.cleared.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
         let Ok(tree) = Tree::open(root) else { return };
-        for folder in folders {
-            let below = folder.as_path().strip_prefix(root.as_path()).ok().and_then(|path| RelPath::new(path.as_os_str().as_bytes()).ok());
-            clear(&tree, &below.unwrap_or_else(RelPath::root));
+        // Those of a step behind walls lie elsewhere, and go with it.
+        for folder in folders.iter().filter_map(|folder| root.below(folder)) {
+            clear(&tree, &folder);
         }
     }
 }
@@ -85,10 +84,10 @@ fn clear(tree: &Tree, folder: &RelPath) {
         return;
     }
     for name in file::names(tree.root().at(folder)).unwrap_or_default() {
-        if let Some(maker) = maker(&name)
+        if let Some(is_left) = tree::is_left_behind(&name)
             && let Ok(path) = folder.join(&name)
             && let Ok((Kind::File { .. } | Kind::Link, stat)) = tree.plain_status(&path)
-            && (maker == Maker::Gone || stat.changed < i128::from(clock::now().0 - LONG_MS) * 1_000_000)
+            && (is_left || stat.changed < i128::from(clock::now().0 - LONG_MS) * 1_000_000)
         {
             let _ = tree.remove(&path);
         }

@@ -30,10 +30,8 @@ pub struct Disk {
 /// [`FileError`].
 pub fn of(path: impl AsRef<Path>) -> Result<Disk, FileError> {
     let path = path.as_ref();
-    let kind = at("look at", path, rustix::fs::statfs(path).map_err(std::io::Error::from))?;
+    let magic = magic(path)?;
     let room = at("look at", path, rustix::fs::statvfs(path).map_err(std::io::Error::from))?;
-    #[allow(clippy::cast_possible_truncation, clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "the numbers have 32 bits")]
-    let magic = kind.f_type as u32;
     let name = KINDS.iter().find(|(number, ..)| *number == magic);
     Ok(Disk {
         kind: name.map_or_else(|| format!("0x{magic:x}"), |(_, name, _)| (*name).to_owned()),
@@ -44,6 +42,19 @@ pub fn of(path: impl AsRef<Path>) -> Result<Disk, FileError> {
         free_files: (room.f_files > 0).then_some(room.f_favail),
         read_only: room.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
     })
+}
+
+fn magic(path: &Path) -> Result<u32, FileError> {
+    let kind = at("look at", path, rustix::fs::statfs(path).map_err(std::io::Error::from))?;
+    #[allow(clippy::cast_possible_truncation, clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "the numbers have 32 bits")]
+    Ok(kind.f_type as u32)
+}
+
+/// The name of the file system where other machines may change what is on it, which this kernel is not told of.
+#[must_use]
+pub fn shared(path: impl AsRef<Path>) -> Option<&'static str> {
+    let magic = magic(path.as_ref()).ok()?;
+    KINDS.iter().find(|(number, _, shared)| *number == magic && *shared).map(|(_, name, _)| *name)
 }
 
 /// The kinds that people have, and whether other machines share them. Source: statfs(2), linux/magic.h.
@@ -63,11 +74,14 @@ const KINDS: &[(u32, &str, bool)] = &[
     (0x7366_746e, "ntfs3", false),
     (0x6573_5546, "fuse", true),
     (0x0000_6969, "nfs", true),
+    (0x0000_517b, "smb", true),
     (0xff53_4d42, "cifs", true),
     (0xfe53_4d42, "smb2", true),
     (0x0102_1997, "9p", true),
     (0x00c3_6400, "ceph", true),
     (0x0bd0_0bd0, "lustre", true),
+    (0x5346_414f, "afs", true),
+    (0x786f_4256, "vboxsf", true),
 ];
 
 #[cfg(test)]

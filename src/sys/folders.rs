@@ -22,7 +22,7 @@ pub fn unignored(root: &AbsPath) -> Vec<Entry> {
     let mut builder = ignore::WalkBuilder::new(root);
     builder.hidden(false).require_git(false).filter_entry(|entry| !reserved(entry.file_name().as_bytes()));
     let entry = |found: ignore::DirEntry| {
-        let path = RelPath::new(found.path().strip_prefix(root).ok()?.as_os_str().as_bytes()).ok()?;
+        let path = root.below(found.path())?;
         let metadata = found.metadata().ok().filter(|metadata| !metadata.is_dir())?;
         Some(Entry { path, kind: Kind::of(&metadata), stat: Stat::of(&metadata) })
     };

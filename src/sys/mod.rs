@@ -18,7 +18,6 @@ pub mod helper;
 pub mod jobs;
 pub mod listing;
 pub mod lock;
-pub mod maker;
 pub mod modes;
 pub mod port;
 pub mod process;

@@ -28,6 +28,14 @@ use super::stat::{self, Kind, Stat};
 /// The first bytes of the names of temporary files that stand beside their targets. Walks never see such files.
 pub const TEMPORARY: &str = ".kiln-tmp-";
 
+/// For a name that a restore made (`.kiln-tmp-PID-N`): whether the process that made it is gone. `None` for other names.
+#[must_use]
+pub fn is_left_behind(name: &[u8]) -> Option<bool> {
+    let rest = std::str::from_utf8(name.strip_prefix(TEMPORARY.as_bytes())?).ok()?;
+    let maker = rest.split('-').next()?.parse().ok().and_then(rustix::process::Pid::from_raw)?;
+    Some(rustix::process::test_kill_process(maker) == Err(Errno::SRCH))
+}
+
 /// A folder that was opened once; all calls start from it, wherever its name leads later.
 #[derive(Debug)]
 pub struct Tree {

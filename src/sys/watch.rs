@@ -15,6 +15,8 @@ use rustix::io::Errno;
 
 use crate::base::path::AbsPath;
 
+use super::disk;
+
 /// What is asked of the kernel about a folder.
 const INTEREST: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::DELETE)
@@ -29,20 +31,6 @@ const INTEREST: WatchFlags = WatchFlags::CREATE
 
 /// Between two looks where nobody said how often.
 pub const EVERY: Duration = Duration::from_secs(1);
-
-/// File systems that others change without a word to this kernel. Source: statfs(2).
-const SILENT: [(i64, &str); 10] = [
-    (0x6969, "NFS"),
-    (0x517B, "SMB"),
-    (0xFF53_4D42, "SMB"),
-    (0xFE53_4D42, "SMB"),
-    (0x0102_1997, "9P"),
-    (0x786F_4256, "a shared folder of VirtualBox"),
-    (0x00C3_6400, "Ceph"),
-    (0x0BD0_0BD0, "Lustre"),
-    (0x5346_414F, "AFS"),
-    (0x6573_5546, "FUSE"),
-];
 
 /// Why a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +124,7 @@ impl Watcher {
             if self.folders.contains_key(folder) {
                 continue;
             }
-            if let Some(name) = silent(folder) {
+            if let Some(name) = disk::shared(folder) {
                 return Err(self.give_up(format!("`{folder}` lies on {name}, which may change without a word to this machine")));
             }
             match inotify::add_watch(events, folder.as_path(), INTEREST) {
@@ -209,12 +197,6 @@ impl Watcher {
             stays
         });
     }
-}
-
-/// The name of the file system, where the kernel is not told of changes.
-fn silent(folder: &AbsPath) -> Option<&'static str> {
-    let kind = rustix::fs::statfs(folder.as_path()).ok()?.f_type;
-    SILENT.iter().find(|(number, _)| *number == kind).map(|(_, name)| *name)
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ impl Watching<'_> {
         std::thread::scope(|scope| {
             let guard = scope.spawn(|| self.guard(&going));
             let what = What { selection: session.selection.clone(), targets: session.targets.clone(), around };
-            let ended = run::carry_out(settings, output, &session.opened, what, &asked.how, |_| {});
+            let ended = run::carry_out(settings, output, &session.opened, what, &asked.how);
             going.done.store(true, Ordering::Relaxed);
             waker.wake();
             // A guard that panicked has said so; the watch goes on without it.

@@ -48,7 +48,7 @@ pub fn watch(settings: &Settings, output: &Output, asked: &Watch) -> Result<u8, 
     let mut told = String::new();
     loop {
         let texts = Texts::of(settings);
-        let faults = match Session::open(settings, output, asked).and_then(|session| watching.rounds(&session)) {
+        let faults = match Session::open(settings, output, asked, texts.clone()).and_then(|session| watching.rounds(&session)) {
             Ok(Some(code)) => return Ok(code),
             Ok(None) => {
                 told.clear();

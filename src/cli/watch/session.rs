@@ -39,9 +39,8 @@ pub(super) struct Scene {
 }
 
 impl Session {
-    pub(super) fn open(settings: &Settings, output: &Output, asked: &Watch) -> Result<Self, Diagnostics> {
-        // Taken before the plan is read: an edit meanwhile is seen afterwards.
-        let before = Texts::of(settings);
+    /// `before` was taken before the plan is read: an edit meanwhile is seen afterwards.
+    pub(super) fn open(settings: &Settings, output: &Output, asked: &Watch, before: Texts) -> Result<Self, Diagnostics> {
         let opened = open::open_for(settings, &asked.targets)?;
         output.show(&opened.warnings);
         let texts = before.and(settings, &opened.values);

@@ -18,11 +18,7 @@ impl Docker {
         let refused = |cause: String| DockerError::pull(reference, &cause);
         let login = login(reference.repository.host()).await.map_err(refused)?;
         // Without a tag, the daemon would pull all of them.
-        let version = match (&reference.digest, &reference.tag) {
-            (Some(digest), _) => digest.to_string(),
-            (None, Some(tag)) => tag.to_string(),
-            (None, None) => "latest".to_owned(),
-        };
+        let version = reference.version();
         let from = Some(reference.repository.to_string());
         let options = CreateImageOptions { from_image: from, tag: Some(version), ..Default::default() };
         let mut answers = std::pin::pin!(self.api.create_image(Some(options), None, login));

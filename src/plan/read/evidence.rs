@@ -36,9 +36,7 @@ fn sign(view: &View<'_, '_>, node: &Node) -> Option<SignDef> {
     };
     let key = match (written("key"), written("secret")) {
         (Some(_), _) => {
-            let (path, span) = view.text(view.prop(node, "key")?)?;
-            let elsewhere = path.starts_with('/') || path.starts_with("~/");
-            let path = if elsewhere { path } else { view.path(&path, &span)?.to_string() };
+            let path = view.machine_path(view.text(view.prop(node, "key")?)?)?;
             KeyFrom { name: None, source: SecretSource::File(path) }
         }
         (None, Some(_)) => named("secret")?,

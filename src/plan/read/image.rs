@@ -53,17 +53,19 @@ pub(in crate::plan) fn image(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names
             recipes.push(Arc::new(made));
         }
         let named = || instance.cell_name(&cell, None);
-        let platforms: Vec<Platform> = recipes.iter().map(|recipe: &Arc<Recipe>| recipe.platform.clone()).collect();
-        found.push(cx.in_cell(&locals, named, || ImageDef {
-            cell: cell.name(),
-            repository: repository(&view, node, instance),
-            platforms: recipes,
-            saves: save::saves(&view, node, &platforms, &repository_name(&view, node, instance)),
-            scan: view.child(node, "scan").map(|child| scan(&view, child, names)),
-            tags: tags(&view, node),
-            push: pushes(&view, node, names),
-            prune: view.child(node, "prune").and_then(|child| retention(&view, child)),
-            span: instance.span.clone(),
+        found.push(cx.in_cell(&locals, named, || {
+            let repository = repository(&view, node, instance);
+            ImageDef {
+                cell: cell.name(),
+                saves: save::saves(&view, node, recipes.len(), &repository),
+                repository,
+                platforms: recipes,
+                scan: view.child(node, "scan").map(|child| scan(&view, child, names)),
+                tags: tags(&view, node),
+                push: pushes(&view, node, names),
+                prune: view.child(node, "prune").and_then(|child| retention(&view, child)),
+                span: instance.span.clone(),
+            }
         }));
     }
     found
@@ -82,12 +84,6 @@ fn host_platform(cx: &Cx<'_>) -> Option<Platform> {
         cx.fault(fault.help("list the `platforms` of every image"));
     }
     platform
-}
-
-/// The last part of the repository, without a word about what is wrong with it.
-fn repository_name(view: &View<'_, '_>, node: &Node, instance: &Instance<'_>) -> String {
-    let own = || instance.name.as_str().strip_prefix(&view.cx.prefix).unwrap_or_default().to_owned();
-    view.prop(node, "name").and_then(|value| view.text(value)).map_or_else(own, |(name, _)| name)
 }
 
 fn repository(view: &View<'_, '_>, node: &Node, instance: &Instance<'_>) -> String {

@@ -88,10 +88,6 @@ pub(in crate::plan) fn registry(cx: &Cx<'_>, node: &Node, name: &str) -> Option<
 
 /// The files of `ca`, `cert` and `key`.
 fn certificates(view: &View<'_, '_>, node: &Node, is_layout: bool) -> Certificates {
-    let path = |(path, span): Text| {
-        let elsewhere = path.starts_with('/') || path.starts_with("~/");
-        if elsewhere { Some(path) } else { view.path(&path, &span).map(|path| path.to_string()) }
-    };
     let written = |word: &str| node.children.iter().flatten().find(|child| child.name.text == word);
     if let Some(first) = ["ca", "cert", "key"].into_iter().find_map(written).filter(|_| is_layout) {
         let fault = Diagnostic::plan("plan::bad-value", "an OCI layout is a folder and has no transport", &first.name.span, "for whom?");
@@ -103,9 +99,9 @@ fn certificates(view: &View<'_, '_>, node: &Node, is_layout: bool) -> Certificat
     }
     let authorities = view.child(node, "ca").map_or_else(Vec::new, |child| view.texts(&child.args));
     Certificates {
-        authorities: authorities.into_iter().filter_map(path).collect(),
-        own: view.child_text(node, "cert").and_then(path),
-        key: view.child_text(node, "key").and_then(path),
+        authorities: authorities.into_iter().filter_map(|path| view.machine_path(path)).collect(),
+        own: view.child_text(node, "cert").and_then(|path| view.machine_path(path)),
+        key: view.child_text(node, "key").and_then(|path| view.machine_path(path)),
     }
 }
 

@@ -1,7 +1,6 @@
 //! `save` nodes: the files and folders that an image is written into.
 
 use crate::base::diagnostic::{Diagnostic, Span};
-use crate::base::platform::Platform;
 use crate::base::words;
 use crate::oci::reference::Reference;
 use crate::plan::image::{Save, SaveForm};
@@ -11,12 +10,12 @@ use crate::syntax::document::Node;
 use super::shape::not_a_word;
 use super::view::{View, children, from_str, shown};
 
-/// All `save` nodes of an image for these platforms; `repository` is the last part of its name.
-pub(super) fn saves(view: &View<'_, '_>, image: &Node, platforms: &[Platform], repository: &str) -> Vec<Save> {
+/// All `save` nodes of an image for so many platforms; `repository` is the last part of its name.
+pub(super) fn saves(view: &View<'_, '_>, image: &Node, platforms: usize, repository: &str) -> Vec<Save> {
     children(view.cx, image, "save").filter_map(|node| save(view, node, platforms, repository)).collect()
 }
 
-fn save(view: &View<'_, '_>, node: &Node, platforms: &[Platform], repository: &str) -> Option<Save> {
+fn save(view: &View<'_, '_>, node: &Node, platforms: usize, repository: &str) -> Option<Save> {
     let (path, span) = view.text(node.args.first()?)?;
     let fault = |message: String, at: &Span, label: &str, help: &str| {
         view.cx.fault(Diagnostic::plan("plan::bad-value", message, at, label).help(help));
@@ -30,14 +29,14 @@ fn save(view: &View<'_, '_>, node: &Node, platforms: &[Platform], repository: &s
                 view.cx.fault(not_a_word(&text, SaveForm::WORDS, "format", &at));
             }
             let form = known?;
-            if form == SaveForm::Docker && platforms.len() > 1 {
-                let message = format!("`docker load` takes one platform, and this image has {}", platforms.len());
+            if form == SaveForm::Docker && platforms > 1 {
+                let message = format!("`docker load` takes one platform, and this image has {platforms}");
                 fault(message, &at, "of one platform", "write `format=\"oci\"`, which holds all of them");
             }
             form
         }
         None if path.ends_with('/') => SaveForm::Layout,
-        None if platforms.len() > 1 => SaveForm::Oci,
+        None if platforms > 1 => SaveForm::Oci,
         None => SaveForm::Docker,
     };
     let pattern = view.pattern(&path, &span)?;

@@ -46,8 +46,7 @@ fn source(view: &View<'_, '_>, node: &Node) -> Option<SecretSource> {
                     }
                     Some(SecretSource::Env(text))
                 }
-                "file" if text.starts_with('/') || text.starts_with("~/") => Some(SecretSource::File(text)),
-                "file" => view.path(&text, &span).map(|path| SecretSource::File(path.to_string())),
+                "file" => view.machine_path((text, span)).map(SecretSource::File),
                 // A script is never searched for names.
                 _ => match &one.value.scalar {
                     Scalar::String(script) => Some(SecretSource::Command(script.clone())),

@@ -8,7 +8,7 @@ use crate::syntax::document::{Node, Scalar, Value};
 use super::image::check_inner_path;
 use super::project::check_env;
 use super::shape::not_a_word;
-use super::task::shell_of;
+use super::task::own_shell;
 use super::view::{Text, View, children, duration, number, shown, was_written};
 
 /// The settings of an image for one platform.
@@ -34,7 +34,7 @@ pub(super) fn settings(view: &View<'_, '_>, node: &Node) -> Settings {
         healthcheck: view.child(node, "healthcheck").and_then(|child| health(view, child)),
         stop_signal: view.child_parsed(node, "stop-signal", "plan::bad-value", signal),
         author: view.child_text(node, "author").map(|(text, _)| text),
-        shell: view.child(node, "shell").and_then(|child| shell_of(view, child)),
+        shell: own_shell(view, node),
         on_build: view.child_texts(node, "onbuild").into_iter().filter_map(|text| view.parsed(text, "plan::bad-value", trigger)).collect(),
         os_version: view.child_parsed(node, "os-version", "plan::bad-value", plain),
         os_features: view

@@ -24,6 +24,13 @@ struct Form {
     latest: Latest,
 }
 
+impl Form {
+    /// What stands before the tags of a rule that has one of its own.
+    fn prefixed(&self, otherwise: &str) -> String {
+        self.prefix.as_ref().map_or(otherwise, |(prefix, _)| prefix).to_owned()
+    }
+}
+
 /// The tags of an image.
 pub(super) fn tags(view: &View<'_, '_>, node: &Node) -> Vec<(TagRule, Span)> {
     let mut found: Vec<(TagRule, Span)> = Vec::new();
@@ -37,7 +44,8 @@ pub(super) fn tags(view: &View<'_, '_>, node: &Node) -> Vec<(TagRule, Span)> {
         }
         let form = Form { prefix: prefix(view, child), latest: latest(view, child).unwrap_or(Latest::Highest) };
         let given = view.prop(child, "semver").and_then(|value| view.text(value));
-        let version = given.and_then(|(text, span)| semver(view, &form, &text, &span, false).map(|rule| (rule, span)));
+        let version =
+            given.and_then(|(text, span)| semver(view, &form, &text, &span, false).map(|cascade| (TagRule::Semver(cascade), span)));
         let written =
             child.args.iter().flat_map(|value| view.texts(std::slice::from_ref(value)).into_iter().map(move |text| (value, text)));
         let rules = written.filter_map(|(value, (text, span))| rule(view, &form, value, &text, &span).map(|rule| (rule, span)));
@@ -91,17 +99,14 @@ fn latest(view: &View<'_, '_>, node: &Node) -> Option<Latest> {
 
 /// A word that is a rule is that rule, quoted or not; everything else is the tag itself.
 fn rule(view: &View<'_, '_>, form: &Form, value: &Value, text: &str, span: &Span) -> Option<TagRule> {
-    let prefixed = |otherwise: &str| form.prefix.as_ref().map_or_else(|| otherwise.to_owned(), |(prefix, _)| prefix.clone());
     match text {
         "semver" | "release" => {
             let help = "tag a commit, or name a version: `tag semver=\"${project.version}\"`";
             let version = fact(view, "version", "this is not a repository with a commit", help, span)?;
-            let mut rule = semver(view, form, &version, span, true)?;
-            if let TagRule::Semver(cascade) = &mut rule {
-                // What is no release of its own is named by its commit.
-                cascade.idle = text == "release" && !cascade.version.build.is_empty();
-            }
-            Some(rule)
+            let cascade = semver(view, form, &version, span, true)?;
+            // What is no release of its own is named by its commit.
+            let idle = text == "release" && !cascade.version.build.is_empty();
+            Some(TagRule::Semver(Cascade { idle, ..cascade }))
         }
         "branch" => {
             // A release is on no branch, and that is no fault: the same plan runs everywhere.
@@ -112,7 +117,7 @@ fn rule(view: &View<'_, '_>, form: &Form, value: &Value, text: &str, span: &Span
             }
             let help = "use `tag sha`, or the tag itself: `tag \"edge\"`";
             let branch = fact(view, "branch", "the head is on no branch", help, span)?;
-            let prefix = prefixed("");
+            let prefix = form.prefixed("");
             let tag = slug_within(&branch, TAG_LIMIT - prefix.len()).and_then(|slug| format!("{prefix}{slug}").parse().ok());
             if tag.is_none() {
                 let message = format!("the branch `{}` gives no tag", shown(&branch));
@@ -124,18 +129,18 @@ fn rule(view: &View<'_, '_>, form: &Form, value: &Value, text: &str, span: &Span
             let help = "use the tag itself: `tag \"edge\"`";
             let sha = fact(view, "sha", "this is not a repository with a commit", help, span)?;
             let short: String = sha.chars().take(12).collect();
-            format!("{}{short}", prefixed("sha-")).parse().ok().map(TagRule::Sha)
+            format!("{}{short}", form.prefixed("sha-")).parse().ok().map(TagRule::Sha)
         }
         "date" => {
             let help = "use `tag sha`, or the tag itself: `tag \"edge\"`";
             let time = fact(view, "time", "this is not a repository with a commit", help, span)?;
             let day = Moment::from_seconds(time.trim().parse().ok()?).day();
-            format!("{}{day}", prefixed("")).parse().ok().map(TagRule::Date)
+            format!("{}{day}", form.prefixed("")).parse().ok().map(TagRule::Date)
         }
         // Outside a pull request there is no such tag, and that is no fault either.
         "pr" => {
             let number = view.cx.facts.named("ci", "request")?.ok()?;
-            let prefix = prefixed("pr-");
+            let prefix = form.prefixed("pr-");
             let slug = number.and_then(|number| slug_within(&number, TAG_LIMIT - prefix.len()));
             Some(TagRule::Request(slug.and_then(|slug| format!("{prefix}{slug}").parse().ok())))
         }
@@ -181,7 +186,7 @@ fn literal(view: &View<'_, '_>, form: &Form, value: &Value, text: &str, span: &S
 }
 
 /// A version and what it leads. The tags of the repository know higher ones only where they gave this one, too.
-fn semver(view: &View<'_, '_>, form: &Form, text: &str, span: &Span, of_git: bool) -> Option<TagRule> {
+fn semver(view: &View<'_, '_>, form: &Form, text: &str, span: &Span, of_git: bool) -> Option<Cascade> {
     let fault = |message: String, help: &str| {
         view.cx.fault(Diagnostic::plan("plan::bad-tag", message, span, "not a version").help(help));
     };
@@ -195,13 +200,12 @@ fn semver(view: &View<'_, '_>, form: &Form, text: &str, span: &Span, of_git: boo
     let releases = if of_git { view.cx.facts.named("git", "releases").and_then(|answer| answer.ok().flatten()) } else { None };
     let releases = releases.unwrap_or_default();
     let higher = above(&version, releases.split_whitespace().filter_map(|text| text.parse().ok()));
-    let prefix = form.prefix.as_ref().map_or_else(String::new, |(prefix, _)| prefix.clone());
-    let cascade = Cascade { version, prefix, latest: form.latest, idle: false, higher };
+    let cascade = Cascade { version, prefix: form.prefixed(""), latest: form.latest, idle: false, higher };
     if cascade.full().parse::<Tag>().is_err() {
         fault(format!("`{}` is too long for a tag", shown(&cascade.full())), "a tag has at most 128 characters");
         return None;
     }
-    Some(TagRule::Semver(cascade))
+    Some(cascade)
 }
 
 /// A fact of the repository that a rule stands on.

@@ -344,7 +344,7 @@ fn usual_shell() -> Vec<String> {
     SHELL.iter().map(|word| (*word).to_owned()).collect()
 }
 
-fn own_shell(view: &View<'_, '_>, node: &Node) -> Option<Vec<String>> {
+pub(super) fn own_shell(view: &View<'_, '_>, node: &Node) -> Option<Vec<String>> {
     view.child(node, "shell").and_then(|child| shell_of(view, child))
 }
 

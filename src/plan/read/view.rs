@@ -41,6 +41,19 @@ pub(in crate::plan) fn was_written(node: &Node, name: &str) -> bool {
     node.children.iter().flatten().any(|child| child.name.text == name)
 }
 
+/// What is selected, and behind `!` what is left out.
+fn sorted_out(texts: Vec<Text>, read: impl Fn(&str, &Span) -> Option<Pattern>) -> FileSet {
+    let mut files = FileSet::default();
+    for (text, span) in texts {
+        let (list, pattern) = match text.strip_prefix('!') {
+            Some(rest) => (&mut files.exclude, rest),
+            None => (&mut files.include, text.as_str()),
+        };
+        list.extend(read(pattern, &span).map(|pattern| (pattern, span)));
+    }
+    files
+}
+
 /// Whether a value was written with `!` before it.
 pub(super) fn is_exclusion(value: &Value) -> bool {
     matches!(&value.scalar, Scalar::String(text) if text.starts_with('!'))
@@ -207,32 +220,23 @@ impl View<'_, '_> {
         self.cx.folder.join(text).map_err(|why| self.cx.fault(bad_path(text, why, span))).ok()
     }
 
+    /// A file of this machine: an absolute path, one of the user's home, or a path of the project.
+    pub(super) fn machine_path(&self, (text, span): Text) -> Option<String> {
+        let elsewhere = text.starts_with('/') || text.starts_with("~/");
+        if elsewhere { Some(text) } else { self.path(&text, &span).map(|path| path.to_string()) }
+    }
+
     /// Patterns, those with `!` before them as exclusions.
     pub(super) fn file_set(&self, texts: Vec<Text>) -> FileSet {
-        let mut files = FileSet::default();
-        for (text, span) in texts {
-            let (list, pattern) = match text.strip_prefix('!') {
-                Some(rest) => (&mut files.exclude, rest),
-                None => (&mut files.include, text.as_str()),
-            };
-            list.extend(self.pattern(pattern, &span).map(|pattern| (pattern, span)));
-        }
-        files
+        sorted_out(texts, |text, span| self.pattern(text, span))
     }
 
     /// Patterns over paths in an image, with or without the slash that such paths begin with; those with `!` as exclusions.
     pub(super) fn inner_file_set(&self, texts: Vec<Text>) -> FileSet {
-        let mut files = FileSet::default();
-        for (text, span) in texts {
-            let (list, pattern) = match text.strip_prefix('!') {
-                Some(rest) => (&mut files.exclude, rest),
-                None => (&mut files.include, text.as_str()),
-            };
-            let pattern = pattern.trim_start_matches('/');
-            let pattern = if pattern.is_empty() { "." } else { pattern };
-            list.extend(self.inner_pattern(pattern, &span).map(|pattern| (pattern, span)));
-        }
-        files
+        sorted_out(texts, |text, span| {
+            let text = text.trim_start_matches('/');
+            self.inner_pattern(if text.is_empty() { "." } else { text }, span)
+        })
     }
 
     /// The platforms of a target, `None` when it lists none.
