@@ -88,6 +88,8 @@ pub enum StepKind {
     Run,
     /// Fetches the base image for one platform and pins its digest.
     Base,
+    /// Fetches an image for one platform that files are copied from, and pins its digest.
+    Stage,
     /// Writes layers, config and manifest for one platform.
     Build,
     /// Joins the platforms' manifests under one index.
@@ -117,6 +119,7 @@ impl StepKind {
     pub const ALL: &'static [Self] = &[
         Self::Run,
         Self::Base,
+        Self::Stage,
         Self::Build,
         Self::Index,
         Self::Scan,
@@ -136,6 +139,7 @@ impl StepKind {
         match self {
             Self::Run => "run",
             Self::Base => "base",
+            Self::Stage => "stage",
             Self::Build => "build",
             Self::Index => "index",
             Self::Scan => "scan",
@@ -179,7 +183,7 @@ pub struct StepName {
     pub kind: StepKind,
     /// For one platform, where that applies.
     pub platform: Option<Platform>,
-    /// For one registry of the plan, where that applies.
+    /// For one registry of the plan, or of one image elsewhere, where that applies.
     pub registry: Option<String>,
 }
 

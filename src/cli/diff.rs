@@ -7,7 +7,7 @@ use crate::exec::compare::{self, Became, Side};
 use crate::exec::gather::GatherError;
 use crate::graph::ActionGraph;
 use crate::graph::action::ActionKind;
-use crate::plan::image::Base;
+use crate::plan::image::Elsewhere;
 use crate::report::plan_diff::{self, BaseChange, DiffStep, DiffView, MovedTags, StepChange};
 
 use super::causes::Between;
@@ -93,14 +93,13 @@ fn moved(old: &ActionGraph, new: &ActionGraph) -> Vec<MovedTags> {
 fn rebased(old: &ActionGraph, new: &ActionGraph) -> Vec<BaseChange> {
     let bases = |graph: &ActionGraph| -> BTreeMap<String, String> {
         let of = |id| match &graph.action(id).kind {
-            ActionKind::Base(recipe) => match &recipe.base {
-                Base::Registry { reference, .. } => Some((graph.action(id).name.to_string(), reference.to_string())),
-                Base::Layout { path, tag, .. } => {
-                    let tag = tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
-                    Some((graph.action(id).name.to_string(), format!("oci:{path}{tag}")))
-                }
-                Base::Scratch | Base::Target { .. } => None,
-            },
+            ActionKind::Fetch(fetch) => {
+                let from = match &fetch.from {
+                    Elsewhere::Registry { reference, .. } => reference.to_string(),
+                    layout @ Elsewhere::Layout { .. } => layout.shown(),
+                };
+                Some((graph.action(id).name.to_string(), from))
+            }
             _ => None,
         };
         graph.order().iter().filter_map(|id| of(*id)).collect()

@@ -10,7 +10,7 @@ use crate::engine::Machine;
 use crate::engine::blobs::StoreBlobs;
 use crate::engine::secret;
 use crate::event::{Event, Listener, Nobody};
-use crate::plan::image::Base;
+use crate::plan::image::Elsewhere;
 use crate::plan::{Certificates, Plan, RegistryPlace};
 use crate::record;
 use crate::registry::auth::credentials::ConfigFiles;
@@ -194,11 +194,12 @@ fn insecure(plan: &Plan) -> Vec<String> {
         RegistryPlace::Remote { host, .. } => Some(host.clone()),
         RegistryPlace::Layout(_) => None,
     });
-    let bases = plan.images().flat_map(|(_, image)| &image.platforms).filter_map(|recipe| match &recipe.base {
-        Base::Registry { reference, insecure: true, .. } => Some(reference.repository.host().to_owned()),
+    let origins = plan.images().flat_map(|(_, image)| &image.platforms).flat_map(|recipe| recipe.origins());
+    let sources = origins.filter_map(|origin| match origin.elsewhere()? {
+        Elsewhere::Registry { reference, insecure: true, .. } => Some(reference.repository.host().to_owned()),
         _ => None,
     });
-    let mut hosts: Vec<String> = registries.chain(bases).collect();
+    let mut hosts: Vec<String> = registries.chain(sources).collect();
     hosts.sort();
     hosts.dedup();
     hosts

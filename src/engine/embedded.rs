@@ -7,20 +7,20 @@ use std::sync::Arc;
 
 use crate::base::diagnostic::{Class, Diagnostic};
 use crate::base::digest::BlobDigest;
-use crate::base::id::{StepKind, StepName, TargetName};
+use crate::base::id::{StepKind, StepName};
 use crate::base::path::AbsPath;
 use crate::base::platform::Platform;
 use crate::base::size::ByteSize;
 use crate::base::words;
 use crate::event::FailureClass;
-use crate::graph::action::BuildAction;
+use crate::graph::action::{BuildAction, FetchAction};
 use crate::image::build::{self, BaseImage, Builder, Built, ImageError};
 use crate::image::cache::StoreCache;
 use crate::image::layer::Contents;
 use crate::image::layout;
 use crate::image::take::Stage;
 use crate::image::tree::{SourceFile, SourceKind};
-use crate::plan::image::{Base, Copy, ImageDef, Recipe};
+use crate::plan::image::{Copy, Elsewhere, ImageDef, Origin};
 use crate::registry::error::RegistryError;
 use crate::store::result::{ImageResult, OutputEntry, OutputFile};
 use crate::sys::file;
@@ -58,21 +58,20 @@ pub(super) fn failure(diagnostic: Diagnostic) -> Failure {
 }
 
 /// Fetches what a `from` names, for one platform, into the store.
-pub async fn base(machine: &Arc<Machine>, recipe: &Recipe) -> Result<Made, Failure> {
-    let image = match &recipe.base {
-        Base::Registry { reference, .. } => {
-            let fetched = machine.registries.pull(reference, &recipe.platform).await.map_err(refused)?;
+pub async fn fetch(machine: &Arc<Machine>, action: &FetchAction) -> Result<Made, Failure> {
+    let image = match &action.from {
+        Elsewhere::Registry { reference, .. } => {
+            let fetched = machine.registries.pull(reference, &action.platform).await.map_err(refused)?;
             ImageResult { descriptor: fetched.descriptor, blobs: fetched.blobs, mutable_base: fetched.mutable }
         }
-        Base::Layout { path, tag, .. } => {
-            let (shared, folder, tag, platform) = (Arc::clone(machine), machine.root.at(path), tag.clone(), recipe.platform.clone());
+        Elsewhere::Layout { path, tag, .. } => {
+            let (shared, folder, tag, platform) = (Arc::clone(machine), machine.root.at(path), tag.clone(), action.platform.clone());
             let imported = tokio::task::spawn_blocking(move || layout::read_layout(&shared.store, &folder, tag.as_deref(), &platform))
                 .await
                 .map_err(Failure::disk)?
                 .map_err(|error| Failure::new(FailureClass::Step, &error, None))?;
             ImageResult { descriptor: imported.descriptor, blobs: imported.blobs, mutable_base: false }
         }
-        Base::Scratch | Base::Target { .. } => return Ok(Made::default()),
     };
     let detail = Some(format!("{} {}", image.descriptor.digest.0.short(), words::count(image.blobs.len().saturating_sub(2), "layer")));
     Ok(Made { image: Some(image), detail, ..Made::default() })
@@ -84,14 +83,16 @@ pub async fn build(machine: &Arc<Machine>, job: &Job<'_>, action: &BuildAction) 
         let found = job.taken.images.iter().find(|(step, _)| wanted(step)).map(|(_, image)| image.descriptor.clone());
         found.ok_or_else(|| Failure::new(FailureClass::Internal, format!("`{}` lacks an image that it needs", job.action.name), None))
     };
-    let of_target = |name: &TargetName| image(&|step| step.target == *name && step.kind == StepKind::Build);
-    let below = match &action.recipe.base {
-        Base::Scratch => None,
-        Base::Target { name, .. } => Some(of_target(name)?),
-        Base::Registry { .. } | Base::Layout { .. } => Some(image(&|step| step.kind == StepKind::Base)?),
+    let of = |origin: &Origin, kind: StepKind| match origin {
+        Origin::Target { name, .. } => image(&|step| step.target == *name && step.kind == StepKind::Build),
+        Origin::Elsewhere(from) => {
+            let called = (kind == StepKind::Stage).then(|| from.shown());
+            image(&|step| step.kind == kind && step.registry == called)
+        }
     };
+    let below = action.recipe.base.as_ref().map(|base| of(base, StepKind::Base)).transpose()?;
     let mut sources: Vec<Vec<SourceFile>> = job.taken.files.iter().map(|files| files.iter().map(source).collect()).collect();
-    let of_copy = |copy: &Copy| copy.image.as_ref().map(|(name, _)| of_target(name)).transpose();
+    let of_copy = |copy: &Copy| copy.image.as_ref().map(|from| of(from, StepKind::Stage)).transpose();
     let stages = action.recipe.copies().map(of_copy).collect::<Result<Vec<_>, _>>()?;
     let (shared, recipe, epoch) = (Arc::clone(machine), Arc::clone(&action.recipe), action.epoch);
     let mutable_base = action.has_mutable_base();

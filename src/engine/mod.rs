@@ -180,7 +180,7 @@ impl Failure {
 pub async fn carry_out(machine: &Arc<Machine>, job: Job<'_>) -> Outcome {
     let made = match &job.action.kind {
         ActionKind::Run(cell) => return task::run(machine, &job, cell).await,
-        ActionKind::Base(recipe) => embedded::base(machine, recipe).await,
+        ActionKind::Fetch(fetch) => embedded::fetch(machine, fetch).await,
         ActionKind::Build(build) => embedded::build(machine, &job, build).await,
         ActionKind::Index(image) => embedded::index(machine, &job, image),
         ActionKind::Scan(scan) => scan::scan(machine, &job, scan).await,

@@ -11,7 +11,7 @@ use crate::graph::action::{Action, ActionKind};
 use crate::graph::ingredients::Ingredients;
 use crate::graph::{ActionGraph, Edge};
 use crate::key;
-use crate::plan::image::Base;
+use crate::plan::image::Elsewhere;
 use crate::plan::target::FileSet;
 use crate::store::result::{ActionResult, OutputEntry, OutputFile};
 use crate::store::stat_cache::HashError;
@@ -133,17 +133,17 @@ pub fn sources(ground: Ground<'_>, id: StepId) -> Result<Ingredients, GatherErro
     Ok(taken)
 }
 
-/// What an action reads from the project: a task's inputs, the sources of an image's copies, a base layout.
+/// What an action reads from the project: a task's inputs, the sources of an image's copies, a layout.
 #[must_use]
 pub fn file_sets(action: &Action) -> Vec<Cow<'_, FileSet>> {
     match &action.kind {
         ActionKind::Run(cell) => cell.inputs.iter().map(Cow::Borrowed).collect(),
         ActionKind::Build(build) => build.recipe.project_copies().map(|copy| Cow::Borrowed(&copy.from)).collect(),
-        ActionKind::Base(recipe) => match &recipe.base {
-            Base::Layout { path, span, .. } => {
+        ActionKind::Fetch(fetch) => match &fetch.from {
+            Elsewhere::Layout { path, span, .. } => {
                 vec![Cow::Owned(FileSet { include: vec![(Pattern::of(path), span.clone())], exclude: Vec::new() })]
             }
-            _ => Vec::new(),
+            Elsewhere::Registry { .. } => Vec::new(),
         },
         _ => Vec::new(),
     }
@@ -179,8 +179,8 @@ fn all_files(ground: Ground<'_>, id: StepId, made: &[&OutputFile], complete: boo
             links::follow(ground, &mut found, &exclude, &own)?;
             Ok(vec![found])
         }
-        ActionKind::Base(recipe) => {
-            let Base::Layout { path, span, .. } = &recipe.base else { return Ok(Vec::new()) };
+        ActionKind::Fetch(fetch) => {
+            let Elsewhere::Layout { path, span, .. } = &fetch.from else { return Ok(Vec::new()) };
             let index = Pattern::of(&path.join("index.json").map_err(GatherError::new)?);
             let set = FileSet { include: vec![(index, span.clone())], exclude: Vec::new() };
             Ok(vec![files(ground, &set, made, complete, &|_| false)?])

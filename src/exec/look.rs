@@ -1,7 +1,7 @@
 //! The question before every step: does it have to run, and why.
 
 use crate::base::digest::ActionKey;
-use crate::base::id::StepId;
+use crate::base::id::{StepId, StepKind};
 use crate::base::pattern::Pattern;
 use crate::engine::Machine;
 use crate::engine::publish::{self, Standing};
@@ -79,10 +79,7 @@ pub fn look<'p>(
 pub fn is_cacheable(action: &Action) -> bool {
     match &action.kind {
         ActionKind::Run(cell) => cell.inputs.is_some() && !cell.interactive && cell.exec_in.is_none(),
-        ActionKind::Base(recipe) => match &recipe.base {
-            crate::plan::image::Base::Registry { reference, .. } => reference.digest.is_some(),
-            _ => true,
-        },
+        ActionKind::Fetch(fetch) => !fetch.from.is_mutable(),
         ActionKind::Build(_)
         | ActionKind::Index(_)
         | ActionKind::Scan(_)
@@ -113,7 +110,8 @@ fn judge(ground: Ground<'_>, history: &StepHistory, id: StepId, taken: &Ingredie
     }
     if !is_cacheable(action) {
         return runs(match &action.kind {
-            ActionKind::Base(_) => "its base is named by a tag, which can move",
+            ActionKind::Fetch(_) if action.name.kind == StepKind::Base => "its base is named by a tag, which can move",
+            ActionKind::Fetch(_) => "it is named by a tag, which can move",
             ActionKind::Run(cell) if cell.interactive => "it is interactive",
             ActionKind::Run(cell) if cell.exec_in.is_some() => "it looks at a running service",
             ActionKind::Up(_) => "a service is looked at each time",

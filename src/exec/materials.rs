@@ -7,7 +7,7 @@ use crate::base::id::StepId;
 use crate::graph::action::ActionKind;
 use crate::graph::ingredients::Material;
 use crate::key;
-use crate::plan::image::Base;
+use crate::plan::image::Elsewhere;
 use crate::plan::target::ContainerImage;
 
 use super::gather::{self, GatherError, Ground, Product};
@@ -53,15 +53,14 @@ pub(super) fn materials<'p>(
                     );
                 }
             }
-            ActionKind::Base(recipe) => {
-                let repository = match &recipe.base {
-                    Base::Registry { reference, .. } => reference.repository.to_string(),
-                    Base::Layout { path, .. } => format!("oci:{path}"),
-                    Base::Scratch | Base::Target { .. } => continue,
+            ActionKind::Fetch(fetch) => {
+                let repository = match &fetch.from {
+                    Elsewhere::Registry { reference, .. } => reference.repository.to_string(),
+                    Elsewhere::Layout { path, .. } => format!("oci:{path}"),
                 };
                 if let Some(image) = &product.result.image {
                     let digest = image.descriptor.digest;
-                    let platform = recipe.platform.to_string();
+                    let platform = fetch.platform.to_string();
                     found.insert(format!("image {repository}@{digest} {platform}"), Material::Image { repository, digest, platform });
                 }
             }

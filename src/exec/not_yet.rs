@@ -51,7 +51,7 @@ fn wishes(action: &Action) -> Vec<Wish<'_>> {
         }
         ActionKind::Build(build) => built(&build.recipe),
         ActionKind::Scan(scan) => scanned(scan),
-        ActionKind::Base(_)
+        ActionKind::Fetch(_)
         | ActionKind::Index(_)
         | ActionKind::Sbom(_)
         | ActionKind::Provenance(_)

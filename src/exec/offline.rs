@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics, Span};
 use crate::base::id::{StepId, StepName};
 use crate::graph::ActionGraph;
-use crate::graph::action::ActionKind;
+use crate::graph::action::{ActionKind, FetchAction};
 use crate::oci::reference::Reference;
 use crate::plan::RegistryPlace;
-use crate::plan::image::{Base, Recipe};
+use crate::plan::image::Elsewhere;
 use crate::plan::target::ContainerImage;
 use crate::registry::error::{Fault, RegistryError};
 use crate::registry::session::Session;
@@ -22,17 +22,17 @@ pub async fn missing(session: &Session, graph: &ActionGraph, steps: &[StepId]) -
     let mut containers: Vec<(&ContainerImage, &Span)> = Vec::new();
     for action in steps.iter().map(|id| graph.action(*id)) {
         match &action.kind {
-            ActionKind::Base(recipe) => {
-                let Base::Registry { reference, span, .. } = &recipe.base else { continue };
-                if !asked.insert((reference.to_string(), recipe.platform.to_string())) {
+            ActionKind::Fetch(fetch) => {
+                let Elsewhere::Registry { reference, span, .. } = &fetch.from else { continue };
+                if !asked.insert((reference.to_string(), fetch.platform.to_string())) {
                     continue;
                 }
                 if reference.digest.is_none() {
                     let message = format!("`{reference}` is named by a tag, and `--offline` lets nobody ask what it means");
                     let fault = Diagnostic::new(Class::Environment, "registry::offline", message).label(span, "named here");
                     faults.push(fault.help("`kiln lock` pins it while there is a connection"));
-                } else if let Err(error) = session.pull(reference, &recipe.platform).await {
-                    faults.push(absent_base(&error, reference, recipe, &action.name).label(span, "needed here"));
+                } else if let Err(error) = session.pull(reference, &fetch.platform).await {
+                    faults.push(absent_image(&error, reference, fetch, &action.name).label(span, "needed here"));
                 }
             }
             ActionKind::Push(publish) => {
@@ -60,14 +60,14 @@ pub async fn missing(session: &Session, graph: &ActionGraph, steps: &[StepId]) -
     faults
 }
 
-fn absent_base(error: &RegistryError, reference: &Reference, recipe: &Recipe, step: &StepName) -> Diagnostic {
+fn absent_image(error: &RegistryError, reference: &Reference, fetch: &FetchAction, step: &StepName) -> Diagnostic {
     let fault = error.diagnostic();
     if *error.fault != Fault::Offline {
         return fault;
     }
     // The digest says nothing more to a person who wrote a tag.
     let written = Reference { digest: reference.digest.filter(|_| reference.tag.is_none()), ..reference.clone() };
-    let message = format!("`{written}` for {} is not in the store, and `--offline` lets nobody fetch it", recipe.platform);
+    let message = format!("`{written}` for {} is not in the store, and `--offline` lets nobody fetch it", fetch.platform);
     Diagnostic { message, ..fault }.help(format!("`kiln run {step}` without `--offline` brings it there"))
 }
 

@@ -14,7 +14,7 @@ use crate::base::words;
 use crate::engine::secret;
 use crate::graph::ActionGraph;
 use crate::graph::action::ActionKind;
-use crate::plan::image::{Add, AddSource, Base, LayerDef, Recipe};
+use crate::plan::image::{Add, AddSource, Elsewhere, LayerDef, Recipe};
 use crate::plan::secret::SecretSource;
 use crate::plan::target::FileSet;
 use crate::sys::tree::Tree;
@@ -77,9 +77,9 @@ fn sources(graph: &ActionGraph, id: StepId) -> Vec<(Cow<'_, Pattern>, &Span)> {
     match &graph.action(id).kind {
         ActionKind::Run(cell) => cell.inputs.iter().flat_map(|set| &set.include).map(|(pattern, span)| borrowed((pattern, span))).collect(),
         ActionKind::Build(build) => copied(&build.recipe),
-        ActionKind::Base(recipe) => match &recipe.base {
-            Base::Layout { path, span, .. } => vec![(Cow::Owned(Pattern::of(path)), span)],
-            _ => Vec::new(),
+        ActionKind::Fetch(fetch) => match &fetch.from {
+            Elsewhere::Layout { path, span, .. } => vec![(Cow::Owned(Pattern::of(path)), span)],
+            Elsewhere::Registry { .. } => Vec::new(),
         },
         _ => Vec::new(),
     }

@@ -6,9 +6,10 @@ use indexmap::IndexSet;
 
 use crate::base::diagnostic::Span;
 use crate::base::id::StepName;
+use crate::base::platform::Platform;
 use crate::oci::reference::{Repository, Tag};
 use crate::plan::evidence::{Asked, Commit, EvidenceDef};
-use crate::plan::image::{Base, ImageDef, Recipe};
+use crate::plan::image::{Elsewhere, ImageDef, Origin, Recipe};
 use crate::plan::policy::{PolicyDef, Severity};
 use crate::plan::service::{NetworkDef, ServiceDef, VolumeDef};
 use crate::plan::tag::TagRule;
@@ -31,8 +32,8 @@ pub struct Action {
 pub enum ActionKind {
     /// Runs the commands of a task.
     Run(Arc<TaskCell>),
-    /// Fetches the base image of [`Recipe::platform`].
-    Base(Arc<Recipe>),
+    /// Fetches an image that another one is made from.
+    Fetch(FetchAction),
     /// Builds one platform of an image.
     Build(BuildAction),
     /// Joins platforms.
@@ -82,6 +83,15 @@ pub struct UpAction {
     pub policy: Option<Arc<PolicyDef>>,
 }
 
+/// An image that is fetched for one platform.
+#[derive(Debug, Clone)]
+pub struct FetchAction {
+    /// Which.
+    pub from: Elsewhere,
+    /// For what.
+    pub platform: Platform,
+}
+
 /// One platform of an image.
 #[derive(Debug, Clone)]
 pub struct BuildAction {
@@ -92,10 +102,10 @@ pub struct BuildAction {
 }
 
 impl BuildAction {
-    /// Whether the base is named by a tag, which can move.
+    /// Whether an image that it is made from is named by a tag, which can move.
     #[must_use]
     pub fn has_mutable_base(&self) -> bool {
-        matches!(&self.recipe.base, Base::Registry { reference, .. } if reference.digest.is_none())
+        self.recipe.origins().filter_map(Origin::elsewhere).any(Elsewhere::is_mutable)
     }
 }
 
@@ -108,7 +118,7 @@ pub struct ScanAction {
     pub repository: String,
     /// Seconds since 1970 for the SBOM's time.
     pub epoch: i64,
-    /// Whether the base is named by a tag.
+    /// Whether an image that it is made from is named by a tag.
     pub mutable_base: bool,
     /// The least severity of a known vulnerability that stops it.
     pub fail: Option<(Severity, Span)>,

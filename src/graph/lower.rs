@@ -1,7 +1,7 @@
 //! Plan → graph: which steps a target stands for, and what each of them waits for.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use petgraph::Direction;
@@ -11,14 +11,14 @@ use crate::base::diagnostic::{Diagnostic, Diagnostics, Span};
 use crate::base::id::{Cell, StepId, StepKind, StepName, TargetName};
 use crate::base::pattern::Pattern;
 use crate::base::platform::Platform;
-use crate::plan::image::{Add, AddSource, Base, ImageDef, LayerDef, Recipe};
+use crate::plan::image::{Add, AddSource, Elsewhere, ImageDef, LayerDef, Origin, Recipe};
 use crate::plan::isolation::{Mount, MountSource, Network};
 use crate::plan::policy::{self, PolicyDef};
 use crate::plan::service::{ServiceDef, VolumeDef};
 use crate::plan::target::{ContainerImage, FileSet, Target, TargetKind, TaskCell};
 use crate::plan::{Plan, RegistryDef};
 
-use super::action::{Action, ActionKind, BuildAction, ScanAction, UpAction};
+use super::action::{Action, ActionKind, BuildAction, FetchAction, ScanAction, UpAction};
 use super::basis::Basis;
 use super::infer::Producers;
 use super::release::Built;
@@ -157,11 +157,25 @@ impl<'a> Lowering<'a> {
             let platform = Some(&recipe.platform);
             let build = BuildAction { recipe: Arc::clone(recipe), epoch: self.plan.epoch };
             let mutable_base = build.has_mutable_base();
-            let base = matches!(recipe.base, Base::Registry { .. } | Base::Layout { .. })
-                .then(|| self.add(name(StepKind::Base, platform, None), ActionKind::Base(Arc::clone(recipe)), &target.span));
+            let mut fetched = Vec::new();
+            let mut fetch = |lowering: &mut Self, kind, from: &Elsewhere, called: Option<&str>| {
+                let action = FetchAction { from: from.clone(), platform: recipe.platform.clone() };
+                fetched.push(lowering.add(name(kind, platform, called), ActionKind::Fetch(action), &target.span));
+            };
+            if let Some(from) = recipe.base.as_ref().and_then(Origin::elsewhere) {
+                fetch(self, StepKind::Base, from, None);
+            }
+            let mut stages = BTreeSet::new();
+            for from in recipe.copies().filter_map(|copy| copy.image.as_ref()?.elsewhere()) {
+                let called = from.shown();
+                if !stages.contains(&called) {
+                    fetch(self, StepKind::Stage, from, Some(&called));
+                    stages.insert(called);
+                }
+            }
             let id = self.add(name(StepKind::Build, platform, None), ActionKind::Build(build), &target.span);
-            if let Some(base) = base {
-                self.edge(base, id, Edge::Data);
+            for first in fetched {
+                self.edge(first, id, Edge::Data);
             }
             builds.push(id);
             if let Some(scan) = &image.scan {
@@ -201,8 +215,8 @@ impl<'a> Lowering<'a> {
             let kind = self.dag[node(*id)].kind.clone();
             match &kind {
                 ActionKind::Run(cell) => self.connect_task(*id, cell),
-                ActionKind::Base(recipe) => {
-                    if let Base::Layout { path, span, .. } = &recipe.base {
+                ActionKind::Fetch(fetch) => {
+                    if let Elsewhere::Layout { path, span, .. } = &fetch.from {
                         self.data(*id, &FileSet { include: vec![(Pattern::of(path), span.clone())], exclude: Vec::new() });
                     }
                 }
@@ -211,7 +225,7 @@ impl<'a> Lowering<'a> {
                 _ => {}
             }
             let begins =
-                matches!(kind, ActionKind::Run(_) | ActionKind::Base(_) | ActionKind::Build(_) | ActionKind::Up(_) | ActionKind::Group);
+                matches!(kind, ActionKind::Run(_) | ActionKind::Fetch(_) | ActionKind::Build(_) | ActionKind::Up(_) | ActionKind::Group);
             if begins {
                 self.named(*id, &target.needs, Edge::Need);
                 self.named(*id, &target.after, Edge::After);
@@ -262,10 +276,9 @@ impl<'a> Lowering<'a> {
         let cell = self.dag[node(id)].name.cell.clone();
         for layer in &recipe.layers {
             match layer {
-                LayerDef::Copies(copies) => copies.iter().for_each(|copy| match &copy.image {
-                    Some((name, span)) => self.image_step(id, name, &cell, &recipe.platform, span),
-                    None => self.data(id, &copy.from),
-                }),
+                LayerDef::Copies(copies) => {
+                    copies.iter().filter(|copy| copy.image.is_none()).for_each(|copy| self.data(id, &copy.from));
+                }
                 LayerDef::Add(Add { source: AddSource::Archive(set), .. }) => self.data(id, set),
                 LayerDef::Add(_) | LayerDef::Run(_) => {}
             }
@@ -276,7 +289,7 @@ impl<'a> Lowering<'a> {
             let include = read.map(|path| (Pattern::of(path), file.span.clone())).collect();
             self.data(id, &FileSet { include, exclude: Vec::new() });
         }
-        if let Base::Target { name, span } = &recipe.base {
+        for (name, span) in recipe.origins().filter_map(Origin::target) {
             self.image_step(id, name, &cell, &recipe.platform, span);
         }
     }

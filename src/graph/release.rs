@@ -7,7 +7,7 @@ use crate::base::id::{StepId, StepKind, StepName};
 use crate::evidence::provenance::public;
 use crate::plan::RegistryDef;
 use crate::plan::evidence::Asked;
-use crate::plan::image::{Base, ImageDef, PushDef};
+use crate::plan::image::{Elsewhere, ImageDef, Origin, PushDef};
 use crate::plan::target::{Target, TargetKind};
 
 use super::action::{ActionKind, EvidenceAction, MountFrom, ProvenanceAction, PublishAction, SbomAction};
@@ -96,12 +96,12 @@ impl Lowering<'_> {
         let mut found: Vec<MountFrom> = Vec::new();
         for recipe in &image.platforms {
             let from = match &recipe.base {
-                Base::Registry { reference, .. } => Some(MountFrom::Base(reference.repository.clone())),
-                Base::Target { name, .. } => self.plan.targets.get(name).and_then(|target| match &target.kind {
+                Some(Origin::Elsewhere(Elsewhere::Registry { reference, .. })) => Some(MountFrom::Base(reference.repository.clone())),
+                Some(Origin::Target { name, .. }) => self.plan.targets.get(name).and_then(|target| match &target.kind {
                     TargetKind::Image(images) => images.first().map(|image| MountFrom::Image(image.repository.clone())),
                     _ => None,
                 }),
-                Base::Scratch | Base::Layout { .. } => None,
+                Some(Origin::Elsewhere(Elsewhere::Layout { .. })) | None => None,
             };
             found.extend(from.filter(|from| !found.contains(from)));
         }

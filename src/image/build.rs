@@ -16,7 +16,7 @@ use crate::oci::config::Config;
 use crate::oci::descriptor::Descriptor;
 use crate::oci::manifest::{self, BadDocument, Document, Index, Manifest};
 use crate::oci::media_type;
-use crate::plan::image::{Base, Compression, Media, Recipe};
+use crate::plan::image::{Compression, Elsewhere, Media, Origin, Recipe};
 use crate::store::blob::StoreError;
 use crate::store::layer_reader::LayerError;
 use crate::store::local::Store;
@@ -342,7 +342,7 @@ fn annotations(recipe: &Recipe, base: Option<&BaseImage>) -> BTreeMap<String, St
     let mut annotations = BTreeMap::new();
     if let Some(base) = base {
         annotations.insert("org.opencontainers.image.base.digest".to_owned(), base.descriptor.digest.to_string());
-        if let Base::Registry { reference, .. } = &recipe.base {
+        if let Some(Origin::Elsewhere(Elsewhere::Registry { reference, .. })) = &recipe.base {
             let mut name = reference.clone();
             name.digest = None;
             annotations.insert("org.opencontainers.image.base.name".to_owned(), name.to_string());

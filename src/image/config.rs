@@ -243,7 +243,7 @@ pub fn words_of_layers(recipe: &Recipe) -> Vec<String> {
 
 /// The words for one copy: `copy dist/app /app`.
 fn words_of_copy(copy: &Copy) -> String {
-    let mut text = copy.image.as_ref().map_or_else(|| "copy".to_owned(), |(image, _)| format!("copy from={image}"));
+    let mut text = copy.image.as_ref().map_or_else(|| "copy".to_owned(), |image| format!("copy from={}", image.shown()));
     for (pattern, _) in &copy.from.include {
         text.push_str(&format!(" {pattern}"));
     }

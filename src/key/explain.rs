@@ -227,6 +227,8 @@ fn things(manifest: &KeyManifest) -> IndexMap<Thing, Attributes> {
 /// The thing that a line is about, and which of its attributes.
 fn thing(name: &str) -> (Thing, String) {
     let parts: Vec<&str> = name.split(BETWEEN).collect();
+    // Copies of one layer are told as all copies are.
+    let parts = if let ["layer", copies @ ..] = &parts[..] { copies.to_vec() } else { parts };
     let whole = |sort| (Thing::new(sort, ""), String::new());
     match parts.as_slice() {
         ["inputs" | "files", path @ .., attribute] | ["copy", "files", path @ .., attribute]

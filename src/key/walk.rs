@@ -1,12 +1,13 @@
 //! The one walk over an action that both sinks hear. Whoever changes it moves [`DOMAIN`], so that no old key is met.
 
 use crate::base::canon::Sink;
+use crate::base::id::StepKind;
 use crate::evidence::provenance::BUILD_TYPE;
-use crate::graph::action::{Action, ActionKind, ProvenanceAction, PublishAction, ScanAction};
+use crate::graph::action::{Action, ActionKind, FetchAction, ProvenanceAction, PublishAction, ScanAction};
 use crate::graph::ingredients::{Ingredients, Material};
 use crate::plan::RegistryPlace;
 use crate::plan::dockerfile::Dockerfile;
-use crate::plan::image::{Add, AddSource, Base, Compression, Copy, Form, Health, HealthCommand, LayerDef, Media, Recipe, Settings};
+use crate::plan::image::{Add, AddSource, Compression, Copy, Elsewhere, Form, Health, HealthCommand, LayerDef, Media, Recipe, Settings};
 use crate::plan::policy::{CustomRule, Field, PolicyDef, Rule, Severity, Test};
 use crate::plan::sandbox::WritePlace;
 use crate::plan::target::{Command, Container, FileSet, TaskCell};
@@ -21,7 +22,7 @@ pub fn action<S: Sink>(action: &Action, taken: &Ingredients, sink: &mut S) {
     sink.text("kind", action.name.kind.word());
     match &action.kind {
         ActionKind::Run(cell) => task(cell, taken, sink),
-        ActionKind::Base(recipe) => base(recipe, taken, sink),
+        ActionKind::Fetch(from) => fetch(from, action.name.kind, taken, sink),
         ActionKind::Build(build) => {
             sink.text("created", &build.epoch.to_string());
             image(&build.recipe, taken, sink);
@@ -195,16 +196,17 @@ fn container<S: Sink>(inside: &Container, sink: &mut S) {
     sink.close();
 }
 
-fn base<S: Sink>(recipe: &Recipe, taken: &Ingredients, sink: &mut S) {
-    sink.text("platform", &recipe.platform.to_string());
-    match &recipe.base {
-        Base::Scratch | Base::Target { .. } => {}
-        Base::Registry { reference, insecure, .. } => {
-            sink.text("reference", &reference.to_string());
+fn fetch<S: Sink>(action: &FetchAction, kind: StepKind, taken: &Ingredients, sink: &mut S) {
+    sink.text("platform", &action.platform.to_string());
+    // `why` calls a base by that name, and any other image an image.
+    let is_base = kind == StepKind::Base;
+    match &action.from {
+        Elsewhere::Registry { reference, insecure, .. } => {
+            sink.text(if is_base { "reference" } else { "image" }, &reference.to_string());
             sink.flag("insecure", *insecure);
         }
-        Base::Layout { path, tag, .. } => {
-            sink.field("layout", path.as_bytes());
+        Elsewhere::Layout { path, tag, .. } => {
+            sink.field(if is_base { "layout" } else { "image" }, path.as_bytes());
             sink.maybe("tag", tag.as_deref());
         }
     }
@@ -215,7 +217,7 @@ fn base<S: Sink>(recipe: &Recipe, taken: &Ingredients, sink: &mut S) {
 
 fn image<S: Sink>(recipe: &Recipe, taken: &Ingredients, sink: &mut S) {
     sink.text("platform", &recipe.platform.to_string());
-    sink.flag("scratch", recipe.base == Base::Scratch);
+    sink.flag("scratch", recipe.base.is_none());
     sink.flag("squash", recipe.squash);
     form(recipe.form, sink);
     let mut lists = taken.files.iter();
@@ -290,8 +292,8 @@ fn content<S: Sink>(copy: &Copy, list: &[OutputFile], sink: &mut S) {
     sink.text("to", &copy.to);
     let owner = |(user, group)| format!("{user}:{group}");
     match &copy.image {
-        Some((image, _)) => {
-            sink.text("image", image.as_str());
+        Some(image) => {
+            sink.text("image", &image.shown());
             sink.maybe("owner", copy.owner.map(owner).as_deref());
         }
         None => sink.text("owner", &owner(copy.owner.unwrap_or_default())),

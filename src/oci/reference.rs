@@ -201,6 +201,13 @@ impl Reference {
             (None, None) => "latest".to_owned(),
         }
     }
+
+    /// As a person writes it: `alpine:3.20` for `docker.io/library/alpine:3.20`.
+    #[must_use]
+    pub fn familiar(&self) -> String {
+        let text = self.to_string();
+        text.strip_prefix("docker.io/").map_or(text.as_str(), |rest| rest.strip_prefix("library/").unwrap_or(rest)).to_owned()
+    }
 }
 
 impl FromStr for Reference {
@@ -255,7 +262,9 @@ mod tests {
             ("[::1]:5000/a", "[::1]:5000/a"),
             ("127.0.0.1:5000/a/b/c", "127.0.0.1:5000/a/b/c"),
         ] {
-            assert_eq!(text.parse::<Reference>().map(|reference| reference.to_string()), Ok(expected.to_owned()), "{text}");
+            let reference: Reference = text.parse().unwrap();
+            assert_eq!(reference.to_string(), expected);
+            assert_eq!(reference.familiar(), text.trim_start_matches("index.docker.io/"), "what a person would write");
         }
     }
 

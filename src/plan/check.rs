@@ -10,7 +10,7 @@ use crate::base::words;
 
 use super::Plan;
 use super::cx::Cx;
-use super::image::{Base, ImageDef, PushDef};
+use super::image::{ImageDef, PushDef};
 use super::target::{Output, Target, TargetKind};
 
 /// The most pairs of output patterns that are compared. Only a plan with thousands of globs below one folder comes near.
@@ -172,12 +172,13 @@ fn same_tag(first: &Target, second: &Target, def: &ImageDef, tag: &str, span: &S
 /// An image of the plan is a base only for the platforms it is made for.
 fn platforms(cx: &Cx<'_>, plan: &Plan) {
     for (target, def) in plan.images().filter(|(target, _)| takes_part(cx, target)) {
-        for recipe in &def.platforms {
-            let Base::Target { name, span } = &recipe.base else { continue };
+        for (recipe, (name, span)) in
+            def.platforms.iter().flat_map(|recipe| recipe.origins().filter_map(move |from| Some((recipe, from.target()?))))
+        {
             let Some(TargetKind::Image(bases)) = plan.targets.get(name).map(|base| &base.kind) else { continue };
             let made: Vec<String> = bases.iter().flat_map(|base| &base.platforms).map(|base| base.platform.to_string()).collect();
             if !made.is_empty() && !made.contains(&recipe.platform.to_string()) {
-                let message = format!("`{}` is made for `{}`, its base `{name}` is not", target.name, recipe.platform);
+                let message = format!("`{}` is made for `{}`, `{name}` is not", target.name, recipe.platform);
                 let fault = Diagnostic::plan("plan::bad-platform", message, span, "not made for it");
                 let mut listed = made;
                 listed.sort();

@@ -188,7 +188,10 @@ pub const CODES: &[(&str, &str)] = &[
         "plan::not-a-service",
         "`exec-in` runs a task's commands inside a running service, so it names a `service` of the plan. A task that wants a container of its own names the image: `container { image \"…\" }`.",
     ),
-    ("plan::not-an-image", "`from` and the `image` of a container name an image. A task or a group of the plan was named instead."),
+    (
+        "plan::not-an-image",
+        "`from`, `from=` and the `image` of a container name an image: one of the plan, or one elsewhere with its tag. Something else was named instead.",
+    ),
     (
         "plan::not-yet",
         "The word belongs to the language, but this version of kiln does not carry it out yet. It is refused rather than ignored, \

@@ -46,8 +46,8 @@ pub struct ImageDef {
 pub struct Recipe {
     /// The platform.
     pub platform: Platform,
-    /// What it stands on.
-    pub base: Base,
+    /// What it stands on; `None` for `scratch`.
+    pub base: Option<Origin>,
     /// What makes a layer, from the lowest up.
     pub layers: Vec<LayerDef>,
     /// Whether its own layers become one.
@@ -69,6 +69,17 @@ impl Recipe {
     /// The copies of the project's files.
     pub fn project_copies(&self) -> impl Iterator<Item = &Copy> {
         self.copies().filter(|copy| copy.image.is_none())
+    }
+
+    /// The images that it is made from: what it stands on, then those that files are copied from, as often as they are.
+    pub fn origins(&self) -> impl Iterator<Item = &Origin> {
+        self.base.iter().chain(self.copies().filter_map(|copy| copy.image.as_ref()))
+    }
+
+    /// The same, to be changed.
+    pub fn origins_mut(&mut self) -> impl Iterator<Item = &mut Origin> {
+        let copies = self.layers.iter_mut().filter_map(|layer| if let LayerDef::Copies(copies) = layer { Some(copies) } else { None });
+        self.base.iter_mut().chain(copies.flatten().filter_map(|copy| copy.image.as_mut()))
     }
 
     /// The same, those of one layer together.
@@ -231,11 +242,52 @@ pub struct PushDef {
     pub evidence: EvidenceDef,
 }
 
-/// What an image stands on.
+/// An image that another one is made from: it stands on it, or takes files of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Base {
-    /// Nothing.
-    Scratch,
+pub enum Origin {
+    /// Another image of the plan, for the same platform and, where both have one, the same cell.
+    Target {
+        /// Which.
+        name: TargetName,
+        /// Its place.
+        span: Span,
+    },
+    /// An image that is fetched.
+    Elsewhere(Elsewhere),
+}
+
+impl Origin {
+    /// The image, if it is fetched.
+    #[must_use]
+    pub const fn elsewhere(&self) -> Option<&Elsewhere> {
+        match self {
+            Self::Elsewhere(elsewhere) => Some(elsewhere),
+            Self::Target { .. } => None,
+        }
+    }
+
+    /// The image of the plan with its place, if it is one.
+    #[must_use]
+    pub const fn target(&self) -> Option<(&TargetName, &Span)> {
+        match self {
+            Self::Target { name, span } => Some((name, span)),
+            Self::Elsewhere(_) => None,
+        }
+    }
+
+    /// The name, which a pin does not change.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Target { name, .. } => name.to_string(),
+            Self::Elsewhere(elsewhere) => elsewhere.shown(),
+        }
+    }
+}
+
+/// An image that the plan does not make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Elsewhere {
     /// An image in a registry.
     Registry {
         /// Which.
@@ -254,13 +306,34 @@ pub enum Base {
         /// Its place.
         span: Span,
     },
-    /// Another image of the plan, for the same platform and, where both have one, the same cell.
-    Target {
-        /// Which.
-        name: TargetName,
-        /// Its place.
-        span: Span,
-    },
+}
+
+impl Elsewhere {
+    /// Its place in the plan.
+    #[must_use]
+    pub const fn span(&self) -> &Span {
+        match self {
+            Self::Registry { span, .. } | Self::Layout { span, .. } => span,
+        }
+    }
+
+    /// The name as a person writes it. A digest is left out where a tag says which, so that a pin changes no name.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Registry { reference, .. } => {
+                Reference { digest: reference.digest.filter(|_| reference.tag.is_none()), ..reference.clone() }.familiar()
+            }
+            Self::Layout { path, tag: Some(tag), .. } => format!("oci:{path}:{tag}"),
+            Self::Layout { path, tag: None, .. } => format!("oci:{path}"),
+        }
+    }
+
+    /// Whether it is named by a tag, which can move.
+    #[must_use]
+    pub const fn is_mutable(&self) -> bool {
+        matches!(self, Self::Registry { reference, .. } if reference.digest.is_none())
+    }
 }
 
 /// A `copy` node. The rules of `to` are Docker's: with a trailing `/`, or with several files, it is a folder.
@@ -269,8 +342,8 @@ pub enum Base {
 pub struct Copy {
     /// What is copied, from the project or from outputs of other targets; with `image`, paths in that.
     pub from: FileSet,
-    /// The image of the plan, for the same platform, whose files are copied.
-    pub image: Option<(TargetName, Span)>,
+    /// The image, for the same platform, whose files are copied.
+    pub image: Option<Origin>,
     /// An absolute path in the image, as written.
     pub to: String,
     /// Owner and group; `0:0` unless given, or what an image says.

@@ -54,7 +54,7 @@ impl Rule {
         ("setuid", "a file has the set-user-id or set-group-id bit"),
         ("secrets", "a layer holds a private key, a token or a password file"),
         ("world-writable", "every user may write a file or folder"),
-        ("mutable-base", "the base image is named by a tag, which can move"),
+        ("mutable-base", "an image that it is made from is named by a tag, which can move"),
         ("max-size", "the compressed layers are larger than the limit"),
     ];
 

@@ -170,7 +170,7 @@ fn world_writable(found: &mut Findings<'_>) {
 
 fn mutable_base(found: &mut Findings<'_>) {
     if found.image.mutable_base {
-        found.image("the base image is named by a tag, which can move", "run `kiln lock`, or add the digest to `from`");
+        found.image("an image that it is made from is named by a tag, which can move", "run `kiln lock`, or add the digest to its name");
     }
 }
 

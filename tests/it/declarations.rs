@@ -308,8 +308,8 @@ fn files_of_another_image_come_with_their_modes_and_owners() {
     project.script("z", "#!/bin/sh\n# new\n").kiln(&["run", "web"]).ends(0).says("tools/build");
     project.write("build.kdl", project.read("build.kdl").replace("\"/usr/bin/tool\" \"/tool\"", "\"/usr/bin/none\" \"/tool\""));
     project.kiln(&["run", "web"]).ends(1).says("no file matches `usr/bin/none`");
-    project.write("build.kdl", project.read("build.kdl").replace("from=\"tools\"", "from=\"alpine:3\""));
-    project.kiln(&["check"]).ends(3).says("is not an image of the plan").says("image \"tools\" { from \"alpine:3\" }");
+    project.write("build.kdl", project.read("build.kdl").replace("from=\"tools\"", "from=\"toolz\""));
+    project.kiln(&["check"]).ends(3).says("`toolz` is not an image of the plan").says("did you mean `tools`?");
 }
 
 #[test]
@@ -466,6 +466,8 @@ const IMAGE_EDITS: &[(&str, &str, bool)] = &[
     ("compress zstd", "compress gzip", true),
     ("    compress zstd\n", "", true),
     ("from=\"file\"", "from=\"old\"", true),
+    ("from=\"file\"", "from=\"ghcr.io/acme/tools:1\"", true),
+    ("from=\"file\"", "from=\"oci:layout:1\"", true),
     ("\"/etc/x\"", "\"/etc/y\"", true),
     ("\"Ann\"", "\"Eve\"", true),
     ("\"/bin/ash\" \"-ec\"", "\"/bin/ash\" \"-e\" \"-c\"", true),
@@ -492,7 +494,7 @@ const IMAGE_EDITS: &[(&str, &str, bool)] = &[
 fn everything_that_an_image_is_enters_the_plan_digest() {
     let digest = |plan: &str| {
         let project = Project::new(plan);
-        for file in ["x", "Dockerfile", "Containerfile", "app/a", "web/a"] {
+        for file in ["x", "layout/x", "Dockerfile", "Containerfile", "app/a", "web/a"] {
             project.write(file, "FROM scratch AS prod\nFROM scratch AS dev\n");
         }
         project.kiln(&["plan", "--digest"]).ends(0).out

@@ -25,7 +25,7 @@ use kiln::oci::descriptor::Descriptor;
 use kiln::oci::manifest::{self, Document};
 use kiln::oci::media_type;
 use kiln::oci::reference::Tag;
-use kiln::plan::image::{Base, Copy, Form, LayerDef, Media, Recipe, Settings};
+use kiln::plan::image::{Copy, Form, LayerDef, Media, Recipe, Settings};
 use kiln::plan::target::FileSet;
 use kiln::store::local::Store;
 
@@ -87,7 +87,7 @@ fn span() -> Span {
     Span::new(&Arc::new(Source { name: String::new(), text: String::new() }), 0, 0)
 }
 
-fn recipe(platform: &str, base: Base) -> Recipe {
+fn recipe(platform: &str) -> Recipe {
     let copy = |from: &str, to: &str, owner| Copy {
         from: FileSet { include: vec![(Pattern::new(from).unwrap(), span())], exclude: Vec::new() },
         image: None,
@@ -106,7 +106,7 @@ fn recipe(platform: &str, base: Base) -> Recipe {
     };
     let copies = [copy("dist/app", "/bin/app", (0, 0)), copy("etc", "/home/app/etc", (1000, 1000))];
     let layers = copies.into_iter().map(|copy| LayerDef::Copies(vec![copy])).collect();
-    Recipe { platform: platform.parse().unwrap(), base, layers, squash: false, form: Form::default(), dockerfile: None, settings }
+    Recipe { platform: platform.parse().unwrap(), base: None, layers, squash: false, form: Form::default(), dockerfile: None, settings }
 }
 
 fn sources(project: &Project) -> Vec<Vec<SourceFile>> {
@@ -118,7 +118,7 @@ fn sources(project: &Project) -> Vec<Vec<SourceFile>> {
 fn build(home: &Home, project: &Project, platform: &str, base: Option<&BaseImage>) -> Built {
     let cache = home.cache();
     let builder = Builder { store: &home.store, contents: project, cache: &cache, epoch: EPOCH, mtime: 0 };
-    builder.image(&recipe(platform, Base::Scratch), base, &sources(project)).unwrap()
+    builder.image(&recipe(platform), base, &sources(project)).unwrap()
 }
 
 fn fixture() -> AbsPath {
@@ -183,7 +183,7 @@ fn another_machine_and_another_order_give_the_same_image() {
     let builder = Builder { store: &two.store, contents: &project, cache: &cache, epoch: EPOCH, mtime: 0 };
     let mut backwards = sources(&project);
     backwards.iter_mut().for_each(|files| files.reverse());
-    let second = builder.image(&recipe("amd64", Base::Scratch), Some(&base(&two)), &backwards).unwrap();
+    let second = builder.image(&recipe("amd64"), Some(&base(&two)), &backwards).unwrap();
     assert_eq!(first, second);
     for blob in &first.blobs {
         assert_eq!(one.store.read::<Sha256>(blob.0, 1 << 30).unwrap(), two.store.read::<Sha256>(blob.0, 1 << 30).unwrap());
@@ -196,7 +196,7 @@ fn a_fault_is_shown_at_the_copy_that_it_belongs_to() {
     let project = project();
     let cache = home.cache();
     let builder = Builder { store: &home.store, contents: &project, cache: &cache, epoch: EPOCH, mtime: 0 };
-    let recipe = recipe("amd64", Base::Scratch);
+    let recipe = recipe("amd64");
     let none = builder.image(&recipe, None, &[sources(&project)[0].clone(), Vec::new()]).unwrap_err().diagnostic(&recipe);
     assert_eq!((none.code, none.class, none.message.as_str()), ("image::copy", Class::Step, "no file matches `etc`"));
     assert!(std::ptr::eq(Arc::as_ptr(&none.labels[0].span.source), Arc::as_ptr(&recipe.copies().nth(1).unwrap().span.source)));

@@ -66,6 +66,7 @@ mod scale;
 mod scan;
 mod schedule;
 mod schema;
+mod stages;
 mod store;
 mod syntax;
 mod systems;

@@ -10,7 +10,7 @@ use kiln::base::id::TargetName;
 use kiln::base::path::RelPath;
 use kiln::base::time::Day;
 use kiln::plan::facts::{CiFact, CommandError, FactError, Facts, GitFact};
-use kiln::plan::image::{Base, Health, ImageDef};
+use kiln::plan::image::{Elsewhere, Health, ImageDef, Origin};
 use kiln::plan::include::Loaded;
 use kiln::plan::isolation::Network;
 use kiln::plan::policy::Level;
@@ -272,10 +272,12 @@ fn image(def: &ImageDef) -> String {
     let mut line = format!("{} as {}", def.cell, def.repository);
     for recipe in &def.platforms {
         let base = match &recipe.base {
-            Base::Scratch => "scratch".to_owned(),
-            Base::Registry { reference, insecure, .. } => format!("{reference}{}", if *insecure { " insecure" } else { "" }),
-            Base::Layout { path, tag, .. } => format!("oci:{path}:{tag:?}"),
-            Base::Target { name, .. } => format!("image {name}"),
+            None => "scratch".to_owned(),
+            Some(Origin::Elsewhere(Elsewhere::Registry { reference, insecure, .. })) => {
+                format!("{reference}{}", if *insecure { " insecure" } else { "" })
+            }
+            Some(Origin::Elsewhere(Elsewhere::Layout { path, tag, .. })) => format!("oci:{path}:{tag:?}"),
+            Some(Origin::Target { name, .. }) => format!("image {name}"),
         };
         let copies: Vec<String> = recipe.copies().map(|copy| format!("{} -> {}", files(&copy.from), copy.to)).collect();
         line +=

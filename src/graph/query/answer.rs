@@ -8,7 +8,7 @@ use crate::base::path::RelPath;
 use crate::base::words;
 use crate::graph::action::ActionKind;
 use crate::graph::{ActionGraph, select};
-use crate::plan::image::Base;
+use crate::plan::image::Elsewhere;
 use crate::plan::target::FileSet;
 
 use super::functions::FUNCTIONS;
@@ -313,7 +313,7 @@ fn reads(graph: &ActionGraph, id: StepId, path: &RelPath) -> bool {
             cell.inputs.as_ref().is_some_and(selects) && !cell.outputs.iter().any(|output| output.pattern.selects(path))
         }
         ActionKind::Build(build) => build.recipe.project_copies().any(|copy| selects(&copy.from)),
-        ActionKind::Base(recipe) => matches!(&recipe.base, Base::Layout { path: layout, .. } if path.is_within(layout)),
+        ActionKind::Fetch(fetch) => matches!(&fetch.from, Elsewhere::Layout { path: layout, .. } if path.is_within(layout)),
         _ => false,
     }
 }

@@ -44,7 +44,7 @@ pub fn named(all: &Named, typed: &str) -> Result<Named, Diagnostic> {
     if found != Named::default() {
         return Ok(found);
     }
-    let mut known: Vec<String> = all.images.iter().map(short).collect();
+    let mut known: Vec<String> = all.images.iter().map(|name| name.reference().familiar()).collect();
     known.extend(all.includes.iter().map(|(_, name)| name.clone()));
     known.extend(all.tools.iter().cloned());
     let fault =
@@ -54,11 +54,4 @@ pub fn named(all: &Named, typed: &str) -> Result<Named, Diagnostic> {
         None if known.is_empty() => "nothing that the plan names can move".to_owned(),
         None => format!("it can pin {}", list(&known[..known.len().min(OFFERED)], "and")),
     }))
-}
-
-/// As a person writes it: `alpine:3.20` for `docker.io/library/alpine:3.20`.
-fn short(name: &ImageName) -> String {
-    let text = name.to_string();
-    let text = text.strip_prefix("docker.io/").map_or(text.as_str(), |rest| rest.strip_prefix("library/").unwrap_or(rest));
-    text.to_owned()
 }

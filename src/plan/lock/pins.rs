@@ -7,7 +7,7 @@ use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::platform::Platform;
 use crate::oci::reference::Reference;
 use crate::plan::Plan;
-use crate::plan::image::Base;
+use crate::plan::image::{Elsewhere, Origin};
 use crate::plan::target::{ContainerImage, Target, TargetKind};
 
 use super::{ImageName, Lock};
@@ -50,8 +50,10 @@ pub fn images<'t>(targets: impl Iterator<Item = &'t Target>) -> Vec<ImageUse> {
             }
             TargetKind::Image(images) => {
                 for recipe in images.iter().flat_map(|image| &image.platforms) {
-                    if let Base::Registry { reference, span, .. } = &recipe.base {
-                        see(target, reference, Some(&recipe.platform), span);
+                    for elsewhere in recipe.origins().filter_map(Origin::elsewhere) {
+                        if let Elsewhere::Registry { reference, span, .. } = elsewhere {
+                            see(target, reference, Some(&recipe.platform), span);
+                        }
                     }
                 }
             }
@@ -89,8 +91,11 @@ pub fn pin(plan: &mut Plan, lock: &Lock) {
             }
             TargetKind::Image(images) => {
                 for recipe in images.iter_mut().flat_map(|image| &mut Arc::make_mut(image).platforms).map(Arc::make_mut) {
-                    if let Base::Registry { reference, .. } = &mut recipe.base {
-                        put(reference, Some(&recipe.platform));
+                    let platform = recipe.platform.clone();
+                    for origin in recipe.origins_mut() {
+                        if let Origin::Elsewhere(Elsewhere::Registry { reference, .. }) = origin {
+                            put(reference, Some(&platform));
+                        }
                     }
                 }
             }

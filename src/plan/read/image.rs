@@ -1,15 +1,16 @@
 //! `image` nodes: one definition per matrix cell, one recipe per platform.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use crate::base::diagnostic::{Diagnostic, Span};
-use crate::base::id::TargetName;
 use crate::base::platform::Platform;
 use crate::base::words;
 use crate::oci::reference::Repository;
 use crate::plan::cx::Cx;
 use crate::plan::expand::Instance;
-use crate::plan::image::{Add, AddSource, Base, Compression, Copy, Form, ImageDef, LayerDef, Media, Recipe, RunLayer};
+use crate::plan::image::{Add, AddSource, Compression, Copy, Elsewhere, Form, ImageDef, LayerDef, Media, Origin, Recipe, RunLayer};
 use crate::plan::matrix::cells;
 use crate::plan::names::Names;
 use crate::plan::value::NoPlatform;
@@ -108,16 +109,16 @@ fn repository(view: &View<'_, '_>, node: &Node, instance: &Instance<'_>) -> Stri
 }
 
 fn recipe(view: &View<'_, '_>, node: &Node, names: &Names, platform: Platform) -> Recipe {
-    let base = view.child(node, "from").and_then(|child| base(view, child, names)).unwrap_or(Base::Scratch);
+    let base = view.child(node, "from").and_then(|child| base(view, child, names));
     let shell = shell(view, node);
     let written = node.children.iter().flatten().filter(|child| view.cx.is_good(child));
     let layers: Vec<LayerDef> = written.filter_map(|child| layer(view, child, names, &shell)).collect();
-    if let (Some(run), Base::Scratch, false) = (view.child(node, "run"), &base, was_written(node, "from")) {
+    if let (Some(run), None, false) = (view.child(node, "run"), &base, was_written(node, "from")) {
         let fault =
             Diagnostic::plan("plan::bad-value", "`run` has nothing to run in: the image stands on nothing", &run.name.span, "no shell");
         view.cx.fault(fault.help("stand it on an image with `from`, or make the files in a `task` and `copy` them"));
     }
-    Recipe {
+    let recipe = Recipe {
         platform,
         base,
         layers,
@@ -125,27 +126,32 @@ fn recipe(view: &View<'_, '_>, node: &Node, names: &Names, platform: Platform) -
         form: form(view, node),
         dockerfile: view.child(node, "dockerfile").and_then(|child| dockerfile::dockerfile(view, child)),
         settings: settings(view, node),
-    }
+    };
+    check_stages(view, &recipe);
+    recipe
 }
 
-fn base(view: &View<'_, '_>, node: &Node, names: &Names) -> Option<Base> {
+/// What `from` says; `None` for `scratch`.
+fn base(view: &View<'_, '_>, node: &Node, names: &Names) -> Option<Origin> {
     let (text, span) = view.text(node.args.first()?)?;
     let insecure = view.flag_prop(node, "insecure");
-    if text == "scratch" {
-        return Some(Base::Scratch);
-    }
+    if text == "scratch" { None } else { origin(view, names, &text, span, insecure) }
+}
+
+/// An image of the plan, of a layout or of a registry.
+fn origin(view: &View<'_, '_>, names: &Names, text: &str, span: Span, insecure: bool) -> Option<Origin> {
     if let Some(rest) = text.strip_prefix("oci:") {
         let (path, tag) = rest.split_once(':').map_or((rest, None), |(path, tag)| (path, Some(tag.to_owned())));
         if tag.as_deref() == Some("") {
-            let fault = Diagnostic::plan("plan::bad-reference", format!("`{}` names no tag", shown(&text)), &span, "no tag");
+            let fault = Diagnostic::plan("plan::bad-reference", format!("`{}` names no tag", shown(text)), &span, "no tag");
             view.cx.fault(fault.help(format!("write `oci:{path}`, or the tag behind the colon")));
             return None;
         }
-        return Some(Base::Layout { path: view.path(path, &span)?, tag, span });
+        return Some(Origin::Elsewhere(Elsewhere::Layout { path: view.path(path, &span)?, tag, span }));
     }
-    match named(view, names, &text, &span)? {
-        Named::Target(name) => Some(Base::Target { name, span }),
-        Named::Reference(reference) => Some(Base::Registry { reference, insecure, span }),
+    match named(view, names, text, &span)? {
+        Named::Target(name) => Some(Origin::Target { name, span }),
+        Named::Reference(reference) => Some(Origin::Elsewhere(Elsewhere::Registry { reference, insecure, span })),
     }
 }
 
@@ -264,7 +270,12 @@ fn sha256(text: &str) -> Result<String, String> {
 
 fn copy(view: &View<'_, '_>, node: &Node, names: &Names) -> Option<Copy> {
     let (to, sources) = node.args.split_last()?;
-    let image = view.prop(node, "from").map(|value| view.text(value).and_then(|text| stage(view, names, text)));
+    let insecure = view.flag_prop(node, "insecure");
+    if let (true, None, Some(value)) = (insecure, view.prop(node, "from"), view.prop(node, "insecure")) {
+        let fault = Diagnostic::plan("plan::bad-value", "files of the project come over no wire", &value.span, "not needed");
+        view.cx.fault(fault.help("leave `insecure` out, or name the image with `from=`"));
+    }
+    let image = view.prop(node, "from").map(|value| view.text(value).and_then(|text| stage(view, names, text, insecure)));
     let inside = image.is_some();
     let owner = view.prop(node, "owner").map(|value| view.text(value).and_then(|text| view.parsed(text, "plan::bad-value", owner)));
     let mode = view.prop(node, "mode").map(|value| view.text(value).and_then(|text| view.parsed(text, "plan::bad-value", mode)));
@@ -284,19 +295,43 @@ fn copy(view: &View<'_, '_>, node: &Node, names: &Names) -> Option<Copy> {
     })
 }
 
-/// The image of the plan that `from=` names.
-fn stage(view: &View<'_, '_>, names: &Names, (text, span): (String, Span)) -> Option<(TargetName, Span)> {
-    match named(view, names, &text, &span)? {
-        Named::Target(name) => Some((name, span)),
-        Named::Reference(_) => {
-            let message = format!("`{}` is not an image of the plan", shown(&text));
-            let fault = Diagnostic::plan("plan::not-an-image", message, &span, "not one of the plan");
-            view.cx.fault(fault.help(if text.contains(['/', ':', '@', '.']) {
-                format!("make it one: `image \"tools\" {{ from \"{}\" }}`, and write `from=\"tools\"`", shown(&text))
-            } else {
-                format!("declare `image \"{}\"`; a stage of a Dockerfile is an image of its own here", shown(&text))
-            }));
-            None
+/// The image that `from=` names. A single word that is no image of the plan is more likely a stage of a Dockerfile than an image
+/// of Docker Hub.
+fn stage(view: &View<'_, '_>, names: &Names, (text, span): (String, Span), insecure: bool) -> Option<Origin> {
+    let help = if text == "scratch" {
+        "name an image of the plan, or one elsewhere with its tag: `from=\"alpine:3.22\"`".to_owned()
+    } else if text.contains(['/', ':', '@', '.']) || names.sort(view.cx, &text).is_some() || text.is_empty() {
+        return origin(view, names, &text, span, insecure);
+    } else if let Some(near) = names.near_image(view.cx, &text) {
+        format!("did you mean `{near}`? an image elsewhere is written with its tag: `{}:latest`", shown(&text))
+    } else {
+        format!(
+            "declare `image \"{0}\"`, for a stage of a Dockerfile is an image of its own here; an image elsewhere is written with its tag: \
+             `{0}:latest`",
+            shown(&text)
+        )
+    };
+    let message =
+        if text == "scratch" { "`scratch` holds no files".to_owned() } else { format!("`{}` is not an image of the plan", shown(&text)) };
+    let label = if text == "scratch" { "nothing to copy" } else { "not one of the plan" };
+    view.cx.fault(Diagnostic::plan("plan::not-an-image", message, &span, label).help(help));
+    None
+}
+
+/// One name stands for one image: what is fetched for `copy` is told by its name.
+fn check_stages(view: &View<'_, '_>, recipe: &Recipe) {
+    let mut known: BTreeMap<String, &Elsewhere> = BTreeMap::new();
+    for from in recipe.copies().filter_map(|copy| copy.image.as_ref()?.elsewhere()) {
+        let digest = |from: &Elsewhere| if let Elsewhere::Registry { reference, .. } = from { reference.digest } else { None };
+        match known.entry(from.shown()) {
+            Entry::Vacant(fresh) => drop(fresh.insert(from)),
+            Entry::Occupied(first) if digest(first.get()) == digest(from) => {}
+            Entry::Occupied(first) => {
+                let message = format!("`{}` stands for two images here", shown(first.key()));
+                let fault = Diagnostic::plan("plan::bad-reference", message, from.span(), "one digest");
+                let fault = fault.label(first.get().span(), "another, or none");
+                view.cx.fault(fault.help("write the same digest at both, or leave the tag out"));
+            }
         }
     }
 }
@@ -316,7 +351,7 @@ fn check_sources(cx: &Cx<'_>, node: &Node) {
             let help = match flag.split('=').next().unwrap_or_default() {
                 "chown" => "write `owner=\"1001:1001\"` behind the destination, as numbers",
                 "chmod" => "write `mode=\"0755\"` behind the destination",
-                "from" => "write `from=\"NAME\"` behind the destination; it names an image of the plan",
+                "from" => "write `from=\"NAME\"` behind the destination; it names an image of the plan, or one elsewhere with its tag",
                 _ => "settings are written `name=value`: `owner=`, `mode=`",
             };
             let message = format!("`{}` is a flag of `COPY` in Dockerfiles", shown(text));

@@ -63,7 +63,12 @@ pub(super) static COPY: NodeSpec = NodeSpec::new("copy", "files that become one 
         ArgSpec::one("destination", Kind::Text, "an absolute path in the image; a folder when it ends with `/`"),
     ])
     .props(&[
-        PropSpec::new("from", Kind::Text, "an image of the plan whose files are copied, for the same platform; they keep mode and owner"),
+        PropSpec::new(
+            "from",
+            Kind::Text,
+            "an image whose files are copied, for the same platform: one of the plan, a reference, `oci:path[:tag]`; they keep mode and owner",
+        ),
+        PropSpec::new("insecure", Kind::Flag, "plain HTTP may be used for `from=`"),
         PropSpec::new("owner", Kind::Scalar, "`user:group` as numbers; `0:0` unless given"),
         PropSpec::new("mode", Kind::Scalar, "the mode of files, octal"),
     ])
