@@ -127,7 +127,7 @@ pub enum Command {
     Logout(super::login::Logout),
     /// Pins what the plan names and what can move: base images, remote plans, tools
     Lock(LockHow),
-    /// Says whether a key vouches for an image in a registry: by a signature, or by a signed claim
+    /// Says whether a key or an identity vouches for an image in a registry: by a signature, or by a signed claim
     VerifySignature(super::verify::Verify),
     /// Prints the log of a step's last run, or of another run
     Log(super::log::Log),

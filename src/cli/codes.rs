@@ -287,8 +287,28 @@ pub const CODES: &[(&str, &str)] = &[
     ("tool::version", "This machine has a version of a tool that the plan does not take. Install another, or change `version=`."),
     ("verify::bad-key", "The file is no public key in PEM. Keys are ECDSA P-256 and P-384, Ed25519 and RSA."),
     (
+        "verify::bad-pattern",
+        "What a name or an issuer has to look like is a regular expression without look-around, which takes time linear in the text. It has to match the whole text: a part of an address can be in anybody's.",
+    ),
+    (
+        "verify::bad-trust",
+        "The file holds no certificates in PEM (`--ca-roots`), or is no `trusted_root.json` as sigstore publishes it (`--trusted-root`).",
+    ),
+    (
+        "verify::half-identity",
+        "A signer known by a certificate has a name and somebody who vouched for it: the same name at another issuer may be another person. Both have to be said, exactly or by a pattern.",
+    ),
+    (
         "verify::no-key",
-        "`kiln verify-signature` wants the key that must have signed: an image that somebody signed is an image that anybody can have signed.",
+        "`kiln verify-signature` wants the key or the identity that must have signed: an image that somebody signed is an image that anybody can have signed.",
+    ),
+    (
+        "verify::no-log",
+        "A certificate of a person or a workflow is valid for minutes, and the key is thrown away. That it was used in these minutes is what a transparency log says, whose key `--trusted-root` or `--rekor-key` names. `--insecure-ignore-tlog` goes without: then the certificate must be valid now, and the answer says what was not checked.",
+    ),
+    (
+        "verify::no-root",
+        "A certificate counts when a chain leads from it to a root that was named. kiln brings no roots along: name them with `--trusted-root` or `--ca-roots`.",
     ),
     (
         "verify::copy",
@@ -296,7 +316,7 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "verify::refused",
-        "Nothing beside the image is a signature, or a claim of the asked kind, of this key and about this image. The message says what is there instead. Exit code 4: the image is not to be used.",
+        "Nothing beside the image is a signature, or a claim of the asked kind, of this key or identity and about this image. The message says what is there instead. Exit code 4: the image is not to be used.",
     ),
     (
         "why::against",

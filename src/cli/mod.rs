@@ -50,6 +50,7 @@ mod rerun;
 mod run;
 mod schema;
 mod settings;
+mod signer;
 mod sources;
 mod tags;
 mod tools;

@@ -1,33 +1,29 @@
-//! `kiln verify-signature IMAGE --key FILE`: whether somebody known vouches for an image.
-
-use std::path::PathBuf;
+//! `kiln verify-signature IMAGE`: whether somebody known vouches for an image.
 
 use clap::{Args, ValueEnum};
+use serde_json::Value;
 
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
 use crate::base::words;
-use crate::engine::verify::{self, Unverified};
+use crate::engine::verify::{self, Unverified, Verified};
 use crate::evidence::beside::ClaimKind;
-use crate::evidence::public::PublicKey;
+use crate::evidence::keyless::identity;
+use crate::evidence::signer::{Signer, Vouched};
 use crate::oci::reference::Reference;
 use crate::store::local::Store;
-use crate::sys::file;
 
 use super::args::Global;
 use super::output::Output;
+use super::signer::Signed;
 use super::{machine, run, settings};
-
-/// The largest file that is read for a key.
-const LIMIT: u64 = 64 << 10;
 
 /// Options of `verify-signature`.
 #[derive(Debug, Args)]
 pub struct Verify {
     /// The image in its registry: `ghcr.io/acme/web:1.4`, `…@sha256:…`
     pub image: String,
-    /// The public key (PEM) that must have signed it
-    #[arg(long, value_name = "FILE")]
-    pub key: Option<PathBuf>,
+    #[command(flatten)]
+    pub by: Signed,
     /// Looks for a signed claim of this kind in place of a signature of the image
     #[arg(long, value_name = "KIND")]
     pub attestation: Option<Attestation>,
@@ -68,7 +64,7 @@ pub fn verify(global: &Global, output: &Output, asked: &Verify) -> Result<u8, Di
     let reference: Reference = asked.image.parse().map_err(|error| {
         Diagnostic::new(Class::Usage, "cli::image", format!("`{shown}` is no image: {error}")).help("write it like `ghcr.io/acme/web:1.4`")
     })?;
-    let key = key(asked)?;
+    let signer = asked.by.signer()?;
     let store = Store::open(settings::store_below(&settings::cache_folder(global)?)).map_err(|error| {
         Diagnostic::new(Class::Environment, "store::open", error.to_string()).help("KILN_CACHE_DIR, or --cache-dir, names another folder")
     })?;
@@ -76,16 +72,10 @@ pub fn verify(global: &Global, output: &Output, asked: &Verify) -> Result<u8, Di
     let session = machine::session_of(insecure, global.offline, &store);
     let kind = asked.attestation.map(Attestation::kind);
     let what = kind.map_or_else(|| "signature".to_owned(), |kind| format!("signed claim of kind `{}`", kind.word()));
-    match run::runtime()?.block_on(verify::verify(&session, &reference, &key, kind)) {
+    match run::runtime()?.block_on(verify::verify(&session, &reference, &signer, kind)) {
         Ok(verified) => {
             let image = format!("{}@{}", reference.repository, verified.digest);
-            output.answer(&if output.json {
-                let claim = verified.claim;
-                let answer = serde_json::json!({ "image": image, "verified": true, "key": key.fingerprint(), "claim": claim });
-                format!("{answer}\n")
-            } else {
-                format!("{image}: {} of key {}\n", words::with_article(&what), &key.fingerprint()[..16])
-            });
+            output.answer(&if output.json { json(&image, &verified) } else { text(&image, &what, &verified) });
             Ok(0)
         }
         Err(Unverified::Registry(error)) => Err(error.diagnostic().into()),
@@ -94,24 +84,52 @@ pub fn verify(global: &Global, output: &Output, asked: &Verify) -> Result<u8, Di
             let message = if reasons.is_empty() {
                 format!("`{image}` has no {what}")
             } else {
-                format!("`{image}` has no {what} of this key: {}", reasons.join("; "))
+                format!("`{image}` has no {what} of this {}: {}", signer.word(), reasons.join("; "))
             };
             let fault = Diagnostic::new(Class::Policy, "verify::refused", message);
-            Err(fault.help(format!("the key is {}…; nothing was proved, so do not use the image", &key.fingerprint()[..16])).into())
+            let asked = match &signer {
+                Signer::Key(key) => format!("the key is {}…; ", &key.fingerprint()[..16]),
+                Signer::Identity(_) => String::new(),
+            };
+            Err(fault.help(format!("{asked}nothing was proved, so do not use the image")).into())
         }
     }
 }
 
-/// Without a key everybody's signature would do.
-fn key(asked: &Verify) -> Result<PublicKey, Diagnostic> {
-    let Some(path) = &asked.key else {
-        let fault = Diagnostic::new(Class::Usage, "verify::no-key", "no key was named, and anybody can sign an image");
-        return Err(fault
-            .help("`--key cosign.pub` names the one that must have signed it; signers known by a certificate alone cannot be verified"));
-    };
-    let shown = words::visible(&path.to_string_lossy());
-    let bad = |why: String| Diagnostic::new(Class::Usage, "verify::bad-key", format!("`{shown}` cannot be used: {why}"));
-    let bytes = file::read(path, LIMIT).map_err(|error| bad(error.to_string()))?;
-    PublicKey::read(&String::from_utf8_lossy(&bytes))
-        .map_err(|error| bad(error.to_string()).help("`cosign public-key --key cosign.key` prints it"))
+fn text(image: &str, what: &str, verified: &Verified) -> String {
+    let what = words::with_article(what);
+    match &verified.by {
+        Vouched::Key(fingerprint) => format!("{image}: {what} of key {}\n", &fingerprint[..16]),
+        Vouched::Identity(by) => {
+            let shown = |text: &str| words::shorten(&words::visible(text), 300);
+            let when = by.logged.map_or_else(String::new, |moment| format!("  signed {moment}, as the transparency log says\n"));
+            let not: String = not_checked(by).iter().map(|what| format!("  not checked: {what}\n")).collect();
+            format!("{image}: {what} of {}\n  as {} says\n{when}{not}", shown(&by.name), shown(&by.issuer))
+        }
+    }
+}
+
+fn json(image: &str, verified: &Verified) -> String {
+    let mut answer = serde_json::json!({ "image": image, "verified": true });
+    match &verified.by {
+        Vouched::Key(fingerprint) => answer["key"] = fingerprint.as_str().into(),
+        Vouched::Identity(by) => {
+            answer["identity"] = by.name.as_str().into();
+            answer["issuer"] = by.issuer.as_str().into();
+            answer["logged_at"] = by.logged.map_or(Value::Null, |moment| moment.to_string().into());
+            answer["not_checked"] = not_checked(by).into();
+        }
+    }
+    answer["claim"] = verified.claim.clone().unwrap_or_default();
+    format!("{answer}\n")
+}
+
+/// What a proof does not rest on.
+fn not_checked(by: &identity::Vouched) -> Vec<&'static str> {
+    let mut not = Vec::new();
+    if by.logged.is_none() {
+        not.push("when it was signed, and whether a transparency log knows of it; the certificate is valid now");
+    }
+    not.push("whether the certificate itself was made public (SCT)");
+    not
 }

@@ -1,5 +1,5 @@
-//! Verification: all that stands beside an image at its registry is held against a key.
-//! In: an image, a public key, what is to be proved. Out: what proves it, or what was found instead.
+//! Verification: all that stands beside an image at its registry is held against a signer.
+//! In: an image, a key or an identity, what is to be proved. Out: what proves it, or what was found instead.
 //! Never: takes evidence for proof because it is there; reads attachments without a bound.
 
 use base64::Engine as _;
@@ -12,7 +12,8 @@ use crate::evidence::beside::ClaimKind;
 use crate::evidence::bundle;
 use crate::evidence::check::Evidence;
 use crate::evidence::dsse::{self, Envelope};
-use crate::evidence::public::PublicKey;
+use crate::evidence::keyless::material::Material;
+use crate::evidence::signer::{Signer, Vouched};
 use crate::evidence::simple;
 use crate::evidence::statement::predicate;
 use crate::oci::descriptor::Descriptor;
@@ -27,11 +28,13 @@ const MOST: usize = 200;
 const CLAIM: u64 = 40 << 20;
 const SIGNATURE: u64 = 1 << 20;
 
-/// What a key was found to vouch for.
+/// What a signer was found to vouch for.
 #[derive(Debug)]
 pub struct Verified {
     /// The image that the name means now.
     pub digest: BlobDigest,
+    /// Who signed.
+    pub by: Vouched,
     /// What is claimed; for a signature nothing.
     pub claim: Option<Value>,
 }
@@ -56,21 +59,21 @@ impl From<RegistryError> for Unverified {
     }
 }
 
-/// Looks for a signature of `key` over an image, or with `claim` for a signed claim of that kind.
+/// Looks for a signature of `signer` over an image, or with `claim` for a signed claim of that kind.
 ///
 /// # Errors
 /// [`Unverified`].
-pub async fn verify(session: &Session, reference: &Reference, key: &PublicKey, claim: Option<ClaimKind>) -> Result<Verified, Unverified> {
+pub async fn verify(session: &Session, reference: &Reference, signer: &Signer, claim: Option<ClaimKind>) -> Result<Verified, Unverified> {
     let digest = session.resolve(reference).await?.digest;
     let mut reasons = Vec::new();
     let wanted = claim.map_or(predicate::SIGN, ClaimKind::predicate);
     for (place, evidence) in all(session, reference, digest, claim).await? {
         let held = match claim {
-            Some(kind) => evidence.claims(digest, key, kind).map(Some),
-            None => evidence.signs(digest, key).map(|()| None),
+            Some(kind) => evidence.claims(digest, signer, kind).map(|(by, claim)| (by, Some(claim))),
+            None => evidence.signs(digest, signer).map(|by| (by, None)),
         };
         match held {
-            Ok(claim) => return Ok(Verified { digest, claim }),
+            Ok((by, claim)) => return Ok(Verified { digest, by, claim }),
             Err(_) if evidence.is_other(wanted) => {}
             Err(why) => reasons.push(format!("the one in {place} {why}")),
         }
@@ -102,7 +105,7 @@ async fn all(
     for entry in entries.iter().filter(|entry| entry.artifact_type().is_some_and(bundle::is_bundle)).take(MOST) {
         let place = format!("the bundle {}", entry.digest.0.short());
         let evidence = match bundled(session, reference, entry).await {
-            Ok(Some(envelope)) => Evidence::Envelope(envelope),
+            Ok(Some((envelope, material))) => Evidence::Envelope(envelope, material),
             Ok(None) => Evidence::Unsound("is no bundle with an envelope".to_owned()),
             Err(error) => Evidence::Unsound(format!("cannot be read: {error}")),
         };
@@ -119,20 +122,21 @@ fn layers(document: &Descriptor, bytes: &[u8]) -> Vec<Descriptor> {
 }
 
 fn of_layer(layer: &Descriptor, content: Vec<u8>) -> Evidence {
+    let material = Material::of_annotations(&layer.annotations);
     if layer.media_type == simple::MEDIA_TYPE {
         let signature = layer.annotations.get(simple::SIGNATURE).and_then(|text| STANDARD.decode(text).ok());
         return match signature {
-            Some(signature) => Evidence::Simple { payload: content, signature },
+            Some(signature) => Evidence::Simple { payload: content, signature, material },
             None => Evidence::Unsound("has no signature with it".to_owned()),
         };
     }
     match Envelope::read(&content) {
-        Ok(envelope) if layer.media_type == dsse::MEDIA_TYPE => Evidence::Envelope(envelope),
+        Ok(envelope) if layer.media_type == dsse::MEDIA_TYPE => Evidence::Envelope(envelope, material),
         _ => Evidence::Unsound("is no signed statement".to_owned()),
     }
 }
 
-async fn bundled(session: &Session, reference: &Reference, entry: &Descriptor) -> Result<Option<Envelope>, RegistryError> {
+async fn bundled(session: &Session, reference: &Reference, entry: &Descriptor) -> Result<Option<(Envelope, Material)>, RegistryError> {
     let repository = &reference.repository;
     let Some((document, bytes)) = session.document(repository, &entry.digest.to_string()).await? else { return Ok(None) };
     let layers = layers(&document, &bytes);

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dsse::Envelope;
 use super::key::SigningKey;
+use super::keyless::material::{Bundled, Material};
 
 /// The media type of a bundle, which is also the artifact's.
 pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -20,13 +21,13 @@ const OLDER: &[&str] = &[
 #[serde(rename_all = "camelCase")]
 struct Written<'a> {
     media_type: &'static str,
-    verification_material: Material,
+    verification_material: Hinted,
     dsse_envelope: &'a Envelope,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Material {
+struct Hinted {
     public_key: Hint,
 }
 
@@ -38,7 +39,7 @@ struct Hint {
 /// The bytes of a bundle.
 #[must_use]
 pub fn write(envelope: &Envelope, key: &SigningKey) -> Vec<u8> {
-    let verification_material = Material { public_key: Hint { hint: key.public().hint() } };
+    let verification_material = Hinted { public_key: Hint { hint: key.public().hint() } };
     serde_json::to_vec(&Written { media_type: MEDIA_TYPE, verification_material, dsse_envelope: envelope }).unwrap_or_default()
 }
 
@@ -48,17 +49,19 @@ pub fn is_bundle(media_type: &str) -> bool {
     media_type == MEDIA_TYPE || OLDER.contains(&media_type)
 }
 
-/// The envelope of a bundle; `None` when it is no bundle, or one without an envelope.
+/// The envelope of a bundle and what came with it; `None` when it is no bundle, or one without an envelope.
 #[must_use]
-pub fn read(bytes: &[u8]) -> Option<Envelope> {
+pub fn read(bytes: &[u8]) -> Option<(Envelope, Material)> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Read {
         media_type: String,
+        #[serde(default)]
+        verification_material: Bundled,
         dsse_envelope: Envelope,
     }
     let read: Read = serde_json::from_slice(bytes).ok()?;
-    is_bundle(&read.media_type).then_some(read.dsse_envelope)
+    is_bundle(&read.media_type).then(|| (read.dsse_envelope, read.verification_material.into()))
 }
 
 #[cfg(test)]
@@ -70,7 +73,7 @@ mod tests {
         let key = SigningKey::read(include_str!("../../fixtures/keys/rfc6979.pem"), None).unwrap();
         let envelope = Envelope::sign(b"{}", &key);
         let bytes = write(&envelope, &key);
-        assert_eq!(read(&bytes), Some(envelope));
+        assert_eq!(read(&bytes), Some((envelope, Material::default())));
         let text = String::from_utf8(bytes).unwrap();
         let head = format!(r#"{{"mediaType":"{MEDIA_TYPE}","verificationMaterial":{{"publicKey":{{"hint":"{}"}}}},"#, key.public().hint());
         assert!(text.starts_with(&head), "{text}");

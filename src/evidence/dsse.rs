@@ -5,12 +5,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::key::SigningKey;
-use super::public::PublicKey;
 
 /// The type of payloads that are in-toto statements.
 pub const IN_TOTO: &str = "application/vnd.in-toto+json";
 /// The media type of an envelope.
 pub const MEDIA_TYPE: &str = "application/vnd.dsse.envelope.v1+json";
+/// The most signatures of an envelope that are looked at.
+const MOST: usize = 16;
 
 /// A signed payload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,9 +39,17 @@ pub enum BadEnvelope {
     /// Its payload is something else.
     #[error("what it holds is no in-toto statement but `{0}`")]
     Type(String),
-    /// Nobody known signed it.
-    #[error("none of its signatures is of this key")]
-    Signature,
+}
+
+/// What an envelope holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The payload as it is.
+    pub payload: Vec<u8>,
+    /// What is signed.
+    pub message: Vec<u8>,
+    /// The signatures over it; of whom is not known.
+    pub signatures: Vec<Vec<u8>>,
 }
 
 /// What is signed: the type and the payload with their lengths, so that neither can be taken for the other.
@@ -65,27 +74,26 @@ impl Envelope {
         serde_json::from_slice(bytes).map_err(|_| BadEnvelope::Form)
     }
 
-    /// The payload as it is: nobody vouches for it.
-    #[must_use]
-    pub fn unverified(&self) -> Option<Vec<u8>> {
-        STANDARD.decode(&self.payload).ok()
-    }
-
-    /// The statement in it, when a signature of `key` is over it.
+    /// What it holds. Nobody vouches for it before one of the signatures is held against somebody.
     ///
     /// # Errors
-    /// [`BadEnvelope`].
-    pub fn open(&self, key: &PublicKey) -> Result<Vec<u8>, BadEnvelope> {
+    /// [`BadEnvelope::Form`].
+    pub fn opened(&self) -> Result<Opened, BadEnvelope> {
         let payload = STANDARD.decode(&self.payload).map_err(|_| BadEnvelope::Form)?;
         let message = encoded(&self.payload_type, &payload);
-        let valid = |one: &Signature| STANDARD.decode(&one.sig).is_ok_and(|signature| key.verifies(&message, &signature));
-        if !self.signatures.iter().any(valid) {
-            return Err(BadEnvelope::Signature);
+        let signatures = self.signatures.iter().take(MOST).filter_map(|one| STANDARD.decode(&one.sig).ok()).collect();
+        Ok(Opened { payload, message, signatures })
+    }
+
+    /// Whether its payload says that it is an in-toto statement.
+    ///
+    /// # Errors
+    /// [`BadEnvelope::Type`].
+    pub fn is_statement(&self) -> Result<(), BadEnvelope> {
+        if self.payload_type == IN_TOTO {
+            return Ok(());
         }
-        if self.payload_type != IN_TOTO {
-            return Err(BadEnvelope::Type(crate::base::words::shorten(&crate::base::words::visible(&self.payload_type), 100)));
-        }
-        Ok(payload)
+        Err(BadEnvelope::Type(crate::base::words::shorten(&crate::base::words::visible(&self.payload_type), 100)))
     }
 }
 
@@ -105,27 +113,17 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_opens_for_its_own_key_and_as_it_was_signed_only() {
-        let (key, other) = (key(), SigningKey::read(include_str!("../../fixtures/keys/rfc8032.pem"), None).unwrap());
-        let sealed = Envelope::sign(b"{}", &key);
+    fn an_envelope_gives_back_what_was_signed_and_nothing_that_is_none() {
+        let sealed = Envelope::sign(b"{}", &key());
         assert_eq!(Envelope::read(&serde_json::to_vec(&sealed).unwrap()).unwrap(), sealed);
-        assert_eq!(sealed.open(key.public()), Ok(b"{}".to_vec()));
-        assert_eq!(sealed.open(other.public()), Err(BadEnvelope::Signature));
-        let changed = [
-            Envelope { payload: STANDARD.encode(b"[]"), ..sealed.clone() },
-            Envelope { payload_type: "text/plain".to_owned(), ..sealed.clone() },
-            Envelope { signatures: Vec::new(), ..sealed.clone() },
-            Envelope { signatures: vec![Signature { sig: "*".to_owned() }], ..sealed.clone() },
-        ];
-        for changed in changed {
-            assert_eq!(changed.open(key.public()), Err(BadEnvelope::Signature));
-        }
-        // A signature over another type is one: it counts, and then the type does.
-        let text = encoded("text/plain", b"{}");
-        let signatures = vec![Signature { sig: STANDARD.encode(key.sign(&text)) }];
-        let typed = Envelope { payload_type: "text/plain".to_owned(), signatures, ..sealed.clone() };
-        assert_eq!(typed.open(key.public()), Err(BadEnvelope::Type("text/plain".to_owned())));
-        assert_eq!(Envelope { payload: "*".to_owned(), ..sealed }.open(key.public()), Err(BadEnvelope::Form));
+        let opened = sealed.opened().unwrap();
+        assert_eq!((opened.payload.as_slice(), opened.message.as_slice()), (&b"{}"[..], encoded(IN_TOTO, b"{}").as_slice()));
+        assert!(key().public().verifies(&opened.message, &opened.signatures[0]));
+        let bad = Envelope { signatures: vec![Signature { sig: "*".to_owned() }], ..sealed.clone() };
+        assert_eq!(bad.opened().unwrap().signatures, Vec::<Vec<u8>>::new());
+        let text = Envelope { payload_type: "text/plain".to_owned(), ..sealed.clone() };
+        assert_eq!((sealed.is_statement(), text.is_statement()), (Ok(()), Err(BadEnvelope::Type("text/plain".to_owned()))));
+        assert_eq!(Envelope { payload: "*".to_owned(), ..sealed }.opened(), Err(BadEnvelope::Form));
         assert_eq!(Envelope::read(b"{\"payload\":1}"), Err(BadEnvelope::Form));
     }
 }

@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// The longest text that is read; an RSA key of 16,384 bits has 13 KB.
-const LIMIT: usize = 64 << 10;
+/// The longest text that is read; an RSA key of 16,384 bits has 13 KB, and a file of 100 roots 200 KB.
+const LIMIT: usize = 1 << 20;
 
 /// The first block of a text: its label and what it holds. `None` when there is no whole one.
 pub(super) fn first(text: &str) -> Option<(&str, Vec<u8>)> {
@@ -14,6 +14,21 @@ pub(super) fn first(text: &str) -> Option<(&str, Vec<u8>)> {
     let (body, _) = rest.split_once(&format!("-----END {label}-----"))?;
     let body: String = body.chars().filter(|c| !c.is_whitespace()).collect();
     Some((label, STANDARD.decode(body).ok()?))
+}
+
+/// The certificates of a text, in their order; `None` when it holds anything else, or a block that is not whole.
+pub(super) fn certificates(text: &str) -> Option<Vec<Vec<u8>>> {
+    let mut found = Vec::new();
+    let mut rest = text.get(..text.len().min(LIMIT)).unwrap_or(text);
+    while rest.contains("-----BEGIN ") {
+        let (label, bytes) = first(rest)?;
+        if label != "CERTIFICATE" {
+            return None;
+        }
+        found.push(bytes);
+        rest = rest.split_once("-----END CERTIFICATE-----")?.1;
+    }
+    Some(found)
 }
 
 #[cfg(test)]
@@ -31,6 +46,19 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(first(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn certificates_are_all_of_a_text_and_nothing_else_is_in_it() {
+        let block = |label: &str, body: &str| format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");
+        let (one, two) = (block("CERTIFICATE", "AQI="), block("CERTIFICATE", "AwQ="));
+        assert_eq!(certificates(&format!("# a word\n{one}\n{two}")), Some(vec![vec![1, 2], vec![3, 4]]));
+        assert_eq!(certificates("no block"), Some(Vec::new()));
+        for text in
+            [format!("{one}{}", block("PRIVATE KEY", "AQI=")), format!("{one}-----BEGIN CERTIFICATE-----\nAQI="), block("CERTIFICATE", "*")]
+        {
+            assert_eq!(certificates(&text), None, "{text}");
         }
     }
 }

@@ -66,6 +66,11 @@ impl PublicKey {
         if label != "PUBLIC KEY" {
             return Err(BadPublicKey::Form);
         }
+        Self::of_der(der)
+    }
+
+    /// Reads a `SubjectPublicKeyInfo`.
+    pub(super) fn of_der(der: Vec<u8>) -> Result<Self, BadPublicKey> {
         let info = SubjectPublicKeyInfoRef::try_from(der.as_slice()).map_err(|_| BadPublicKey::Form)?;
         let key = info.subject_public_key.as_bytes().ok_or(BadPublicKey::Form)?.to_vec();
         let curve = info.algorithm.parameters_oid().ok();

@@ -28,6 +28,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("reqwest", &["registry"]),
     ("p256", &["evidence"]),
     ("ring", &["evidence"]),
+    ("webpki", &["evidence"]),
+    ("x509_cert", &["evidence"]),
     ("tokio", &["sys", "store", "registry", "record", "image", "scan", "engine", "exec", "cli"]),
 ];
 

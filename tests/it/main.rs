@@ -37,6 +37,7 @@ mod interrupt;
 mod jobs;
 mod json;
 mod kdl_suite;
+mod keyless;
 mod language;
 mod lazy;
 mod lock;

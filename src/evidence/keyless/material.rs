@@ -1,0 +1,132 @@
+//! What comes with a signature so that it can be held against an identity: the certificate, links of its chain, entries of logs.
+//! In: annotations of a layer in the old form, or the part of a sigstore bundle. Nothing here is believed.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
+use super::super::pem;
+use super::entry::Entry;
+
+/// Annotations of a layer. Source: cosign, pkg/oci/static and specs/SIGNATURE_SPEC.md.
+const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+const CHAIN: &str = "dev.sigstore.cosign/chain";
+const BUNDLE: &str = "dev.sigstore.cosign/bundle";
+
+/// The most entries of logs that are looked at.
+const MOST_ENTRIES: usize = 16;
+
+/// What came along.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Material {
+    /// The signer's certificate, as DER.
+    pub certificate: Option<Vec<u8>>,
+    /// Certificates above it.
+    pub chain: Vec<Vec<u8>>,
+    /// Entries of transparency logs.
+    pub entries: Vec<Entry>,
+}
+
+impl Material {
+    /// What the annotations of a layer hold.
+    #[must_use]
+    pub fn of_annotations(annotations: &BTreeMap<String, String>) -> Self {
+        let certificates = |name: &str| annotations.get(name).and_then(|text| pem::certificates(text)).unwrap_or_default();
+        Self {
+            certificate: certificates(CERTIFICATE).into_iter().next(),
+            chain: certificates(CHAIN),
+            entries: annotations.get(BUNDLE).and_then(|text| Entry::read(text)).into_iter().collect(),
+        }
+    }
+}
+
+/// `verificationMaterial` of a bundle, as Protocol Buffers write it in JSON.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Bundled {
+    certificate: Option<Raw>,
+    x509_certificate_chain: Option<Chain>,
+    tlog_entries: Option<Vec<BundledEntry>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Raw {
+    raw_bytes: String,
+}
+
+#[derive(Deserialize)]
+struct Chain {
+    certificates: Vec<Raw>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BundledEntry {
+    log_index: Number,
+    log_id: LogId,
+    #[serde(default)]
+    integrated_time: Number,
+    inclusion_promise: Option<Promise>,
+    canonicalized_body: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LogId {
+    key_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Promise {
+    signed_entry_timestamp: String,
+}
+
+/// 64 bits, which JSON has as a text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Number {
+    Text(String),
+    Plain(i64),
+}
+
+impl Default for Number {
+    fn default() -> Self {
+        Self::Plain(0)
+    }
+}
+
+impl Number {
+    fn get(&self) -> Option<i64> {
+        match self {
+            Self::Text(text) => text.parse().ok(),
+            Self::Plain(number) => Some(*number),
+        }
+    }
+}
+
+impl From<Bundled> for Material {
+    fn from(bundled: Bundled) -> Self {
+        let raw = |raw: Raw| STANDARD.decode(raw.raw_bytes).ok();
+        let mut chain: Vec<Vec<u8>> =
+            bundled.x509_certificate_chain.into_iter().flat_map(|chain| chain.certificates).filter_map(raw).collect();
+        let certificate = bundled.certificate.and_then(raw).or_else(|| (!chain.is_empty()).then(|| chain.remove(0)));
+        let entries = bundled.tlog_entries.unwrap_or_default().into_iter().take(MOST_ENTRIES).filter_map(entry).collect();
+        Self { certificate, chain, entries }
+    }
+}
+
+/// An entry with a promise; `None` for one without, since it says nothing of the time.
+fn entry(entry: BundledEntry) -> Option<Entry> {
+    let log = STANDARD.decode(entry.log_id.key_id).ok()?;
+    Some(Entry {
+        promise: STANDARD.decode(entry.inclusion_promise?.signed_entry_timestamp).ok()?,
+        integrated: entry.integrated_time.get()?,
+        index: entry.log_index.get()?,
+        log: log.iter().map(|byte| format!("{byte:02x}")).collect(),
+        body: entry.canonicalized_body,
+    })
+}

@@ -1,0 +1,300 @@
+//! What the user trusts for signers without a key of their own: authorities that issue certificates, and logs that say when.
+//! In: PEM, or a root of trust as sigstore publishes it. Source: RFC 5280; sigstore/protobuf-specs, sigstore_trustroot.proto.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use webpki::{EndEntityCert, Error, KeyUsage};
+
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+use crate::base::time::Moment;
+
+use super::super::pem;
+use super::super::public::PublicKey;
+use super::certificate::validity;
+
+/// `1.3.6.1.5.5.7.3.3`, without tag and length.
+const CODE_SIGNING: &[u8] = &[43, 6, 1, 5, 5, 7, 3, 3];
+/// The most certificates between a signer and a root that a stranger may hand in.
+const MOST_GIVEN: usize = 8;
+
+/// Who may say who signed, and when.
+#[derive(Debug, Clone, Default)]
+pub struct Trust {
+    authorities: Vec<Authority>,
+    logs: Vec<Log>,
+}
+
+#[derive(Debug, Clone)]
+struct Authority {
+    root: CertificateDer<'static>,
+    between: Vec<CertificateDer<'static>>,
+    valid: Window,
+}
+
+/// A log that promises to hold an entry for ever.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// Its key, whose digest is its name.
+    pub key: PublicKey,
+    valid: Window,
+}
+
+/// When something may be relied on; a side that is missing has no bound.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Window {
+    start: Option<Moment>,
+    end: Option<Moment>,
+}
+
+impl Window {
+    fn holds(self, at: Moment) -> bool {
+        self.start.is_none_or(|start| start <= at) && self.end.is_none_or(|end| at <= end)
+    }
+}
+
+/// Why a text gives nothing to trust.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadTrust {
+    /// No PEM, or something else in it.
+    #[error("it holds no certificate in PEM (`-----BEGIN CERTIFICATE-----`)")]
+    NoCertificate,
+    /// A certificate in it is none.
+    #[error("a certificate in it cannot be read")]
+    Certificate,
+    /// Not a root of trust.
+    #[error("it is no root of trust as sigstore publishes it (`trusted_root.json`)")]
+    Form,
+    /// A key of a log is of no known kind.
+    #[error("a key of a log in it is of a kind that is not known")]
+    Key,
+}
+
+impl Trust {
+    /// Adds every certificate of a text as a root.
+    ///
+    /// # Errors
+    /// [`BadTrust`].
+    pub fn add_roots(&mut self, text: &str) -> Result<(), BadTrust> {
+        let roots = pem::certificates(text).filter(|roots| !roots.is_empty()).ok_or(BadTrust::NoCertificate)?;
+        for root in roots {
+            let root = CertificateDer::from(root);
+            is_readable(&root)?;
+            self.authorities.push(Authority { root, between: Vec::new(), valid: Window::default() });
+        }
+        Ok(())
+    }
+
+    /// Adds a log by its key.
+    pub fn add_log(&mut self, key: PublicKey) {
+        self.logs.push(Log { key, valid: Window::default() });
+    }
+
+    /// Adds the authorities and the logs of a `trusted_root.json`.
+    ///
+    /// # Errors
+    /// [`BadTrust`].
+    pub fn add_published(&mut self, json: &str) -> Result<(), BadTrust> {
+        let read: Published = serde_json::from_str(json).map_err(|_| BadTrust::Form)?;
+        if !read.media_type.starts_with("application/vnd.dev.sigstore.trustedroot") {
+            return Err(BadTrust::Form);
+        }
+        for authority in read.certificate_authorities {
+            let mut chain = Vec::new();
+            for certificate in authority.cert_chain.certificates {
+                chain.push(CertificateDer::from(STANDARD.decode(certificate.raw_bytes).map_err(|_| BadTrust::Form)?));
+            }
+            let root = chain.pop().ok_or(BadTrust::Form)?;
+            is_readable(&root)?;
+            self.authorities.push(Authority { root, between: chain, valid: authority.valid_for.window()? });
+        }
+        for log in read.tlogs {
+            let key = STANDARD.decode(log.public_key.raw_bytes).map_err(|_| BadTrust::Form)?;
+            let key = PublicKey::of_der(key).map_err(|_| BadTrust::Key)?;
+            self.logs.push(Log { key, valid: log.public_key.valid_for.window()? });
+        }
+        Ok(())
+    }
+
+    /// Whether nobody is trusted to say who signed.
+    #[must_use]
+    pub const fn has_no_authority(&self) -> bool {
+        self.authorities.is_empty()
+    }
+
+    /// Whether no log is trusted to say when.
+    #[must_use]
+    pub const fn has_no_log(&self) -> bool {
+        self.logs.is_empty()
+    }
+
+    /// The logs that may be relied on at a moment.
+    pub fn logs(&self, at: Moment) -> impl Iterator<Item = &Log> {
+        self.logs.iter().filter(move |log| log.valid.holds(at))
+    }
+
+    /// Whether a chain leads from a certificate to a trusted root, with all of it valid at a moment and good for signing code. `given`
+    /// are certificates from whoever signed: they may be links of the chain, never its end.
+    ///
+    /// # Errors
+    /// Why there is none, as a clause.
+    pub fn leads_to_root(&self, leaf: &[u8], given: &[Vec<u8>], at: Moment) -> Result<(), String> {
+        let leaf = CertificateDer::from(leaf);
+        let end = EndEntityCert::try_from(&leaf).map_err(|error| unsound(&error))?;
+        let given = given.iter().take(MOST_GIVEN).map(|der| CertificateDer::from(der.as_slice()));
+        let given: Vec<CertificateDer<'_>> = given.collect();
+        let mut worst: Option<Error> = None;
+        for authority in self.authorities.iter().filter(|authority| authority.valid.holds(at)) {
+            match authority.vouches(&end, &given, at) {
+                Ok(()) => return Ok(()),
+                // Another root is no news; what fails on the way to one is.
+                Err(Error::UnknownIssuer) => {}
+                Err(error) => worst = Some(error),
+            }
+        }
+        Err(worst.map_or_else(|| "has a certificate that leads to none of the roots".to_owned(), |error| unsound(&error)))
+    }
+}
+
+impl Authority {
+    fn vouches(&self, end: &EndEntityCert<'_>, given: &[CertificateDer<'_>], at: Moment) -> Result<(), Error> {
+        let seconds = u64::try_from(at.seconds()).map_err(|_| Error::InvalidCertValidity)?;
+        let (from, until) = validity(&self.root).map_err(|_| Error::BadDer)?;
+        let anchor = [webpki::anchor_from_trusted_cert(&self.root)?];
+        let between: Vec<CertificateDer<'_>> = self.between.iter().chain(given).cloned().collect();
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        // That the signer's own certificate says so is asked where it is read; an authority's need not say anything.
+        let usage = KeyUsage::required_if_present(CODE_SIGNING);
+        end.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, &anchor, &between, time, usage, None, None)?;
+        // Whoever named a root did not mean one that is over.
+        if from <= at && at <= until { Ok(()) } else { Err(Error::InvalidCertValidity) }
+    }
+}
+
+fn unsound(error: &Error) -> String {
+    match error {
+        Error::CertNotValidYet { .. } | Error::CertExpired { .. } | Error::InvalidCertValidity => {
+            "has a certificate that was not valid when it was signed, or one above it was not".to_owned()
+        }
+        Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => {
+            "has a certificate, or one above it, that is not for signing code".to_owned()
+        }
+        Error::CaUsedAsEndEntity => "has an authority's certificate with it, not a signer's".to_owned(),
+        Error::BadDer | Error::TrailingData(_) | Error::UnsupportedCertVersion => {
+            "has a certificate with it that cannot be read".to_owned()
+        }
+        other => format!("has a certificate whose chain to the root does not hold ({other:?})"),
+    }
+}
+
+fn is_readable(root: &CertificateDer<'_>) -> Result<(), BadTrust> {
+    webpki::anchor_from_trusted_cert(root).map_err(|_| BadTrust::Certificate)?;
+    validity(root).map(drop).map_err(|_| BadTrust::Certificate)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Published {
+    media_type: String,
+    #[serde(default)]
+    tlogs: Vec<PublishedLog>,
+    #[serde(default)]
+    certificate_authorities: Vec<PublishedAuthority>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PublishedLog {
+    public_key: PublishedKey,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PublishedKey {
+    raw_bytes: String,
+    #[serde(default)]
+    valid_for: PublishedWindow,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PublishedAuthority {
+    cert_chain: PublishedChain,
+    #[serde(default)]
+    valid_for: PublishedWindow,
+}
+
+#[derive(Deserialize)]
+struct PublishedChain {
+    certificates: Vec<PublishedCertificate>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PublishedCertificate {
+    raw_bytes: String,
+}
+
+#[derive(Deserialize, Default)]
+struct PublishedWindow {
+    start: Option<String>,
+    end: Option<String>,
+}
+
+impl PublishedWindow {
+    fn window(&self) -> Result<Window, BadTrust> {
+        let moment = |text: &Option<String>| text.as_deref().map(|text| Moment::parse(text).ok_or(BadTrust::Form)).transpose();
+        Ok(Window { start: moment(&self.start)?, end: moment(&self.end)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{PUBLISHED, github};
+    use super::*;
+
+    #[test]
+    fn a_chain_holds_while_the_certificate_does_and_to_named_roots_only() {
+        let mut trust = Trust::default();
+        trust.add_published(PUBLISHED).unwrap();
+        assert!(!trust.has_no_authority() && !trust.has_no_log());
+        let (_, material) = github();
+        let leaf = material.certificate.as_deref().unwrap();
+        let (from, until) = validity(leaf).unwrap();
+        let at = |moment: Moment| trust.leads_to_root(leaf, &[], moment);
+        assert_eq!((at(from), at(until)), (Ok(()), Ok(())));
+        for moment in [Moment(from.0 - 1_000), Moment(until.0 + 1_000), Moment(i64::MAX), Moment(-5_000)] {
+            assert!(at(moment).unwrap_err().contains("has a certificate that"), "{moment}");
+        }
+        // The roots alone, as PEM: what is between comes with the signature.
+        let pem = |der: &[u8]| format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der));
+        let mut alone = Trust::default();
+        alone.add_roots(&pem(&material.chain[1])).unwrap();
+        assert_eq!(alone.leads_to_root(leaf, &material.chain, from), Ok(()));
+        assert_eq!(alone.leads_to_root(leaf, &[], from).unwrap_err(), "has a certificate that leads to none of the roots");
+        // What came with the signature is no root.
+        let mut other = Trust::default();
+        other.add_roots(include_str!("../../../fixtures/keyless/other_root.pem")).unwrap();
+        assert!(other.leads_to_root(leaf, &material.chain, from).is_err());
+        // An authority's certificate signs nothing by itself.
+        assert!(alone.leads_to_root(&material.chain[0], &[], from).unwrap_err().contains("an authority's certificate"));
+    }
+
+    #[test]
+    fn a_text_that_gives_nothing_to_trust_is_refused_by_what_it_is() {
+        let mut trust = Trust::default();
+        assert_eq!(trust.add_roots(""), Err(BadTrust::NoCertificate));
+        assert_eq!(trust.add_roots(include_str!("../../../fixtures/keys/rfc6979.pub")), Err(BadTrust::NoCertificate));
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert_eq!(trust.add_roots(broken), Err(BadTrust::Certificate));
+        for text in
+            ["", "{}", r#"{"mediaType":"text/plain"}"#, &PUBLISHED.replace("2022-12-31T23:59:59", "soon"), &PUBLISHED.replace("MFkw", "*")]
+        {
+            assert!(matches!(trust.add_published(text), Err(BadTrust::Form)), "{text}");
+        }
+        assert_eq!(trust.add_published(&PUBLISHED.replace("MFkw", "AFkw")), Err(BadTrust::Key));
+    }
+}
