@@ -95,6 +95,12 @@ impl Refusal {
         self.said.iter().any(|(given, _)| given == code)
     }
 
+    /// Whether the registry misses what a document names, though it was sent or seen before: registries that write in several places see
+    /// it a little later, and Docker's own does while another publisher sends the same.
+    fn misses_parts(&self) -> bool {
+        self.has_code("MANIFEST_BLOB_UNKNOWN")
+    }
+
     /// `429 (too many requests)`.
     fn title(&self) -> String {
         let reason = reqwest::StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason());
@@ -125,6 +131,7 @@ impl Fault {
             Self::Unreachable(_) | Self::Silent(_) | Self::Cut(_) => true,
             Self::Status(refusal) => match refusal.status {
                 408 | 429 => true,
+                _ if refusal.misses_parts() => true,
                 501 | 505 => false,
                 status => status >= 500,
             },
@@ -137,6 +144,7 @@ impl Fault {
     pub(super) fn attempts(&self) -> u32 {
         match self {
             Self::Unreachable(_) => 3,
+            Self::Status(refusal) if refusal.misses_parts() => 4,
             Self::TokenServer(_, fault) => fault.attempts(),
             _ => u32::MAX,
         }
@@ -408,8 +416,15 @@ mod tests {
 
     #[test]
     fn only_faults_that_may_pass_are_transient() {
-        let status = |status| Fault::Status(Refusal { status, said: Vec::new(), retry_after: None, limit: None });
+        let said = |status, code: &str| {
+            let said = vec![("OTHER".to_owned(), String::new()), (code.to_owned(), String::new())];
+            Fault::Status(Refusal { status, said, retry_after: None, limit: None })
+        };
+        let status = |status| said(status, "X");
         for (fault, expected) in [
+            (said(400, "MANIFEST_BLOB_UNKNOWN"), true),
+            (said(404, "MANIFEST_BLOB_UNKNOWN"), true),
+            (said(400, "MANIFEST_INVALID"), false),
             (status(408), true),
             (status(429), true),
             (status(500), true),

@@ -20,7 +20,8 @@ use super::client::{Call, Client, Site};
 use super::download;
 use super::error::{Fault, RegistryError};
 use super::pull::{ACCEPT, CONTENT_DIGEST, is_document};
-use super::transport::Payload;
+use super::tags::named;
+use super::transport::{Answer, Payload};
 use super::upload::{Came, exists, upload};
 
 /// Documents below one root; an index of indexes of indexes is no image.
@@ -164,13 +165,30 @@ pub(super) async fn has_document(site: &Site, document: BlobDigest, scope: &Scop
     Ok(site.call(&call, &[200, 404]).await?.status() == 200)
 }
 
-/// Puts a document under a digest or a tag and checks what the registry says it has stored.
+/// Puts a document under a digest or a tag and checks what the registry says it has stored. Where no answer came, it may have been carried
+/// out, and a tag may have moved on since: it is looked at before anything is written a second time.
 pub(super) async fn put(site: &Site, name: &str, document: &Descriptor, bytes: Vec<u8>) -> Result<(), RegistryError> {
     let scope = Scope::push(&site.repository);
     let call = Call::new(Method::PUT, site.url(&format!("manifests/{name}")), &scope)
         .content_type(&document.media_type)
         .payload(Payload::Bytes(bytes.into()));
-    let answer = site.call(&call, &[200, 201, 202, 204]).await?;
+    let mut retry = site.retry(&call.method, &call.url);
+    loop {
+        let fault = match site.once(&call).await {
+            Ok(answer) if matches!(answer.status(), 200 | 201 | 202 | 204) => return stored(site, &answer, document),
+            Ok(answer) => site.refusal(answer).await,
+            Err(fault) => fault,
+        };
+        let unanswered = matches!(fault, Fault::Cut(_) | Fault::Silent(_));
+        retry.again(fault).await?;
+        if unanswered && named(site, name, &scope).await? == Some(document.digest) {
+            return Ok(());
+        }
+    }
+}
+
+/// Holds what the registry says it has stored against what was sent.
+fn stored(site: &Site, answer: &Answer, document: &Descriptor) -> Result<(), RegistryError> {
     match answer.header(CONTENT_DIGEST) {
         Some(said) if said.starts_with("sha256:") && said != document.digest.to_string() => {
             let found = format!("{}, as the registry says it stored", super::error::quoted(said));

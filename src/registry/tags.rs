@@ -87,7 +87,7 @@ impl Client {
     /// # Errors
     /// [`RegistryError`].
     pub async fn read_tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<BlobDigest>, RegistryError> {
-        stands_for(&self.site(repository).await?, tag, &Scope::pull(repository)).await
+        named(&self.site(repository).await?, tag.as_str(), &Scope::pull(repository)).await
     }
 
     /// The tags of a repository, in the registry's order; none when there is no such repository.
@@ -140,11 +140,12 @@ async fn move_tag(site: &Site, tag: &Tag, image: &Descriptor, bytes: Vec<u8>) ->
 
 /// The digest that a tag names, `None` when there is no such tag.
 pub(super) async fn stands(site: &Site, tag: &Tag) -> Result<Option<BlobDigest>, RegistryError> {
-    stands_for(site, tag, &Scope::push(&site.repository)).await
+    named(site, tag.as_str(), &Scope::push(&site.repository)).await
 }
 
-async fn stands_for(site: &Site, tag: &Tag, scope: &Scope) -> Result<Option<BlobDigest>, RegistryError> {
-    let url = site.url(&format!("manifests/{tag}"));
+/// The digest of what stands under a tag or a digest, `None` when nothing does.
+pub(super) async fn named(site: &Site, name: &str, scope: &Scope) -> Result<Option<BlobDigest>, RegistryError> {
+    let url = site.url(&format!("manifests/{name}"));
     let answer = site.call(&Call::new(Method::HEAD, url.clone(), scope).accept(ACCEPT), &[200, 404]).await?;
     if answer.status() == 404 {
         return Ok(None);

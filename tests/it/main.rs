@@ -49,6 +49,7 @@ mod project;
 mod prune;
 mod prune_layout;
 mod publish;
+mod publishers;
 mod query;
 mod readme;
 mod real_registry;

@@ -245,6 +245,45 @@ async fn registry_documents_are_sent_in_the_order_in_which_they_depend_on_each_o
     assert!(puts[6].ends_with(&index.digest.to_string()));
 }
 
+#[tokio::test]
+async fn registry_that_sees_the_parts_of_a_document_a_little_later_is_asked_again_and_not_for_ever() {
+    let body = br#"{"errors":[{"code":"DIGEST_INVALID"},{"code":"MANIFEST_BLOB_UNKNOWN"}]}"#.to_vec();
+    for (times, sent) in [(2, true), (100, false)] {
+        let (fake, bench) = (Fake::start().await, Bench::new());
+        let image = bench.image("linux/amd64", &[b"layer"]);
+        fake.rule(Rule::new("PUT", "/manifests/", Play::Answer(400, vec![], body.clone())).times(times));
+        let pushed = bench.session(nobody()).push(&repository(&fake, "x"), &image, &[]).await;
+        assert_eq!(pushed.is_ok(), sent, "{pushed:?}");
+        let puts = fake.lines().iter().filter(|line| line.starts_with("PUT") && line.contains("/manifests/")).count();
+        assert_eq!(puts, if sent { 3 } else { 4 });
+    }
+}
+
+// --- X14: what was done is not done again ---
+
+#[tokio::test]
+async fn registry_whose_answers_are_lost_is_sent_nothing_twice() {
+    let (fake, bench) = (Fake::start().await, Bench::new());
+    let session = bench.session(nobody());
+    let web = repository(&fake, "x");
+    let image = bench.image("linux/amd64", &[b"layer"]);
+    fake.rule(Rule::new("PUT", "/", Play::DoneButCut).times(usize::MAX));
+    let report = session.push(&web, &image, &[]).await.unwrap();
+    assert_eq!((report.sent, report.existing), (3, 0));
+    assert_eq!(session.tag(&web, &tag("v1"), &image).await.unwrap(), TagOutcome::Moved { from: None });
+    let puts: Vec<String> = fake.lines().into_iter().filter(|line| line.starts_with("PUT")).collect();
+    assert_eq!(puts.len(), 4, "layer, config, manifest and tag, each once: {puts:?}");
+    // One that was not carried out is carried out by the next attempt.
+    fake.state.lock().unwrap().rules.clear();
+    fake.forget();
+    let other = bench.image("linux/amd64", &[b"other"]);
+    session.push(&web, &other, &[]).await.unwrap();
+    fake.rule(Rule::new("PUT", "manifests/v1", Play::CutRequest(1)));
+    session.tag(&web, &tag("v1"), &other).await.unwrap();
+    let puts = fake.lines().iter().filter(|line| line.ends_with("manifests/v1") && line.starts_with("PUT")).count();
+    assert_eq!((puts, fake.tag("x", "v1")), (2, Some(other.digest)));
+}
+
 // --- R1, R5, R15: slow, busy, endless ---
 
 #[tokio::test]
