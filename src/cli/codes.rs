@@ -85,6 +85,11 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("include::fetch", "A remote plan could not be fetched. What was pinned and fetched before is taken from the store instead."),
     (
+        "inspect::archive",
+        "The file is no archive of an image, or not sound: a layer or the config that it names is not in it, or is another one. `archive:FILE` \
+         names the only image in it, `archive:FILE:NAME` one of several, by its tag or its whole name.",
+    ),
+    (
         "inspect::layout",
         "The folder is no OCI layout, holds no image of this tag, or what it lists is damaged. `oci:FOLDER` names the only image in it, `oci:FOLDER:TAG` one of several.",
     ),

@@ -11,6 +11,7 @@ use crate::image::build::BaseImage;
 use crate::image::compare::{self, Difference};
 use crate::image::config::words_of_layers;
 use crate::image::contents::{Contents, contents};
+use crate::oci::media_type;
 use crate::report::inspect::{self as screen, AdviceView, DifferenceRow, DifferenceView, FileView, InspectView, LayerView, PlatformView};
 use crate::report::json;
 use crate::store::layer_reader::EntryKind;
@@ -23,7 +24,7 @@ use super::output::Output;
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Inspect {
-    /// An image of the plan as it was last built, `ghcr.io/acme/web:1.4`, or `oci:FOLDER[:TAG]`
+    /// An image of the plan as it was last built, `ghcr.io/acme/web:1.4`, `oci:FOLDER[:TAG]`, or an archive: `FILE` or `archive:FILE:NAME`
     #[arg(required = true)]
     pub image: Option<String>,
     /// Of several platforms this one [default: all of a plan or a layout; of a registry this machine's]
@@ -194,7 +195,7 @@ fn told(found: &[Advice], lines: &BTreeMap<usize, String>) -> Vec<AdviceView> {
 
 fn diff(global: &Global, output: &Output, before: &str, after: &str, wanted: Wanted<'_>) -> Result<u8, Diagnostics> {
     let (one, two) = (images::find(global, before, wanted)?, images::find(global, after, wanted)?);
-    let same = one.top.digest == two.top.digest;
+    let same = is_same(&one, &two);
     let mut differences = Vec::new();
     if !same {
         for (platform, image) in &one.platforms {
@@ -212,6 +213,16 @@ fn diff(global: &Global, output: &Output, before: &str, after: &str, wanted: Wan
     Ok(u8::from(!same))
 }
 
+/// Whether they are the same image. Docker's archives have no manifest: there the config counts, which names every layer's content.
+fn is_same(one: &Found, two: &Found) -> bool {
+    let id = |found: &Found| match found.platforms.as_slice() {
+        [(_, image)] => Some(image.manifest.config.digest),
+        _ => None,
+    };
+    let has_none = |found: &Found| !media_type::is_manifest(&found.top.media_type) && !media_type::is_index(&found.top.media_type);
+    one.top.digest == two.top.digest || ((has_none(one) || has_none(two)) && id(one).is_some() && id(one) == id(two))
+}
+
 fn whole(platform: &str, before: Option<&BaseImage>, after: Option<&BaseImage>) -> DifferenceRow {
     let text = |image: Option<&BaseImage>| image.map(|image| image.descriptor.digest.to_string());
     DifferenceRow { platform: platform.to_owned(), place: "image".to_owned(), before: text(before), after: text(after), bytes: 0 }
@@ -221,7 +232,7 @@ fn between(platform: &str, one: (&Found, &BaseImage), two: (&Found, &BaseImage))
     let mut found = compare::documents(one.1, two.1);
     let read =
         |(found, image): (&Found, &BaseImage)| contents(&found.store, &image.manifest.layers).map_err(|error| images::unsound(&error));
-    if one.1.manifest.layers != two.1.manifest.layers {
+    if one.1.config.rootfs.diff_ids != two.1.config.rootfs.diff_ids {
         found.extend(compare::files(&read(one)?, &read(two)?));
     }
     Ok(found.into_iter().map(|difference| row(platform, difference)).collect())

@@ -21,11 +21,11 @@ const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 const EMPTY_BYTES: &[u8] = b"{}";
 
 /// Annotations of artifacts that hold statements. Source: in-toto attestation, and cosign's bundles.
-const PREDICATE: &str = "in-toto.io/predicate-type";
-const BUNDLE_PREDICATE: &str = "dev.sigstore.bundle.predicateType";
-const BUNDLE_CONTENT: &str = "dev.sigstore.bundle.content";
+pub(super) const PREDICATE: &str = "in-toto.io/predicate-type";
+pub(super) const BUNDLE_PREDICATE: &str = "dev.sigstore.bundle.predicateType";
+pub(super) const BUNDLE_CONTENT: &str = "dev.sigstore.bundle.content";
 /// The annotation of a layer that holds an envelope. Source: cosign, ATTESTATION_SPEC.md.
-const PREDICATE_OF_LAYER: &str = "predicateType";
+pub(super) const PREDICATE_OF_LAYER: &str = "predicateType";
 
 /// A manifest with all that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,16 +77,21 @@ impl Artifact {
     }
 }
 
-/// The two tags of evidence in the old form.
+/// The tags of evidence in the old form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Companion {
     /// `sha256-….sig`.
     Signatures,
     /// `sha256-….att`.
     Attestations,
+    /// `sha256-….sbom`, which older versions of cosign write.
+    Bills,
 }
 
 impl Companion {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Signatures, Self::Attestations, Self::Bills];
+
     /// The tag that belongs to an image.
     #[must_use]
     pub fn tag(self, image: BlobDigest) -> Tag {
@@ -95,6 +100,7 @@ impl Companion {
             match self {
                 Self::Signatures => ".sig",
                 Self::Attestations => ".att",
+                Self::Bills => ".sbom",
             },
         )
     }

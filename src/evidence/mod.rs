@@ -16,4 +16,5 @@ pub mod public;
 mod sealed;
 pub mod signer;
 pub mod simple;
+pub mod sort;
 pub mod statement;

@@ -20,7 +20,7 @@ use crate::store::layer_reader::{self, Limits};
 use crate::store::local::Store;
 
 use super::build::{ImageError, read_document};
-use super::layout::REF_NAME;
+use super::layout::{ENGINE_NAME, REF_NAME};
 use super::publish::{VERSION, blobs_of};
 use super::tar::{self, Header, Kind};
 
@@ -154,7 +154,7 @@ fn index(top: &Descriptor, names: &[(String, String)]) -> Index {
     plain.annotations.clear();
     let named = |(name, tag): &(String, String)| {
         let mut entry = plain.clone();
-        entry.annotations.insert("io.containerd.image.name".to_owned(), name.clone());
+        entry.annotations.insert(ENGINE_NAME.to_owned(), name.clone());
         entry.annotations.insert(REF_NAME.to_owned(), tag.clone());
         entry
     };

@@ -37,7 +37,7 @@ pub struct Cleared {
 /// # Errors
 /// [`LayoutError`] when something else is there, or a document of it is damaged.
 pub fn inventory(root: &AbsPath) -> Result<Inventory, LayoutError> {
-    let layout = Layout { root };
+    let layout = Layout::folder(root);
     let mut all = Inventory { is_whole: true, ..Inventory::default() };
     let Some(index) = layout.index()? else { return Ok(all) };
     layout.check_version()?;
@@ -74,7 +74,7 @@ fn moment(time: SystemTime) -> Option<Moment> {
 /// # Errors
 /// [`LayoutError`]; the index then names all that it named, or nothing that was to go.
 pub fn clear(root: &AbsPath, now: Moment, decide: impl FnOnce(&Inventory) -> Decision) -> Result<Cleared, LayoutError> {
-    let layout = Layout { root };
+    let layout = Layout::folder(root);
     if layout.index()?.is_none() {
         return Ok(Cleared::default());
     }

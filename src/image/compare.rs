@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::base::words;
 use crate::oci::descriptor::Descriptor;
+use crate::oci::media_type;
 use crate::store::layer_reader::{EntryKind, LayerError};
 use crate::store::local::Store;
 
@@ -44,6 +45,10 @@ pub fn documents(before: &BaseImage, after: &BaseImage) -> Vec<Difference> {
     };
     let mut found = Vec::new();
     values("config", &config(before), &config(after), &mut found);
+    // What comes from an archive of Docker's has no manifest of its own.
+    if [before, after].iter().any(|image| !media_type::is_manifest(&image.descriptor.media_type)) {
+        return found;
+    }
     let manifest = |image: &BaseImage| {
         let manifest = &image.manifest;
         serde_json::json!({ "mediaType": manifest.media_type, "annotations": manifest.annotations })

@@ -1,5 +1,5 @@
-//! Reads an image out of an OCI layout: `from "oci:path:tag"`.
-//! In: a directory that nobody vouches for. Out: one platform's image, every blob in the store. Never: follows a link to
+//! Reads an image out of an OCI layout: `from "oci:path:tag"`, or an archive of one.
+//! In: a directory or an archive that nobody vouches for. Out: one platform's image, every blob in the store. Never: follows a link to
 //! a blob, believes a size or a digest that it has not checked, goes deeper than three indexes.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,12 +14,17 @@ use crate::base::words;
 use crate::oci::descriptor::Descriptor;
 use crate::oci::manifest::{self, BadDocument, Document, Index};
 use crate::oci::media_type;
+use crate::oci::reference::Reference;
 use crate::store::blob::StoreError;
 use crate::store::local::Store;
 use crate::sys::file::{self, FileError};
 
+use super::unarchive::Unarchived;
+
 /// The annotation that holds a tag. Source: image-spec, annotations.md.
 pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// The annotation that holds the whole name of an image for container engines. Source: containerd, images/annotations.go.
+pub(super) const ENGINE_NAME: &str = "io.containerd.image.name";
 /// Indexes within indexes that are followed.
 const DEEPEST: usize = 3;
 
@@ -110,68 +115,7 @@ pub struct Imported {
 /// # Errors
 /// [`LayoutError`]; blobs that were taken in before the fault stay in the store.
 pub fn read_layout(store: &Store, root: &AbsPath, tag: Option<&str>, platform: &Platform) -> Result<Imported, LayoutError> {
-    let layout = Layout { root };
-    layout.check_version()?;
-    let index = layout.index()?.ok_or_else(|| layout.not_one("it has no `index.json`"))?;
-    let mut found = layout.choose(&index, tag, platform)?;
-    for _ in 0..=DEEPEST {
-        let bytes = layout.small(&found)?;
-        match layout.parse(&found, &bytes)? {
-            Document::Index(index) => found = layout.for_platform(&index.manifests, platform)?,
-            Document::Manifest(manifest) => {
-                let mut seen = BTreeSet::new();
-                let mut blobs = Vec::new();
-                for blob in manifest.layers.iter().chain([&manifest.config, &found]) {
-                    if seen.insert(blob.digest) {
-                        layout.import(store, blob)?;
-                        blobs.push(blob.digest);
-                    }
-                }
-                return Ok(Imported { descriptor: found, blobs });
-            }
-        }
-    }
-    Err(LayoutError::Deep { path: root.clone() })
-}
-
-/// What a tag of a layout names (or the only image in it), and the platforms below it; none where it is one image.
-///
-/// # Errors
-/// [`LayoutError`].
-pub fn top(root: &AbsPath, tag: Option<&str>) -> Result<(Descriptor, Vec<Platform>), LayoutError> {
-    let layout = Layout { root };
-    layout.check_version()?;
-    let index = layout.index()?.ok_or_else(|| layout.not_one("it has no `index.json`"))?;
-    let found = layout.choose(&index, tag, &Platform::host())?;
-    if !media_type::is_index(&found.media_type) {
-        return Ok((found, Vec::new()));
-    }
-    let Document::Index(index) = layout.parse(&found, &layout.small(&found)?)? else { return Ok((found, Vec::new())) };
-    let mut platforms: Vec<Platform> = Vec::new();
-    for platform in index.manifests.iter().filter_map(|entry| entry.platform.as_ref()?.to_platform()) {
-        if !platforms.contains(&platform) {
-            platforms.push(platform);
-        }
-    }
-    Ok((found, platforms))
-}
-
-/// What a layout lists that names one of these as its subject, with that subject.
-///
-/// # Errors
-/// [`LayoutError`] when something else is there, or a manifest is damaged.
-pub fn referrers(root: &AbsPath, subjects: &[BlobDigest]) -> Result<Vec<(Descriptor, BlobDigest)>, LayoutError> {
-    let layout = Layout { root };
-    let index = layout.index()?.map_or(Vec::new(), |index| index.manifests);
-    let mut found = Vec::new();
-    for entry in index.into_iter().filter(|entry| entry.artifact_type().is_some()) {
-        let Document::Manifest(manifest) = layout.parse(&entry, &layout.small(&entry)?)? else { continue };
-        let subject: Option<Descriptor> = manifest.more.get("subject").and_then(|subject| serde_json::from_value(subject.clone()).ok());
-        if let Some(subject) = subject.filter(|subject| subjects.contains(&subject.digest)) {
-            found.push((entry, subject.digest));
-        }
-    }
-    Ok(found)
+    Layout::folder(root).image(store, tag, platform)
 }
 
 /// The tags of a layout and what they name; empty when there is no layout yet.
@@ -179,14 +123,17 @@ pub fn referrers(root: &AbsPath, subjects: &[BlobDigest]) -> Result<Vec<(Descrip
 /// # Errors
 /// [`LayoutError`] when something else is there.
 pub fn tags(root: &AbsPath) -> Result<BTreeMap<String, Descriptor>, LayoutError> {
-    let index = Layout { root }.index()?;
+    let index = Layout::folder(root).index()?;
     let entries = index.map_or(Vec::new(), |index| index.manifests);
     Ok(entries.into_iter().filter_map(|entry| Some((entry.annotations.get(REF_NAME)?.clone(), entry))).collect())
 }
 
-/// A directory in OCI layout.
-pub(super) struct Layout<'a> {
-    pub root: &'a AbsPath,
+/// A directory in OCI layout, or an archive of one.
+#[derive(Clone, Copy)]
+pub struct Layout<'a> {
+    pub(super) root: &'a AbsPath,
+    /// For an archive what it holds, and the store that has its blobs.
+    archive: Option<(&'a Unarchived, &'a Store)>,
 }
 
 #[derive(Deserialize)]
@@ -195,7 +142,101 @@ struct Version {
     version: String,
 }
 
-impl Layout<'_> {
+impl<'a> Layout<'a> {
+    /// A directory.
+    #[must_use]
+    pub const fn folder(root: &'a AbsPath) -> Self {
+        Self { root, archive: None }
+    }
+
+    /// An archive whose blobs went to `store`.
+    #[must_use]
+    pub const fn archive(path: &'a AbsPath, held: &'a Unarchived, store: &'a Store) -> Self {
+        Self { root: path, archive: Some((held, store)) }
+    }
+
+    /// Takes the image for `platform` into the store: the one tagged `tag`, or the only one.
+    ///
+    /// # Errors
+    /// [`LayoutError`]; blobs that were taken in before the fault stay in the store.
+    pub fn image(&self, store: &Store, tag: Option<&str>, platform: &Platform) -> Result<Imported, LayoutError> {
+        let mut found = self.choose(&self.listed()?, tag, platform)?;
+        for _ in 0..=DEEPEST {
+            match self.read(&found)? {
+                Document::Index(index) => found = self.for_platform(&index.manifests, platform)?,
+                Document::Manifest(manifest) => {
+                    let mut seen = BTreeSet::new();
+                    let mut blobs = Vec::new();
+                    for blob in manifest.layers.iter().chain([&manifest.config, &found]) {
+                        if seen.insert(blob.digest) {
+                            self.import(store, blob)?;
+                            blobs.push(blob.digest);
+                        }
+                    }
+                    return Ok(Imported { descriptor: found, blobs });
+                }
+            }
+        }
+        Err(LayoutError::Deep { path: self.root.clone() })
+    }
+
+    /// What a tag names (or the only image), and the platforms below it; none where it is one image.
+    ///
+    /// # Errors
+    /// [`LayoutError`].
+    pub fn top(&self, tag: Option<&str>) -> Result<(Descriptor, Vec<Platform>), LayoutError> {
+        let found = self.choose(&self.listed()?, tag, &Platform::host())?;
+        if !media_type::is_index(&found.media_type) {
+            return Ok((found, Vec::new()));
+        }
+        let Document::Index(index) = self.read(&found)? else { return Ok((found, Vec::new())) };
+        let mut platforms: Vec<Platform> = Vec::new();
+        for platform in index.manifests.iter().filter_map(|entry| entry.platform.as_ref()?.to_platform()) {
+            if !platforms.contains(&platform) {
+                platforms.push(platform);
+            }
+        }
+        Ok((found, platforms))
+    }
+
+    /// What it lists that names one of these as its subject, with that subject.
+    ///
+    /// # Errors
+    /// [`LayoutError`] when something else is there, or a manifest is damaged.
+    pub fn referrers(&self, subjects: &[BlobDigest]) -> Result<Vec<(Descriptor, BlobDigest)>, LayoutError> {
+        let index = self.index()?.map_or(Vec::new(), |index| index.manifests);
+        let mut found = Vec::new();
+        for entry in index.into_iter().filter(|entry| entry.artifact_type().is_some()) {
+            let Document::Manifest(manifest) = self.read(&entry)? else { continue };
+            if let Some(subject) = manifest.subject().filter(|subject| subjects.contains(subject)) {
+                found.push((entry, subject));
+            }
+        }
+        Ok(found)
+    }
+
+    /// A manifest or an index.
+    ///
+    /// # Errors
+    /// [`LayoutError`] when it is not there or damaged.
+    pub fn read(&self, descriptor: &Descriptor) -> Result<Document, LayoutError> {
+        self.parse(descriptor, &self.small(descriptor)?)
+    }
+
+    /// The list of a layout of a version that kiln knows.
+    fn listed(&self) -> Result<Index, LayoutError> {
+        self.check_version()?;
+        self.index()?.ok_or_else(|| self.not_one("it has no `index.json`"))
+    }
+
+    /// One of the two files beside the blobs.
+    fn document(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, LayoutError> {
+        match self.archive {
+            Some((held, _)) => Ok(held.document(name).map(<[u8]>::to_vec)),
+            None => Ok(file::optional(file::read(self.root.join(name), limit))?),
+        }
+    }
+
     pub(super) fn not_one(&self, reason: &str) -> LayoutError {
         LayoutError::NotALayout { path: self.root.clone(), reason: reason.to_owned() }
     }
@@ -205,7 +246,7 @@ impl Layout<'_> {
     }
 
     pub(super) fn check_version(&self) -> Result<(), LayoutError> {
-        let bytes = file::optional(file::read(self.root.join("oci-layout"), 4_096))?;
+        let bytes = self.document("oci-layout", 4_096)?;
         let bytes = bytes.ok_or_else(|| self.not_one("it has no `oci-layout` file"))?;
         let Version { version } = serde_json::from_slice(&bytes).map_err(|_| self.not_one("its `oci-layout` file says no version"))?;
         if version.starts_with("1.") {
@@ -216,7 +257,7 @@ impl Layout<'_> {
     }
 
     pub(super) fn index(&self) -> Result<Option<Index>, LayoutError> {
-        let Some(bytes) = file::optional(file::read(self.root.join("index.json"), manifest::LIMIT))? else { return Ok(None) };
+        let Some(bytes) = self.document("index.json", manifest::LIMIT)? else { return Ok(None) };
         match manifest::read(media_type::INDEX, &bytes) {
             Ok(Document::Index(index)) => Ok(Some(index)),
             Ok(Document::Manifest(_)) => Err(self.not_one("its `index.json` is no index")),
@@ -230,7 +271,7 @@ impl Layout<'_> {
 
     fn choose(&self, index: &Index, tag: Option<&str>, platform: &Platform) -> Result<Descriptor, LayoutError> {
         let path = || self.root.clone();
-        let fits = |entry: &&Descriptor| tag.is_none_or(|tag| entry.annotations.get(REF_NAME).map(String::as_str) == Some(tag));
+        let fits = |entry: &&Descriptor| tag.is_none_or(|tag| is_named(entry, tag));
         // What goes beside an image is no image.
         let image = |entry: &&Descriptor| entry.artifact_type().is_none();
         let found: Vec<Descriptor> = index.manifests.iter().filter(fits).filter(image).cloned().collect();
@@ -301,6 +342,10 @@ impl Layout<'_> {
         if descriptor.size > manifest::LIMIT {
             return Err(self.bad_blob(descriptor.digest, "is too large for a manifest"));
         }
+        if let Some((held, store)) = self.archive {
+            self.held(held, descriptor)?;
+            return Ok(store.read(descriptor.digest.0, manifest::LIMIT)?);
+        }
         let mut bytes = Vec::new();
         let file = self.open(descriptor)?;
         file::at("read", self.blob(descriptor.digest), file.take(manifest::LIMIT).read_to_end(&mut bytes))?;
@@ -310,7 +355,21 @@ impl Layout<'_> {
         Ok(bytes)
     }
 
+    /// Whether an archive holds a blob, of the announced size.
+    fn held(&self, archive: &Unarchived, descriptor: &Descriptor) -> Result<(), LayoutError> {
+        match archive.size_of(descriptor.digest) {
+            None => Err(self.bad_blob(descriptor.digest, "is missing")),
+            Some(size) if size != descriptor.size => {
+                Err(self.bad_blob(descriptor.digest, format!("has {size} bytes, but {} were announced", descriptor.size)))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
     fn import(&self, store: &Store, descriptor: &Descriptor) -> Result<(), LayoutError> {
+        if let Some((held, _)) = self.archive {
+            return self.held(held, descriptor);
+        }
         if store.size_of(descriptor.digest.0) == Some(descriptor.size) {
             return Ok(());
         }
@@ -329,6 +388,13 @@ impl Layout<'_> {
             result => Ok(result.map(drop)?),
         }
     }
+}
+
+/// Whether an entry has this tag, or this name as engines write it.
+fn is_named(entry: &Descriptor, name: &str) -> bool {
+    let reference = |text: &str| text.parse::<Reference>().ok();
+    entry.annotations.get(REF_NAME).is_some_and(|tag| tag == name)
+        || entry.annotations.get(ENGINE_NAME).is_some_and(|own| reference(own).is_some() && reference(own) == reference(name))
 }
 
 fn known_tags(index: &Index) -> String {

@@ -19,3 +19,4 @@ pub mod save;
 pub mod take;
 mod tar;
 pub mod tree;
+pub mod unarchive;

@@ -94,7 +94,7 @@ pub fn blobs_of(store: &Store, top: &Descriptor) -> Result<Vec<Descriptor>, Imag
 /// # Errors
 /// [`PublishError`]; no tag names what was written.
 pub fn publish_blobs(store: &Store, top: &Descriptor, root: &AbsPath, check: Check) -> Result<Published, PublishError> {
-    let layout = Layout { root };
+    let layout = Layout::folder(root);
     let folder = root.join("blobs").join("sha256");
     file::create_dirs(&folder)?;
     let _alone = folder_lock::lock(root)?;
@@ -161,7 +161,7 @@ pub fn attach(store: &Store, root: &AbsPath, artifacts: &[Descriptor]) -> Result
         changed |= publish_blobs(store, artifact, root, Check::Size)?.written > 0;
     }
     let _alone = folder_lock::lock(root)?;
-    let layout = Layout { root };
+    let layout = Layout::folder(root);
     let before = layout.index()?;
     let mut index = before.clone().unwrap_or_else(|| Index::new(Vec::new()));
     for artifact in artifacts {
@@ -185,7 +185,7 @@ pub fn publish_tags(root: &AbsPath, top: &Descriptor, tags: &[Tag]) -> Result<bo
     file::create_dirs(root)?;
     let _alone = folder_lock::lock(root)?;
     sweep(root)?;
-    let layout = Layout { root };
+    let layout = Layout::folder(root);
     let mut changed = false;
     match layout.check_version() {
         Ok(()) => {}
@@ -208,7 +208,7 @@ pub fn publish_tags(root: &AbsPath, top: &Descriptor, tags: &[Tag]) -> Result<bo
 /// reads only `index.json`; any fault counts as no.
 #[must_use]
 pub fn check_layout(store: &Store, root: &AbsPath, top: &Descriptor, tags: &[Tag], blobs: &[BlobDigest]) -> bool {
-    let layout = Layout { root };
+    let layout = Layout::folder(root);
     let is_there = |digest: &BlobDigest| {
         let found = file::status(layout.blob(*digest)).ok().filter(std::fs::Metadata::is_file).map(|status| status.len());
         let expected = if *digest == top.digest { Some(top.size) } else { store.size_of::<Sha256>(digest.0) };

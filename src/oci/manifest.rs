@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::base::digest::BlobDigest;
+
 use super::descriptor::Descriptor;
 use super::media_type;
 
@@ -64,6 +66,27 @@ impl Manifest {
     #[must_use]
     pub fn of_type(own: &str, config: Descriptor, layers: Vec<Descriptor>) -> Self {
         Self { schema_version: 2, media_type: Some(own.to_owned()), config, layers, annotations: BTreeMap::new(), more: BTreeMap::new() }
+    }
+}
+
+/// The document that one with these further fields is about.
+fn subject_of(more: &BTreeMap<String, Value>) -> Option<BlobDigest> {
+    more.get("subject")?.get("digest")?.as_str()?.parse().ok()
+}
+
+impl Manifest {
+    /// The document that it is about. Source: image-spec 1.1, manifest.md, `subject`.
+    #[must_use]
+    pub fn subject(&self) -> Option<BlobDigest> {
+        subject_of(&self.more)
+    }
+}
+
+impl Index {
+    /// The document that it is about. Source: image-spec 1.1, image-index.md, `subject`.
+    #[must_use]
+    pub fn subject(&self) -> Option<BlobDigest> {
+        subject_of(&self.more)
     }
 }
 

@@ -237,21 +237,18 @@ fn said(document: Document, config: Option<Config>) -> Said {
     match document {
         Document::Index(index) => {
             let created = index.annotations.get(CREATED).and_then(|text| moment(text));
+            let subject = index.subject();
             let children = index.manifests.into_iter().filter(|entry| is_document(&entry.media_type)).collect();
-            Said { subject: subject(&index.more), children, created, platform: None, size: 0 }
+            Said { subject, children, created, platform: None, size: 0 }
         }
         Document::Manifest(manifest) => {
             let written = manifest.annotations.get(CREATED).and_then(|text| moment(text));
             let created = written.or_else(|| config.as_ref().and_then(|config| moment(config.created.as_deref()?)));
             let platform = config.and_then(|config| config.platform?.to_platform());
             let size = manifest.layers.iter().map(|layer| layer.size).sum::<u64>() + manifest.config.size;
-            Said { subject: subject(&manifest.more), children: Vec::new(), created, platform, size }
+            Said { subject: manifest.subject(), children: Vec::new(), created, platform, size }
         }
     }
-}
-
-fn subject(more: &BTreeMap<String, serde_json::Value>) -> Option<BlobDigest> {
-    more.get("subject")?.get("digest")?.as_str()?.parse().ok()
 }
 
 /// The two things that are read of a config.

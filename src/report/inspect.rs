@@ -126,11 +126,19 @@ pub struct AdviceView {
 pub struct ReferrerView {
     /// Of its manifest.
     pub digest: String,
-    /// What it is.
+    /// `signature`, `sbom`, `provenance` or `attestation`, as far as its type and its annotations say; nothing is proved by that.
+    pub kind: Option<String>,
+    /// The type of the artifact, or of the layer under `tag`.
     pub artifact_type: Option<String>,
+    /// The type of the claim in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
     /// The platform whose image it is about; none for the whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
+    /// The tag that it was found under; none where the registry lists it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
 }
 
 /// How two images differ.
@@ -174,10 +182,13 @@ pub fn screen(view: &InspectView, style: Style) -> String {
     }
     if !view.referrers.is_empty() {
         lines.extend([String::new(), style.paint(Ink::Bold, "about it")]);
-        let mut table = Table::new(&[1], &[]);
+        let mut table = Table::new(&[2], &[]);
         for referrer in &view.referrers {
-            let kind = referrer.artifact_type.as_deref().map_or("-".to_owned(), visible);
-            table.row([short(&referrer.digest), kind, referrer.platform.clone().unwrap_or_default()]);
+            let what = referrer.claim.as_deref().or(referrer.artifact_type.as_deref()).map_or("-".to_owned(), visible);
+            // The tag is the digest of the image with an end.
+            let end = referrer.tag.as_deref().and_then(|tag| tag.rsplit_once('.')).map_or(String::new(), |(_, end)| format!("tag .{end}"));
+            let kind = referrer.kind.clone().unwrap_or_else(|| "-".to_owned());
+            table.row([short(&referrer.digest), kind, what, referrer.platform.clone().unwrap_or_default(), style.paint(Ink::Dim, &end)]);
         }
         lines.extend(table.lines(style, "  "));
     }

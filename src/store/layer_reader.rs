@@ -39,7 +39,13 @@ impl Limits {
     /// For one layer: 4 GiB or 20 times its compressed size, whichever is more, and 4 million entries.
     #[must_use]
     pub fn of(layer: &Descriptor) -> Self {
-        Self { bytes: (4 << 30).max(layer.size.saturating_mul(20)), entries: 4_000_000 }
+        Self::of_size(layer.size)
+    }
+
+    /// The same for what has so many bytes before decompression.
+    #[must_use]
+    pub fn of_size(size: u64) -> Self {
+        Self { bytes: (4 << 30).max(size.saturating_mul(20)), entries: 4_000_000 }
     }
 }
 
@@ -171,6 +177,20 @@ pub fn for_each_entry(
     Ok(())
 }
 
+/// Hands every entry of an archive that is no layer to `visit`, as [`for_each_entry`] does; it may be compressed, too.
+///
+/// # Errors
+/// [`ArchiveFault`]; an error of the visitor ends the walk and comes back as [`ArchiveFault::Io`].
+pub fn for_each_member(
+    stream: &mut dyn BufRead,
+    limits: Limits,
+    visit: &mut dyn FnMut(&EntryHeader, &mut dyn Read) -> io::Result<()>,
+) -> Result<(), ArchiveFault> {
+    let mut stream = stream;
+    let plain = Capped { inner: open(&mut stream)?, left: limits.bytes };
+    walk(&mut TarReader::new(BufReader::with_capacity(64 << 10, plain)), limits.entries, visit)
+}
+
 /// Writes a layer's archive as it is without its compression, and gives the number of its bytes.
 ///
 /// # Errors
@@ -191,7 +211,7 @@ fn is_tar(media_type: &str) -> bool {
     media_type.ends_with(".tar")
 }
 
-fn open<'a, R: BufRead + 'a>(blob: &'a mut R) -> Result<Box<dyn Read + 'a>, Fault> {
+fn open<'a, R: BufRead + 'a>(blob: &'a mut R) -> Result<Box<dyn Read + 'a>, ArchiveFault> {
     let start = blob.fill_buf()?;
     Ok(match start {
         [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(blob)),
@@ -204,21 +224,34 @@ fn open<'a, R: BufRead + 'a>(blob: &'a mut R) -> Result<Box<dyn Read + 'a>, Faul
     })
 }
 
-/// A [`LayerError`] that does not know its layer yet.
-enum Fault {
+/// What is wrong with an archive, whatever it is of.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveFault {
+    /// It is malformed, or readers disagree about it.
+    #[error("it is not a sound archive: {0}")]
     Format(&'static str),
+    /// A path that leads out of it, or that no kernel accepts.
+    #[error("it holds the path `{path}`, which {1}", path = told(.0))]
     Path(Vec<u8>, &'static str),
+    /// More entries than the caller accepts.
+    #[error("it holds more entries than an honest one")]
     Entries,
+    /// Reading or decompressing failed, or the visitor did.
+    #[error("{0}")]
     Io(io::Error),
 }
 
-impl From<io::Error> for Fault {
+fn told(path: &[u8]) -> String {
+    words::shorten(&words::visible(&String::from_utf8_lossy(path)), 200)
+}
+
+impl From<io::Error> for ArchiveFault {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
 }
 
-impl From<TarError> for Fault {
+impl From<TarError> for ArchiveFault {
     fn from(error: TarError) -> Self {
         match error {
             TarError::Format(reason) => Self::Format(reason),
@@ -227,14 +260,12 @@ impl From<TarError> for Fault {
     }
 }
 
-impl Fault {
+impl ArchiveFault {
     fn name(self, digest: &str, limits: Limits) -> LayerError {
         let digest = digest.to_owned();
         match self {
             Self::Format(reason) => LayerError::Format { digest, reason: reason.to_owned() },
-            Self::Path(path, reason) => {
-                LayerError::Path { digest, path: words::shorten(&words::visible(&String::from_utf8_lossy(&path)), 200), reason }
-            }
+            Self::Path(path, reason) => LayerError::Path { digest, path: told(&path), reason },
             Self::Entries => {
                 LayerError::TooLarge { digest, limit: words::count(usize::try_from(limits.entries).unwrap_or(usize::MAX), "entry") }
             }
@@ -250,12 +281,12 @@ fn walk<R: Read>(
     archive: &mut TarReader<R>,
     limit: u64,
     visit: &mut dyn FnMut(&EntryHeader, &mut dyn Read) -> io::Result<()>,
-) -> Result<(), Fault> {
+) -> Result<(), ArchiveFault> {
     let mut entries = 0;
     while let Some(member) = archive.next_member()? {
         entries += 1;
         if entries > limit {
-            return Err(Fault::Entries);
+            return Err(ArchiveFault::Entries);
         }
         if let Some(header) = entry_of(member)? {
             visit(&header, &mut archive.data())?;
@@ -265,7 +296,7 @@ fn walk<R: Read>(
 }
 
 /// The entry that a member stands for; `None` for what engines pass over.
-fn entry_of(member: Member) -> Result<Option<EntryHeader>, Fault> {
+fn entry_of(member: Member) -> Result<Option<EntryHeader>, ArchiveFault> {
     let mut path = normal(&member.path)?;
     let folder = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
     let name = path[folder..].to_vec();
@@ -276,7 +307,7 @@ fn entry_of(member: Member) -> Result<Option<EntryHeader>, Fault> {
         return Ok(None);
     } else if let Some(hidden) = name.strip_prefix(WHITEOUT) {
         if matches!(hidden, b"" | b"." | b"..") {
-            return Err(Fault::Path(member.path, "hides no entry that could have a name"));
+            return Err(ArchiveFault::Path(member.path, "hides no entry that could have a name"));
         }
         path.truncate(folder);
         path.extend_from_slice(hidden);
@@ -292,24 +323,24 @@ fn entry_of(member: Member) -> Result<Option<EntryHeader>, Fault> {
         }
     };
     if path.is_empty() && !matches!(kind, EntryKind::Folder | EntryKind::Opaque) {
-        return Err(Fault::Path(member.path, "is the root of the image but not a folder"));
+        return Err(ArchiveFault::Path(member.path, "is the root of the image but not a folder"));
     }
     Ok(Some(EntryHeader { path, kind, mode: member.mode, uid: member.uid, gid: member.gid, size: member.size }))
 }
 
 /// The path below the image's root, without a leading slash, `.` and empty parts.
-fn normal(path: &[u8]) -> Result<Vec<u8>, Fault> {
+fn normal(path: &[u8]) -> Result<Vec<u8>, ArchiveFault> {
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in path.split(|byte| *byte == b'/') {
         match part {
             b"" | b"." => {}
-            b".." => return Err(Fault::Path(path.to_vec(), "leads out of its folder")),
-            part if part.len() > 255 => return Err(Fault::Path(path.to_vec(), "has a name longer than 255 bytes")),
+            b".." => return Err(ArchiveFault::Path(path.to_vec(), "leads out of its folder")),
+            part if part.len() > 255 => return Err(ArchiveFault::Path(path.to_vec(), "has a name longer than 255 bytes")),
             part => parts.push(part),
         }
     }
     let joined = parts.join(&b'/');
-    if joined.len() > 4096 { Err(Fault::Path(path.to_vec(), "is longer than 4096 bytes")) } else { Ok(joined) }
+    if joined.len() > 4096 { Err(ArchiveFault::Path(path.to_vec(), "is longer than 4096 bytes")) } else { Ok(joined) }
 }
 
 /// Ends with [`OverLimit`] when more than `left` bytes come.

@@ -195,6 +195,10 @@ fn docker_a_saved_image_is_loaded_and_runs_whatever_packed_its_layers() {
         let loaded = output(&mut engine.client(&["load", "-q", "-i", archive.to_str().unwrap()]));
         assert!(loaded.contains("kiln/saved:1"), "{form}: {loaded}");
         assert_eq!(output(&mut engine.client(&["run", "--rm", "kiln/saved:1"])), format!("{form}\n"));
+        // What Docker saves of it again is the same image.
+        let again = project.path("again.tar");
+        output(&mut engine.client(&["save", "-o", again.to_str().unwrap(), "kiln/saved:1"]));
+        project.kiln(&["inspect", "diff", "tool", "again.tar"]).ends(0).says("are the same image");
         project.kiln(&["load", "tool"]).ends(0).says("loaded tool:kiln");
         assert_eq!(output(&mut engine.client(&["run", "--rm", "tool:kiln"])), format!("{form}\n"));
     }

@@ -33,6 +33,7 @@ mod image;
 mod include;
 mod inputs;
 mod inspect;
+mod inspect_sources;
 mod interrupt;
 mod jobs;
 mod json;
