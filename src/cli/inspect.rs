@@ -10,11 +10,13 @@ use crate::image::advice::{self, Advice, Kind};
 use crate::image::build::BaseImage;
 use crate::image::compare::{self, Difference};
 use crate::image::config::words_of_layers;
-use crate::image::contents::{Contents, contents};
+use crate::image::contents::{self, Contents, contents};
+use crate::image::habits::{self, Layer};
 use crate::oci::media_type;
 use crate::report::inspect::{self as screen, AdviceView, DifferenceRow, DifferenceView, FileView, InspectView, LayerView, PlatformView};
 use crate::report::json;
 use crate::store::layer_reader::EntryKind;
+use crate::store::local::Store;
 
 use super::args::Global;
 use super::images::{self, Found, Wanted};
@@ -65,12 +67,13 @@ pub enum Other {
 /// An image that is not there, or not sound; the faults of the plan where one of its images is meant.
 pub fn inspect(global: &Global, output: &Output, asked: &Inspect) -> Result<u8, Diagnostics> {
     if let Some(Other::Diff { before, after, platform, insecure }) = &asked.other {
-        let wanted = Wanted { platform: platform.as_ref(), layers: true, insecure: *insecure };
+        let wanted = Wanted { platform: platform.as_ref(), layers: true, former: false, insecure: *insecure };
         return diff(global, output, before, after, wanted);
     }
     let text = asked.image.as_deref().unwrap_or_default();
     let layers = asked.files || asked.advice;
-    let found = images::find(global, text, Wanted { platform: asked.platform.as_ref(), layers, insecure: asked.insecure })?;
+    let wanted = Wanted { platform: asked.platform.as_ref(), layers, former: asked.advice, insecure: asked.insecure };
+    let found = images::find(global, text, wanted)?;
     let platforms =
         found.platforms.iter().map(|(platform, image)| one(&found, platform, image, asked)).collect::<Result<_, Diagnostic>>()?;
     let view = InspectView {
@@ -113,8 +116,44 @@ fn one(found: &Found, platform: &str, image: &BaseImage, asked: &Inspect) -> Res
         annotations: serde_json::to_value(&image.manifest.annotations).unwrap_or_default(),
         layers,
         files: held.as_ref().filter(|_| asked.files).map(files),
-        advice: held.as_ref().filter(|_| asked.advice).map(|held| told(&advice::advice(held), &lines)),
+        advice: held.filter(|_| asked.advice).map(|held| advised(found, platform, image, &held, &lines)),
     })
+}
+
+/// What its contents say, and what its former builds do.
+fn advised(found: &Found, platform: &str, image: &BaseImage, held: &Contents, lines: &BTreeMap<usize, String>) -> Vec<AdviceView> {
+    let mut all = advice::advice(held);
+    let former = found.former.iter().find(|(own, _)| own == platform).map_or(&[][..], |(_, former)| former.as_slice());
+    all.extend(habits::advice(&over_builds(&found.store, image, held, former, lines.len())));
+    told(&all, lines)
+}
+
+/// The image's own layers, as many as lie uppermost, with what they were in former builds that were made of the same lines. The row ends
+/// at the first one that is made otherwise, or that the store no longer has.
+fn over_builds(store: &Store, image: &BaseImage, held: &Contents, former: &[BaseImage], own: usize) -> Vec<Layer> {
+    let uppermost = |image: &BaseImage| {
+        let first = image.manifest.layers.len().checked_sub(own)?;
+        let made = made_by(image);
+        Some((first, (first..first + own).map(|at| made.get(&at).cloned()).collect::<Vec<_>>()))
+    };
+    let Some((first, words)) = uppermost(image) else { return Vec::new() };
+    let mut layers: Vec<Layer> =
+        (first..first + own).filter_map(|at| Some(Layer { at, now: held.layers.get(at)?.clone(), before: Vec::new() })).collect();
+    let mut newer = image;
+    for older in former {
+        let Some((start, _)) = uppermost(older).filter(|(_, then)| *then == words) else { break };
+        let newest = newer.manifest.layers.len() - own;
+        let mut read = Vec::new();
+        for at in 0..own {
+            let (then, now) = (&older.manifest.layers[start + at], &newer.manifest.layers[newest + at]);
+            let mut left = contents::MOST_ENTRIES;
+            read.push(if then.digest == now.digest { Ok(None) } else { contents::read_layer(store, then, &mut left).map(Some) });
+        }
+        let Ok(read) = read.into_iter().collect::<Result<Vec<_>, _>>() else { break };
+        layers.iter_mut().zip(read).for_each(|(layer, then)| layer.before.push(then));
+        newer = older;
+    }
+    layers
 }
 
 /// What the history says made each layer.
@@ -137,7 +176,7 @@ fn lines(found: &Found, platform: &str, image: &BaseImage, made: &BTreeMap<usize
 
 fn files(held: &Contents) -> Vec<FileView> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let view = |(path, (layer, item)): (&Vec<u8>, &(usize, crate::image::contents::Item))| {
+    let view = |(path, (layer, item)): (&Vec<u8>, &(usize, contents::Item))| {
         let (kind, target) = match &item.header.kind {
             EntryKind::File => ("file", None),
             EntryKind::Folder => ("folder", None),
@@ -177,10 +216,14 @@ fn told(found: &[Advice], lines: &BTreeMap<usize, String>) -> Vec<AdviceView> {
                 Kind::Cache if of_base => ("cache", "it lies in the base, which could be built without it"),
                 Kind::Cache => ("cache", "leave it out with `exclude`"),
                 Kind::Large => ("large", "see whether it is needed, or could be smaller"),
+                Kind::Mixed => ("mixed", "give it a `copy` of its own before this one, and leave it out here with `exclude`"),
+                Kind::Order => {
+                    ("order", "write it behind the others, if their paths do not meet: engines unpack again what lies above a change")
+                }
             };
             AdviceView {
                 kind: word.to_owned(),
-                what: advice.what.to_owned(),
+                what: advice.what.clone(),
                 layer: advice.layer + 1,
                 by: advice.by.map(|by| by + 1),
                 paths: advice.paths.iter().map(|path| format!("/{}", String::from_utf8_lossy(path))).collect(),

@@ -13,7 +13,7 @@ const LEAST: u64 = 4 << 10;
 /// Files from this size on are named.
 const LARGE: u64 = 10 << 20;
 /// Paths that one piece of advice names.
-const MOST_PATHS: usize = 5;
+pub(super) const MOST_PATHS: usize = 5;
 
 /// Of what kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +30,10 @@ pub enum Kind {
     Cache,
     /// A large file.
     Large,
+    /// Files that stay the same in a layer that changes.
+    Mixed,
+    /// A layer that changes more often than one above it.
+    Order,
 }
 
 /// One piece of advice.
@@ -48,7 +52,7 @@ pub struct Advice {
     /// Bytes before compression that the image would be smaller.
     pub bytes: u64,
     /// What it is, in a few words.
-    pub what: &'static str,
+    pub what: String,
 }
 
 /// Folders in which package managers keep what no container needs. A part stands anywhere in a path when it begins with `/`.
@@ -157,7 +161,7 @@ fn pile((kind, layer, by, what): Pile, mut files: Vec<(u64, Vec<u8>)>) -> Advice
     files.sort_by(|a, b| (b.0, &a.1).cmp(&(a.0, &b.1)));
     let (count, bytes) = (files.len(), files.iter().map(|(size, _)| size).sum());
     let paths = files.into_iter().take(MOST_PATHS).map(|(_, path)| path).collect();
-    Advice { kind, layer, by, paths, count, bytes, what }
+    Advice { kind, layer, by, paths, count, bytes, what: what.to_owned() }
 }
 
 #[cfg(test)]

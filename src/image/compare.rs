@@ -12,7 +12,7 @@ use crate::store::layer_reader::{EntryKind, LayerError};
 use crate::store::local::Store;
 
 use super::build::BaseImage;
-use super::contents::{Contents, Item, read_layer};
+use super::contents::{Contents, Item, MOST_ENTRIES, read_layer};
 
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,8 +27,6 @@ pub struct Difference {
     pub bytes: i64,
 }
 
-/// The most entries that one layer is compared by.
-const MOST_ENTRIES: u64 = 2_000_000;
 /// The longest text of a value.
 const LONGEST: usize = 200;
 

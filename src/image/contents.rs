@@ -13,7 +13,7 @@ use crate::store::local::Store;
 use super::ground::below;
 
 /// Entries of all layers together, where a long name counts as several; an honest image has a tenth of it.
-const MOST_ENTRIES: u64 = 2_000_000;
+pub const MOST_ENTRIES: u64 = 2_000_000;
 /// The bytes of names that count as one more entry.
 const NAME: u64 = 64;
 /// What a private key in text form begins with, somewhere in its first bytes.

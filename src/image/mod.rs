@@ -12,6 +12,7 @@ pub mod config;
 pub mod contents;
 pub mod files;
 pub mod ground;
+pub mod habits;
 pub mod layer;
 pub mod layout;
 pub mod publish;

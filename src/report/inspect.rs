@@ -99,7 +99,7 @@ pub struct FileView {
 /// One piece of advice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AdviceView {
-    /// `secret`, `removed`, `overwritten`, `duplicate`, `cache` or `large`.
+    /// `secret`, `removed`, `overwritten`, `duplicate`, `cache`, `large`, `mixed` or `order`.
     pub kind: String,
     /// What it is.
     pub what: String,
@@ -112,7 +112,7 @@ pub struct AdviceView {
     pub paths: Vec<String>,
     /// How many there are.
     pub count: usize,
-    /// Bytes before compression that the image would be smaller.
+    /// Bytes before compression that the image would be smaller; for `mixed` that need not be sent, for `order` that need not be unpacked again.
     pub bytes: u64,
     /// The line of the plan to change.
     #[serde(skip_serializing_if = "Option::is_none")]

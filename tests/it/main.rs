@@ -40,6 +40,7 @@ mod json;
 mod kdl_suite;
 mod keyless;
 mod language;
+mod layers;
 mod lazy;
 mod lock;
 mod login;

@@ -38,7 +38,7 @@ pub(super) fn of_archive(global: &Global, path: &AbsPath, name: Option<&str>, wa
         return Err(no_platform(&path.to_string(), wanted, &[platform]));
     }
     let (top, available) = (image.descriptor.clone(), vec![platform.clone()]);
-    Ok(Found { store, top, available, platforms: vec![(platform, image)], recipes: Vec::new(), referrers: Vec::new() })
+    Ok(Found { store, top, available, platforms: vec![(platform, image)], recipes: Vec::new(), referrers: Vec::new(), former: Vec::new() })
 }
 
 /// The image of that name, or the only one.
@@ -84,5 +84,5 @@ fn of_layout(global: &Global, layout: Layout<'_>, shown: &str, tag: Option<&str>
         }
     }
     let referrers = beside::shown(about, &platforms, top.digest);
-    Ok(Found { store, top, available, platforms, recipes: Vec::new(), referrers })
+    Ok(Found { store, top, available, platforms, recipes: Vec::new(), referrers, former: Vec::new() })
 }

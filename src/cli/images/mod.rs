@@ -37,6 +37,8 @@ pub struct Wanted<'a> {
     pub platform: Option<&'a Platform>,
     /// Whether its layers will be read.
     pub layers: bool,
+    /// Whether its former builds will be looked at.
+    pub former: bool,
     /// Whether its host may be spoken to without TLS.
     pub insecure: bool,
 }
@@ -55,6 +57,8 @@ pub struct Found {
     pub recipes: Vec<Arc<Recipe>>,
     /// What names it as its subject.
     pub referrers: Vec<ReferrerView>,
+    /// For each platform its former builds, the newest first; where it is the plan's, as far as they were wanted and are kept.
+    pub former: Vec<(String, Vec<BaseImage>)>,
 }
 
 /// Finds an image: `oci:FOLDER[:TAG]`, `archive:FILE[:NAME]`, a file, an image of the plan, or a reference.

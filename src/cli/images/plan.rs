@@ -4,13 +4,20 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::id::{StepKind, StepName};
 use crate::base::platform::Platform;
 use crate::base::words;
+use crate::event::{Ended, Event};
 use crate::image::build::BaseImage;
 use crate::record::history::StepHistory;
+use crate::record::journal::Journal;
+use crate::store::local::Store;
 
 use super::super::machine;
 use super::super::open::Opened;
 use super::super::settings::Settings;
 use super::{Found, Wanted, broken, no_image, no_platform};
+
+/// Runs on record that are looked through for former builds, and such builds of one platform.
+const MOST_RUNS: usize = 100;
+const MOST_FORMER: usize = 10;
 
 /// The steps that make one image of the plan.
 pub struct Steps {
@@ -83,5 +90,29 @@ pub(super) fn of_plan(settings: &Settings, opened: &Opened, text: &str, wanted: 
     };
     let own = opened.plan.images().find(|(target, image)| format!("{}{}", target.name, image.cell) == cell);
     let recipes = own.map(|(_, image)| image.platforms.clone()).unwrap_or_default();
-    Ok(Found { store, top, available, platforms, recipes, referrers: Vec::new() })
+    let former = if wanted.former { former(settings, &store, &builds, &platforms) } else { Vec::new() };
+    Ok(Found { store, top, available, platforms, recipes, referrers: Vec::new(), former })
+}
+
+/// What the runs on record built before, as far as the store still has it. A record that cannot be read costs advice alone.
+fn former(settings: &Settings, store: &Store, builds: &[StepName], platforms: &[(String, BaseImage)]) -> Vec<(String, Vec<BaseImage>)> {
+    let mut found: Vec<(String, Vec<BaseImage>)> = platforms.iter().map(|(platform, _)| (platform.clone(), Vec::new())).collect();
+    let Ok(journal) = Journal::open(settings.project().as_path()) else { return found };
+    for run in journal.runs().unwrap_or_default().iter().take(MOST_RUNS) {
+        if found.iter().all(|(_, former)| former.len() >= MOST_FORMER) {
+            break;
+        }
+        for event in journal.read(run).unwrap_or_default() {
+            let Event::StepEnded { step, ended: Ended::Done | Ended::Cached { .. }, key: Some(key), .. } = event else { continue };
+            let platform = step.platform.as_ref().filter(|_| builds.contains(&step)).map(ToString::to_string);
+            let Some(at) = platform.and_then(|platform| found.iter().position(|(own, _)| *own == platform)) else { continue };
+            let Some(image) = store.result(key).ok().flatten().and_then(|result| result.image) else { continue };
+            let (former, now) = (&mut found[at].1, &platforms[at].1);
+            let newer = former.last().unwrap_or(now).descriptor.digest;
+            if image.descriptor.digest != newer && former.len() < MOST_FORMER {
+                former.extend(BaseImage::read(store, &image.descriptor));
+            }
+        }
+    }
+    found
 }

@@ -98,7 +98,7 @@ impl Registry<'_> {
             }
         }
         let referrers = beside::shown(about, &platforms, top.digest);
-        Ok(Found { store: self.store.clone(), top, available, platforms, recipes: Vec::new(), referrers })
+        Ok(Found { store: self.store.clone(), top, available, platforms, recipes: Vec::new(), referrers, former: Vec::new() })
     }
 
     /// The documents of one platform; with its layers where these are wanted.
