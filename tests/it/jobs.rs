@@ -1,7 +1,9 @@
 //! Jobs that steps share with their programs: make and cargo under kiln's `-j`.
 
 use std::fs;
+use std::process::Command;
 
+use super::parts::{missing, output, part};
 use super::project::Project;
 
 /// A makefile whose eight targets each note how many of them run at the same time.
@@ -87,14 +89,19 @@ fn the_form_with_a_path_gives_what_is_free_to_whoever_opens_it() {
 
 #[test]
 fn ninja_takes_its_jobs_from_kiln() {
-    if !std::process::Command::new("ninja").arg("--version").output().is_ok_and(|said| said.stdout.starts_with(b"1.13")) {
-        eprintln!("not run: there is no ninja 1.13 or later, the first that knows the jobserver");
+    let Some(ninja) = part("ninja") else { return };
+    let version = output(Command::new(&ninja).arg("--version"));
+    let numbers: Vec<u32> = version.trim().split('.').map_while(|number| number.parse().ok()).collect();
+    if numbers < vec![1, 13] {
+        missing("ninja", "1.13 is the first that knows the jobserver");
         return;
     }
+    let path = format!("{}:{}", ninja.parent().unwrap().display(), std::env::var("PATH").unwrap());
     let rule = "mkdir -p ../now && touch ../now/$out && ls ../now | wc -l >>../most && sleep 0.2 && rm ../now/$out";
     let edges: String = (1..=8).map(|n| format!("build {n}: note\n")).collect();
     for (jobs, expected) in [("1", 1..=1), ("3", 2..=3)] {
-        let project = Project::new("kiln 1\ntask \"t\" {\n    jobserver \"fifo\"\n    run \"ninja 1 2 3 4 5 6 7 8\"\n}\n");
+        let mut project = Project::new("kiln 1\ntask \"t\" {\n    jobserver \"fifo\"\n    run \"ninja 1 2 3 4 5 6 7 8\"\n}\n");
+        project.env("PATH", &path);
         project.write("build.ninja", format!("rule note\n  command = {rule}\n{edges}"));
         project.kiln(&["run", "-j", jobs, "t"]).ends(0);
         assert!(expected.contains(&most(&project)), "-j {jobs}: {}", most(&project));

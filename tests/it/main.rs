@@ -72,6 +72,7 @@ mod schedule;
 mod schema;
 mod stages;
 mod store;
+mod syft;
 mod syntax;
 mod systems;
 mod task;
