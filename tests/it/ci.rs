@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::parts::{output, there};
+use super::parts::{output, part, there};
 use super::project::Project;
 use super::real_registry::{Mode, Real};
 
@@ -194,8 +194,8 @@ fn a_printed_pipeline_checks_a_change_and_releases_a_tag() {
     }
 }
 
-#[test]
-fn a_pipeline_names_what_the_plan_asks_for_and_nothing_that_it_does_not() {
+/// A plan with most of what decides a pipeline.
+fn wide() -> Project {
     let project = Project::new(
         "kiln 1\nproject \"a: #b\" { default \"all\" }\nparam \"who\"\nregistry \"r-1\" \"ghcr.io/acme\"\nregistry \"twin\" \"ghcr.io/other\"\n\
          registry \"here\" \"oci:dist\"\nsecret \"file\" file=\"~/x\"\n\
@@ -207,6 +207,12 @@ fn a_pipeline_names_what_the_plan_asks_for_and_nothing_that_it_does_not() {
          group \"all\" \"web\" \"make\"\n",
     );
     project.write("a", "a");
+    project
+}
+
+#[test]
+fn a_pipeline_names_what_the_plan_asks_for_and_nothing_that_it_does_not() {
+    let project = wide();
     let project_text = project.kiln(&["ci", "github"]).ends(0).out;
     let pipeline = read(&project_text);
     assert_eq!(pipeline["name"].as_str(), Some("a: #b"));
@@ -238,6 +244,38 @@ fn a_pipeline_names_what_the_plan_asks_for_and_nothing_that_it_does_not() {
         (&["ci", "github", "wep"], "did you mean `web`?"),
     ] {
         project.kiln(words).ends(2).says(said);
+    }
+}
+
+#[test]
+fn every_pipeline_fits_the_schema_of_its_system() {
+    let Some(checker) = part("check-jsonschema") else { return };
+    let plans = [Project::example("dockerutilities"), Project::example("fastapi-acr"), Project::example("hello"), wide()];
+    let folder = tempfile::tempdir().unwrap();
+    for (system, words, right, wrong) in [
+        ("github", &["vendor.github-workflows"][..], "runs-on:", "runs-in:"),
+        ("gitlab", &["vendor.gitlab-ci", "--data-transform", "gitlab-ci"], "when: always", "when: sometimes"),
+        // Its patterns are written for readers that know no Unicode.
+        ("azure", &["vendor.azure-pipelines", "--regex-variant", "nonunicode"], "displayName:", "displayNane:"),
+    ] {
+        let check = |texts: &[String]| {
+            let files: Vec<String> = (0..texts.len()).map(|number| format!("{system}-{number}.yml")).collect();
+            files.iter().zip(texts).for_each(|(file, text)| fs::write(folder.path().join(file), text).unwrap());
+            let mut command = Command::new(&checker);
+            let said =
+                command.arg("--builtin-schema").args(words).args(&files).current_dir(&folder).env("HOME", folder.path()).output().unwrap();
+            (said.status.success(), format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr)))
+        };
+        let mut texts: Vec<String> = plans.iter().map(|project| project.kiln(&["ci", system]).ends(0).out).collect();
+        // What is hidden in GitLab's way is held against nothing: shown, it has to fit as well.
+        let shown: Vec<String> = texts.iter().map(|text| text.replace("\n.kiln:\n", "\nshown:\n  script: \"true\"\n")).collect();
+        texts.splice(0..0, shown);
+        let (good, said) = check(&texts);
+        assert!(good, "{system}: {said}");
+        // A checker that finds nothing wrong in this would find nothing anywhere.
+        let broken = texts[0].replacen(right, wrong, 1);
+        let (good, said) = check(std::slice::from_ref(&broken));
+        assert!(broken != texts[0] && !good && said.contains("validation errors"), "{system}: {said}");
     }
 }
 

@@ -23,10 +23,11 @@ pub(super) fn text(pipeline: &Pipeline) -> String {
 }
 
 fn setup(text: &mut Text, pipeline: &Pipeline) {
-    text.line(2, "timeoutInMinutes: 60").line(2, "steps:");
+    // Numbers and words as texts: so the schema wants them, and readers take either.
+    text.line(2, "timeoutInMinutes: \"60\"").line(2, "steps:");
     text.line(3, "- checkout: self");
     text.line(4, "# Versions come from tags, and a review is compared with the branch that it goes to.");
-    text.line(4, "fetchDepth: 0").line(4, "fetchTags: true");
+    text.line(4, "fetchDepth: \"0\"").line(4, "fetchTags: \"true\"");
     step(text, "kiln", &pipeline.install("echo \"##vso[task.prependpath]$HOME/.kiln/bin\""), &[]);
     text.line(3, "- task: Cache@2")
         .line(4, "inputs:")
