@@ -19,6 +19,7 @@ use crate::sys::{clock, random};
 use super::blob::StoreError;
 use super::lease::HELD_NANOS;
 use super::local::Store;
+use super::pack;
 use super::record::{self, Recorded, Standing};
 use super::result::OutputEntry;
 
@@ -212,12 +213,12 @@ impl Store {
             let Ok(key) = Digest::<Blake3>::from_hex(&hex).map(ActionKey) else { return Ok(None) };
             let Some(status) = file::optional(file::status(&place))? else { return Ok(None) };
             let Some(standing) = file::optional(record::standing(&place, key))? else { return Ok(None) };
-            let record = Record { place, size: status.len(), used: Stat::of(&status).modified, blobs: Vec::new(), whole: false };
+            let record = Record { place, size: pack::share(&status), used: Stat::of(&status).modified, blobs: Vec::new(), whole: false };
             // A damaged record, or one of another version, names nothing and goes.
             let wanted = if let Standing::Sound(recorded) = standing { Some(names(&recorded).collect()) } else { None };
             Ok(Some((record, wanted)))
         };
-        let listed = self.listed(&self.layout().base().join("actions"))?;
+        let listed = self.records()?;
         let mut records = Vec::new();
         for (mut record, wanted) in listed.into_par_iter().filter_map(|one| read(one).transpose()).collect::<Result<Vec<_>, _>>()? {
             record.whole = wanted.as_ref().is_some_and(|wanted| wanted.iter().all(|name| places.contains_key(name)));

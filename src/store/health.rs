@@ -2,6 +2,7 @@
 //! In: a store. Out: counts, and the names of what is damaged. Never: a judgement without reading every byte.
 
 use std::ffi::OsStr;
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -15,6 +16,7 @@ use crate::sys::stat::Stat;
 
 use super::blob::StoreError;
 use super::local::Store;
+use super::pack;
 use super::record::{self, Standing};
 
 /// How much a store holds.
@@ -65,29 +67,24 @@ impl Store {
         let moment = |nanos: i128| Moment(i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX));
         let mut stats = Stats::default();
         for name in [Blake3::NAME, Sha256::NAME] {
-            for status in self.looked(&base.join("blobs").join(name))? {
+            for status in looked(self.listed(&base.join("blobs").join(name))?)? {
                 stats.blobs += 1;
-                stats.bytes += status.size;
+                stats.bytes += status.len();
                 if name == Sha256::NAME {
                     stats.image_blobs += 1;
-                    stats.image_bytes += status.size;
+                    stats.image_bytes += status.len();
                 }
             }
         }
-        for status in self.looked(&base.join("actions"))? {
+        for status in looked(self.records()?)? {
             stats.records += 1;
-            stats.record_bytes += status.size;
+            stats.record_bytes += pack::share(&status);
+            let status = Stat::of(&status);
             stats.oldest = Some(stats.oldest.unwrap_or(moment(i128::MAX)).min(moment(status.modified)));
         }
         stats.damaged = file::names(base.join("damaged"))?.len() as u64;
         stats.collected = file::status(self.layout().stamp()).ok().map(|status| moment(Stat::of(&status).modified));
         Ok(stats)
-    }
-
-    /// What the kernel says of the files below a folder of the store. Another process may take one away meanwhile.
-    fn looked(&self, folder: &AbsPath) -> Result<Vec<Stat>, StoreError> {
-        let look = |(path, _): (AbsPath, String)| Ok(file::optional(file::status(&path))?.map(|status| Stat::of(&status)));
-        self.listed(folder)?.into_par_iter().filter_map(|one| look(one).transpose()).collect()
     }
 
     /// Reads every blob and every record; sets aside what is damaged.
@@ -111,7 +108,7 @@ impl Store {
                 Standing::Sound(_) | Standing::Other => (key, Sound::Whole),
             }))
         };
-        let listed = self.listed(&self.layout().base().join("actions"))?;
+        let listed = self.records()?;
         for (key, sound) in listed.par_iter().filter_map(|one| check(one).transpose()).collect::<Result<Vec<_>, _>>()? {
             health.records += 1;
             match sound {
@@ -146,6 +143,13 @@ impl Store {
         Ok(())
     }
 
+    /// The files in the folder of records, each with its 64 digits.
+    pub(super) fn records(&self) -> Result<Vec<(AbsPath, String)>, StoreError> {
+        let folder = self.layout().actions();
+        let names = file::optional(file::names(&folder))?.unwrap_or_default();
+        Ok(names.iter().map(|name| (folder.join(OsStr::from_bytes(name)), String::from_utf8_lossy(name).into_owned())).collect())
+    }
+
     /// The files in the folders `00` to `ff` below `folder`, each with its 64 digits.
     pub(super) fn listed(&self, folder: &AbsPath) -> Result<Vec<(AbsPath, String)>, StoreError> {
         let mut found = Vec::new();
@@ -158,6 +162,11 @@ impl Store {
         }
         Ok(found)
     }
+}
+
+/// What the kernel says of files of the store. Another process may take one away meanwhile.
+fn looked(listed: Vec<(AbsPath, String)>) -> Result<Vec<Metadata>, StoreError> {
+    listed.into_par_iter().filter_map(|(path, _)| file::optional(file::status(&path)).map_err(StoreError::from).transpose()).collect()
 }
 
 /// What a check says of a record.

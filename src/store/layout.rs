@@ -4,6 +4,7 @@
 //! its own store as it left it.
 //! In: a folder. Out: places. Never: a store that another user could write to, or that a link stands for.
 
+use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -58,7 +59,12 @@ impl Layout {
     }
 
     pub(super) fn record(&self, key: ActionKey) -> AbsPath {
-        sharded(self.0.join("actions"), &key.0.hex())
+        self.actions().join(key.0.hex())
+    }
+
+    /// The folder of records.
+    pub(super) fn actions(&self) -> AbsPath {
+        self.0.join("actions")
     }
 
     /// The file in which a place is locked for each action that is carried out.
@@ -97,16 +103,16 @@ impl Layout {
     }
 
     /// Gives a finished temporary file its place. What stands there is replaced: it is the same, or damaged.
-    pub(super) fn settle(&self, temporary: tempfile::NamedTempFile, place: &AbsPath) -> Result<(), FileError> {
+    pub(super) fn settle(&self, temporary: tempfile::NamedTempFile, place: &AbsPath) -> Result<File, FileError> {
         let again = match temporary.persist(place) {
-            Ok(_) => return Ok(()),
+            Ok(file) => return Ok(file),
             Err(error) if error.error.kind() == std::io::ErrorKind::NotFound => error.file,
             Err(error) => return at("write", place, Err(error.error)),
         };
         if let Some(folder) = place.parent() {
             file::create_dirs(folder)?;
         }
-        at("write", place, again.persist(place).map_err(|error| error.error)).map(drop)
+        at("write", place, again.persist(place).map_err(|error| error.error))
     }
 
     /// Moves a damaged file out of the way, so that it is made again, if `place` still holds the file that was `read`.
@@ -115,8 +121,9 @@ impl Layout {
         if (now.dev(), now.ino()) != (read.device, read.inode) {
             return;
         }
-        let name: Vec<_> = place.as_path().components().rev().take(3).map(|part| part.as_os_str().to_owned()).collect();
-        let aside = self.0.join("damaged").join(name.into_iter().rev().collect::<Vec<_>>().join("-".as_ref()));
+        let below = place.as_path().strip_prefix(self.0.as_path()).unwrap_or(place.as_path());
+        let name: Vec<_> = below.components().map(|part| part.as_os_str()).collect();
+        let aside = self.0.join("damaged").join(name.join("-".as_ref()));
         if file::rename(place, &aside).is_err() {
             let _ = file::remove(place);
         }

@@ -14,6 +14,7 @@ use super::blob::{BlobReader, BlobWriter, StoreError};
 use super::layout::Layout;
 use super::lease::Lease;
 use super::left::Beside;
+use super::pack::Packs;
 
 /// A store below one directory. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct Store {
     pub(super) beside: Arc<OnceLock<Beside>>,
     /// Says to who collects that this process runs.
     pub(super) lease: Arc<OnceLock<Lease>>,
+    /// Where its results go.
+    pub(super) packs: Arc<Packs>,
 }
 
 impl Store {
@@ -36,7 +39,7 @@ impl Store {
     /// [`StoreError::Unsafe`] when the directory is a link or another user's; [`StoreError::File`].
     pub fn open(root: AbsPath) -> Result<Self, StoreError> {
         let (root, layout) = Layout::open(&root)?;
-        Ok(Self { root, layout, cleared: Arc::default(), beside: Arc::default(), lease: Arc::default() })
+        Ok(Self { root, layout, cleared: Arc::default(), beside: Arc::default(), lease: Arc::default(), packs: Arc::default() })
     }
 
     /// The directory.

@@ -15,6 +15,7 @@ pub mod lease;
 mod left;
 pub mod local;
 pub mod outputs;
+mod pack;
 pub mod record;
 pub mod restore;
 pub mod result;

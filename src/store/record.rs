@@ -5,10 +5,8 @@
 //! Nothing waits for the disk. After a power cut a record or a blob may be missing, empty, cut or filled with zeros; each is checked
 //! when it is read, so that costs a rebuild and nothing else.
 //!
-//! A record is a line with the format's version, a line with a checksum over the action key and the rest, a line of JSON, and the
-//! small contents that it holds itself.
-
-use std::io::Write as _;
+//! A record is a line with the format's version, the action key and the length of the rest; a line with a checksum over the key and
+//! what follows; a line of JSON; and the small contents that it holds itself. Records may follow one another in one file ([`super::pack`]).
 
 use crate::base::canon::{HashSink, Sink as _};
 use crate::base::digest::{ActionKey, Algorithm, ContentDigest, Digest};
@@ -21,9 +19,13 @@ use super::held::Held;
 use super::local::Store;
 use super::result::{ActionResult, OutputEntry};
 
-const MARK: &str = "kiln result 2\n";
+const MARK: &str = "kiln result 3 ";
 /// How records of every version begin.
 const FAMILY: &str = "kiln result ";
+/// The hexadecimal digits of a key, and of a checksum.
+const SUM: usize = 64;
+/// The most bytes between a key and the end of its line.
+const LENGTH_DIGITS: usize = 22;
 /// The largest record that is read, in bytes: some 400,000 outputs.
 const LIMIT: u64 = 64 << 20;
 
@@ -105,9 +107,7 @@ impl Store {
         if let Some(missing) = self.blobs_of(result, held).iter().find(|blob| !is_there(blob)) {
             return Err(StoreError::Missing(missing.digest.clone()));
         }
-        let mut temporary = self.layout().temporary()?;
-        at("write", &place, temporary.as_file_mut().write_all(&bytes))?;
-        Ok(self.layout().settle(temporary, &place)?)
+        Ok(self.packs.add(self.layout(), &place, &bytes)?)
     }
 
     /// Takes the record of an action away; says whether there was one.
@@ -161,16 +161,24 @@ fn encode(key: ActionKey, result: &ActionResult, held: &Held) -> Result<Vec<u8>,
     let mut body = serde_json::to_vec(result)?;
     body.push(b'\n');
     held.encode(&mut body);
-    let mut bytes = Vec::with_capacity(body.len() + 128);
-    bytes.extend_from_slice(MARK.as_bytes());
-    bytes.extend_from_slice(sum(key, &body).as_bytes());
-    bytes.push(b'\n');
-    bytes.extend_from_slice(&body);
-    Ok(bytes)
+    let head = format!("{MARK}{} {}\n{}\n", key.0.hex(), SUM + 1 + body.len(), sum(key, &body));
+    Ok([head.as_bytes(), &body].concat())
 }
 
-fn decode(key: ActionKey, bytes: &[u8]) -> Option<Recorded> {
-    let (checksum, rest) = bytes.strip_prefix(MARK.as_bytes())?.split_at_checked(64)?;
+/// The record of `key` among those that follow one another in `bytes`.
+fn decode(key: ActionKey, mut bytes: &[u8]) -> Option<Recorded> {
+    let wanted = key.0.hex();
+    let record = loop {
+        let (named, rest) = bytes.strip_prefix(MARK.as_bytes())?.split_at_checked(SUM)?;
+        let end = rest.iter().take(LENGTH_DIGITS).position(|byte| *byte == b'\n')?;
+        let length = std::str::from_utf8(&rest[..end]).ok()?.strip_prefix(' ')?.parse().ok()?;
+        let (record, next) = rest[end + 1..].split_at_checked(length)?;
+        if named == wanted.as_bytes() {
+            break record;
+        }
+        bytes = next;
+    };
+    let (checksum, rest) = record.split_at_checked(SUM)?;
     let body = rest.strip_prefix(b"\n")?;
     if sum(key, body).as_bytes() != checksum {
         return None;
@@ -183,7 +191,7 @@ fn decode(key: ActionKey, bytes: &[u8]) -> Option<Recorded> {
 fn is_other(bytes: &[u8]) -> bool {
     let rest = bytes.strip_prefix(FAMILY.as_bytes()).unwrap_or_default();
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    (1..=9).contains(&digits) && rest.get(digits) == Some(&b'\n') && !bytes.starts_with(MARK.as_bytes())
+    (1..=9).contains(&digits) && matches!(rest.get(digits), Some(b'\n' | b' ')) && !bytes.starts_with(MARK.as_bytes())
 }
 
 fn sum(key: ActionKey, body: &[u8]) -> String {
@@ -211,8 +219,9 @@ mod tests {
     fn a_record_of_another_version_is_told_from_a_damaged_one() {
         for (bytes, other) in [
             ("kiln result 1\nabc", true),
-            ("kiln result 3\n", true),
-            ("kiln result 2\n", false),
+            ("kiln result 2\n", true),
+            ("kiln result 4 abc", true),
+            ("kiln result 3 abc", false),
             ("kiln result 1", false),
             ("kiln result 1234567890\n", false),
             ("kiln result \n", false),

@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -211,6 +212,17 @@ pub fn remove_tree(path: impl AsRef<Path>) -> Result<(), FileError> {
 /// [`FileError`].
 pub fn link(path: impl AsRef<Path>, target: &[u8]) -> Result<(), FileError> {
     at("link", path.as_ref(), rustix::fs::symlink(target, path.as_ref()).map_err(io::Error::from))
+}
+
+/// Gives an open file one more name, where none is.
+///
+/// # Errors
+/// [`FileError`], also when it has no name left.
+pub fn name(file: &File, path: impl AsRef<Path>) -> Result<(), FileError> {
+    use rustix::fs::{AtFlags, CWD};
+    let open = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let named = rustix::fs::linkat(CWD, open, CWD, path.as_ref(), AtFlags::SYMLINK_FOLLOW);
+    at("name", path.as_ref(), named.map_err(io::Error::from))
 }
 
 /// Renames; replaces what stands at `to`.

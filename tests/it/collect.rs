@@ -49,14 +49,14 @@ impl Bench {
             log: None,
             detail: None,
         };
-        self.store.record(key, &result).unwrap();
+        // Each as a run of its own would: results of one run share files.
+        self.another().record(key, &result).unwrap();
         contents.iter().for_each(|content| age(self.store.blob_path(blob(content)).as_path(), days));
         age(&self.record(key), days);
         key
     }
     fn record(&self, key: ActionKey) -> PathBuf {
-        let hex = key.0.hex();
-        self.store.root().as_path().join("v1/actions").join(&hex[..2]).join(&hex[2..])
+        self.store.root().as_path().join("v1/actions").join(key.0.hex())
     }
     fn collect(&self, limits: Limits) -> Collected {
         self.store.collect(limits, &HashSet::new(), false).unwrap()
@@ -121,6 +121,21 @@ fn a_blob_goes_with_the_last_result_that_names_it() {
     age(bench.store.blob_path(blob("shared 1")).as_path(), 40);
     let done = bench.collect(limits(MUCH, 30));
     assert_eq!((done.results, done.blobs, done.left_bytes), (1, 1, 0));
+}
+
+#[test]
+fn results_that_share_a_file_stay_while_one_of_them_is_used_and_go_together() {
+    let bench = Bench::new();
+    let result = bench.store.result(bench.result("pattern", &["a 1"], 0)).unwrap().unwrap();
+    let keys = ["a", "b", "c"].map(|seed| ActionKey(Digest::of(seed.as_bytes())));
+    keys.iter().for_each(|key| bench.store.record(*key, &result).unwrap());
+    age(&bench.record(keys[0]), 40);
+    bench.another().result(keys[1]).unwrap().unwrap();
+    assert_eq!(bench.collect(limits(MUCH, 30)).results, 0);
+    assert_eq!(bench.usable(&keys), [true; 3]);
+    age(&bench.record(keys[0]), 40);
+    assert_eq!(bench.collect(limits(MUCH, 30)).results, 3);
+    assert_eq!(bench.usable(&keys), [false; 3]);
 }
 
 #[test]

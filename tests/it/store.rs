@@ -1,6 +1,6 @@
 //! The store under attack: flipped bits, cut files, killed holders, changed clocks, hostile names, tampered outputs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -147,8 +147,7 @@ fn full_result(store: &Store) -> ActionResult {
 }
 
 fn record_path(store: &Store, key: ActionKey) -> PathBuf {
-    let hex = key.0.hex();
-    store.root().as_path().join("v1/actions").join(&hex[..2]).join(&hex[2..])
+    store.root().as_path().join("v1/actions").join(key.0.hex())
 }
 
 fn overwrite(path: &Path, bytes: &[u8]) {
@@ -254,6 +253,49 @@ fn a_record_is_not_written_before_the_blobs_that_it_names() {
 }
 
 #[test]
+fn results_that_share_a_file_are_found_replaced_and_lost_each_for_itself() {
+    let bench = Bench::new(&[]);
+    let result = full_result(&bench.store);
+    let keys: Vec<ActionKey> = (0..40).map(|n| key(&n.to_string())).collect();
+    let path = |key: &ActionKey| record_path(&bench.store, *key);
+    let found = |store: &Store| keys.iter().map(|key| store.result(*key).unwrap().is_some()).collect::<Vec<bool>>();
+    keys.iter().for_each(|key| bench.store.record(*key, &result).unwrap());
+    let inode = |key: &ActionKey| fs::metadata(path(key)).unwrap().ino();
+    let files: BTreeSet<u64> = keys.iter().map(inode).collect();
+    assert!((2..20).contains(&files.len()), "{} files", files.len());
+    assert_eq!(found(&bench.store), [true; 40]);
+    // Another process goes on in files of its own, and what they take is counted once.
+    let other = Store::open(bench.store.root().clone()).unwrap();
+    other.record(keys[0], &ActionResult { took_ms: 7, ..result.clone() }).unwrap();
+    assert_eq!(bench.store.result(keys[0]).unwrap().unwrap().took_ms, 7);
+    assert!(!files.contains(&inode(&keys[0])));
+    assert!(bench.store.forget(keys[1]).unwrap());
+    let sizes: BTreeMap<u64, u64> =
+        keys.iter().filter_map(|key| fs::metadata(path(key)).ok()).map(|status| (status.ino(), status.len())).collect();
+    let (stats, whole) = (bench.store.stats().unwrap(), sizes.values().sum::<u64>());
+    assert_eq!(stats.records, 39);
+    assert!((whole..whole + 40).contains(&stats.record_bytes), "{} {whole}", stats.record_bytes);
+    // A cut takes the last one of a file away, and a flipped bit at the worst those that follow; the others stand.
+    let together: Vec<usize> = (2..40).filter(|at| inode(&keys[*at]) == inode(&keys[20])).collect();
+    let (first, last) = (together[0], *together.last().unwrap());
+    assert!(last > first && last < 39, "{together:?}");
+    let damage = |at: usize, change: fn(&mut Vec<u8>)| {
+        let mut bytes = fs::read(path(&keys[at])).unwrap();
+        change(&mut bytes);
+        fs::set_permissions(path(&keys[at]), fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(path(&keys[at]), bytes).unwrap();
+    };
+    damage(first, |bytes| bytes.truncate(bytes.len() - 1));
+    let lost = |lost: &[usize]| (0..40).map(|at| at != 1 && !lost.contains(&at)).collect::<Vec<bool>>();
+    assert_eq!(found(&bench.store), lost(&[last]));
+    damage(first, |bytes| bytes[0] ^= 1);
+    assert_eq!(found(&bench.store), lost(&together));
+    assert_eq!(bench.store.verify_all().unwrap().damaged_results, []);
+    bench.store.record(keys[1], &result).unwrap();
+    assert_eq!(bench.store.result(keys[1]).unwrap(), Some(result));
+}
+
+#[test]
 fn a_full_check_names_what_is_damaged_and_what_is_incomplete() {
     let bench = Bench::new(&[]);
     let result = full_result(&bench.store);
@@ -263,7 +305,7 @@ fn a_full_check_names_what_is_damaged_and_what_is_incomplete() {
     assert_eq!(bench.store.verify_all().unwrap().damaged, Vec::<String>::new());
     let log = Digest::<Blake3>::of(b"log");
     overwrite(bench.store.blob_path(log).as_path(), b"lag");
-    overwrite(&record_path(&bench.store, key("b")), b"kiln result 2\n");
+    overwrite(&record_path(&bench.store, key("b")), b"kiln result 3 \n");
     let health = bench.store.verify_all().unwrap();
     assert_eq!((health.damaged, health.damaged_results), (vec![log.to_string()], vec![key("b")]));
     assert_eq!((health.blobs, health.records, health.incomplete), (6, 2, vec![key("a")]));
@@ -327,7 +369,7 @@ fn a_record_of_another_version_is_a_miss_that_the_next_one_replaces() {
     let path = record_path(&bench.store, key("a"));
     let result = full_result(&bench.store);
     bench.store.record(key("a"), &result).unwrap();
-    overwrite(&path, b"kiln result 1\nsomething\n{}");
+    overwrite(&path, b"kiln result 2\nsomething\n{}");
     assert_eq!(bench.store.result(key("a")).unwrap(), None);
     assert!(path.exists(), "it is not damaged");
     assert_eq!(bench.store.verify_all().unwrap().damaged_results, []);
