@@ -140,12 +140,10 @@ impl Facts for Here {
 }
 
 pub fn answer(root: &AbsPath, script: &str, limit: u64) -> Result<Vec<u8>, CommandError> {
-    let failed = |reason: String| CommandError { reason, tail: String::new() };
-    let runtime = super::run::runtime().map_err(|fault| failed(format!("could not be run: {}", fault.message)))?;
     let env: Vec<_> = bare_environment(&env::var_os).into_iter().collect();
     // Ctrl-C ends kiln itself here, and with it the helper ends what the command started.
     let question = Question { script, root, env: &env, limit, timeout: ask::TIMEOUT, cancel: &Cancel::new(), shims: &Shims::own() };
-    runtime.block_on(ask::ask(&question)).map_err(|no| CommandError { reason: no.reason, tail: no.tail })
+    ask::ask(&question).map_err(|no| CommandError { reason: no.reason, tail: no.tail })
 }
 
 fn host_arch() -> String {

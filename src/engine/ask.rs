@@ -2,14 +2,13 @@
 //! In: a script, its environment and limits. Out: its standard output, or why there is none with the end of its standard error.
 //! Never: the terminal; a process left behind; output beyond the limit.
 
-use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use crate::base::path::AbsPath;
 use crate::base::size::ByteSize;
 use crate::base::time::Span;
-use crate::sys::cancel::{Cancel, Urgency};
+use crate::sys::cancel::Cancel;
 use crate::sys::exit::{How, Stopped};
 use crate::sys::process::{self, Io, Limits, Pipe, Spec};
 use crate::sys::shims::Shims;
@@ -49,11 +48,11 @@ pub struct NoAnswer {
     pub tail: String,
 }
 
-/// Runs the command and gives what it printed on its standard output.
+/// Runs the command and gives what it printed on its standard output. Its thread waits meanwhile.
 ///
 /// # Errors
 /// [`NoAnswer`].
-pub async fn ask(question: &Question<'_>) -> Result<Vec<u8>, NoAnswer> {
+pub fn ask(question: &Question<'_>) -> Result<Vec<u8>, NoAnswer> {
     let args = ["-c".into(), question.script.into()];
     let spec = Spec {
         shims: question.shims,
@@ -64,32 +63,21 @@ pub async fn ask(question: &Question<'_>) -> Result<Vec<u8>, NoAnswer> {
         io: Io::Captured,
         hold: None,
     };
-    let child =
-        process::spawn(&spec).await.map_err(|error| NoAnswer { reason: format!("could not be run: {error}"), tail: String::new() })?;
-    // A command that prints without end is stopped as if someone had asked for it.
-    let stop = Cancel::new();
-    let limits = Limits { cancel: stop.clone(), timeout: Some(question.timeout), silence: None, grace: GRACE };
+    let child = process::spawn(&spec).map_err(|error| NoAnswer { reason: format!("could not be run: {error}"), tail: String::new() })?;
+    let limits = Limits { cancel: question.cancel.clone(), timeout: Some(question.timeout), silence: None, grace: GRACE };
     let (mut out, mut err, mut too_much) = (Vec::new(), Vec::new(), false);
-    let mut output = |pipe, bytes: &[u8]| match pipe {
-        Pipe::Out if too_much || out.len() as u64 + bytes.len() as u64 > question.limit => {
-            too_much = true;
-            stop.request(Urgency::Now);
+    let mut output = |pipe, bytes: &[u8]| {
+        match pipe {
+            Pipe::Out if too_much || out.len() as u64 + bytes.len() as u64 > question.limit => too_much = true,
+            Pipe::Out => out.extend_from_slice(bytes),
+            Pipe::Err => {
+                err.extend_from_slice(bytes);
+                err.drain(..err.len().saturating_sub(TAIL.0));
+            }
         }
-        Pipe::Out => out.extend_from_slice(bytes),
-        Pipe::Err => {
-            err.extend_from_slice(bytes);
-            err.drain(..err.len().saturating_sub(TAIL.0));
-        }
+        !too_much
     };
-    let relay = async {
-        question.cancel.requested(Urgency::Gentle).await;
-        stop.request(Urgency::Gentle);
-        std::future::pending::<Infallible>().await
-    };
-    let exit = tokio::select! {
-        exit = child.wait(&limits, &mut output) => exit,
-        never = relay => match never {},
-    };
+    let exit = child.wait(&limits, &mut output);
     let reason = match (exit.stopped, exit.how) {
         _ if too_much => format!("printed more than {}", ByteSize(question.limit)),
         (Some(Stopped::TimedOut | Stopped::Silent), _) => format!("did not end within {}", Span(question.timeout)),

@@ -38,7 +38,7 @@ const LIMIT: u64 = 40 << 20;
 /// Makes, signs and sends what goes beside an image.
 pub async fn evidence(machine: &Arc<Machine>, job: &Job<'_>, action: &EvidenceAction) -> Result<Made, Failure> {
     let key = match &action.evidence.sign {
-        Some(sign) => Some(signing::key(machine, sign).await.map_err(publish::untagged)?),
+        Some(sign) => Some(signing::key(machine, sign).map_err(publish::untagged)?),
         None => None,
     };
     let place = publish::place(machine, &action.publication)?;

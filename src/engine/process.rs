@@ -203,7 +203,7 @@ async fn run_attempts(job: &TaskJob<'_>, log: &mut Option<LogSink<'_>>, attempts
     let longest = pause.max(LAST_RETRY);
     loop {
         *attempts += 1;
-        match run_commands(job, &env, log).await {
+        match run_commands(job, &env, log) {
             Err(Break::Failed(failure)) if *attempts <= job.cell.retry.times && failure.may_pass(&job.cell.retry) => {
                 let (tries, next) = (job.cell.retry.times.saturating_add(1), Span(pause));
                 job.notice(format!("attempt {attempts} of {tries} failed: {}; the next one begins in {next}", failure.reason));
@@ -218,7 +218,7 @@ async fn run_attempts(job: &TaskJob<'_>, log: &mut Option<LogSink<'_>>, attempts
 }
 
 /// One attempt. The timeout is for all commands together; the silence begins anew with each.
-async fn run_commands(job: &TaskJob<'_>, env: &[(OsString, OsString)], log: &mut Option<LogSink<'_>>) -> Result<(), Break> {
+fn run_commands(job: &TaskJob<'_>, env: &[(OsString, OsString)], log: &mut Option<LogSink<'_>>) -> Result<(), Break> {
     let clock = Stopwatch::start();
     let total = job.cell.commands.len();
     for (index, command) in job.cell.commands.iter().enumerate() {
@@ -226,7 +226,7 @@ async fn run_commands(job: &TaskJob<'_>, env: &[(OsString, OsString)], log: &mut
             return Err(Break::Cancelled);
         }
         let timeout = job.cell.timeout.map(|timeout| timeout.saturating_sub(clock.elapsed()));
-        let exit = run_command(job, command, env, timeout, log).await.map_err(|failure| failure.of_command(index, total))?;
+        let exit = run_command(job, command, env, timeout, log).map_err(|failure| failure.of_command(index, total))?;
         if exit.left_behind > 0 {
             job.notice(format!("stopped {} that still ran when the command had ended", count(exit.left_behind, "process")));
         }
@@ -241,7 +241,7 @@ async fn run_commands(job: &TaskJob<'_>, env: &[(OsString, OsString)], log: &mut
     Ok(())
 }
 
-async fn run_command(
+fn run_command(
     job: &TaskJob<'_>,
     command: &Command,
     env: &[(OsString, OsString)],
@@ -273,14 +273,15 @@ async fn run_command(
     let _modes = job.cell.interactive.then(SavedModes::of_stdin);
     let spec =
         Spec { shims: job.shims, program: OsStr::new(program), args, env, dir: dir.as_path(), io, hold: job.claim.and_then(Claim::lock) };
-    let child = process::spawn(&spec).await.map_err(|error| Failure::spawn(&error))?;
+    let child = process::spawn(&spec).map_err(|error| Failure::spawn(&error))?;
     let limits = Limits { cancel: job.cancel.clone(), timeout, silence: job.cell.silence, grace: job.grace };
     let mut output = |pipe, bytes: &[u8]| {
         if let Some(log) = log {
             log.write(if pipe == Pipe::Out { Stream::Out } else { Stream::Err }, bytes);
         }
+        true
     };
-    let exit = child.wait(&limits, &mut output).await;
+    let exit = child.wait(&limits, &mut output);
     match job.sandbox {
         Some(sandbox) => sandbox.after(exit).map_err(Failure::of_sandbox),
         None => Ok(exit),

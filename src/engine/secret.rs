@@ -44,11 +44,11 @@ impl Given {
 ///
 /// # Errors
 /// A [`Failure`] of the environment that names the secret and where it was looked for.
-pub async fn fetch(machine: &Machine, job: &Job<'_>, secrets: &[SecretUse]) -> Result<Given, Failure> {
+pub fn fetch(machine: &Machine, job: &Job<'_>, secrets: &[SecretUse]) -> Result<Given, Failure> {
     let mut values: Vec<Vec<u8>> = Vec::new();
     let (mut variables, mut folder) = (Vec::new(), None);
     for secret in secrets {
-        let value = value(machine, secret).await?;
+        let value = value(machine, secret)?;
         if value.len() < SHORTEST {
             job.notice(machine, format!("secret `{}` is too short to be hidden in the output", secret.name));
         }
@@ -66,14 +66,14 @@ pub(super) struct Unfound {
     pub help: String,
 }
 
-async fn value(machine: &Machine, secret: &SecretUse) -> Result<Vec<u8>, Failure> {
-    look_up(machine, &secret.source).await.map_err(|Unfound { why, help }| {
+fn value(machine: &Machine, secret: &SecretUse) -> Result<Vec<u8>, Failure> {
+    look_up(machine, &secret.source).map_err(|Unfound { why, help }| {
         Failure::new(FailureClass::Environment, format!("secret `{}` has no value: {why}", secret.name), Some(help))
     })
 }
 
 /// The value that a place has now; one that is empty is none.
-pub(super) async fn look_up(machine: &Machine, source: &SecretSource) -> Result<Vec<u8>, Unfound> {
+pub(super) fn look_up(machine: &Machine, source: &SecretSource) -> Result<Vec<u8>, Unfound> {
     let missing = |why: String, help: String| Unfound { why, help };
     let value = match source {
         SecretSource::Env(name) => match env::var_os(name) {
@@ -95,7 +95,6 @@ pub(super) async fn look_up(machine: &Machine, source: &SecretSource) -> Result<
             };
             // What the command wrote is not repeated: it may hold the value.
             ask::ask(&question)
-                .await
                 .map_err(|no| missing(format!("its command {}", no.reason), "run the command by hand to see what is wrong".to_owned()))?
         }
     };

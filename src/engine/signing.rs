@@ -16,20 +16,20 @@ use super::{Failure, Machine};
 ///
 /// # Errors
 /// A [`Failure`] of the environment that says where the key was looked for, and what is wrong with it.
-pub async fn key(machine: &Machine, sign: &SignDef) -> Result<SigningKey, Failure> {
+pub fn key(machine: &Machine, sign: &SignDef) -> Result<SigningKey, Failure> {
     let failure = |from: &KeyFrom, why: String, help: String| {
         let shown = shown(from);
         Failure::new(FailureClass::Environment, format!("there is no key to sign with: {shown}: {why}"), Some(help))
     };
     let unfound = |from: &KeyFrom, error: Unfound| failure(from, error.why, error.help);
-    let bytes = secret::look_up(machine, &sign.key.source).await.map_err(|error| unfound(&sign.key, error))?;
+    let bytes = secret::look_up(machine, &sign.key.source).map_err(|error| unfound(&sign.key, error))?;
     let text = String::from_utf8_lossy(&bytes);
     if !SigningKey::is_sealed(&text) {
         guard(machine, &sign.key.source).map_err(|(why, help)| failure(&sign.key, why, help))?;
         return SigningKey::read(&text, None).map_err(|bad| failure(&sign.key, bad.to_string(), bad.help().to_owned()));
     }
     let password = match &sign.password {
-        Some(from) => Some(secret::look_up(machine, &from.source).await.map_err(|error| unfound(from, error))?),
+        Some(from) => Some(secret::look_up(machine, &from.source).map_err(|error| unfound(from, error))?),
         // An empty password is one: cosign makes such keys in CI.
         None => env::var_os(PASSWORD).map(std::os::unix::ffi::OsStringExt::into_vec),
     };

@@ -22,7 +22,7 @@ pub async fn run(machine: &Arc<Machine>, job: &Job<'_>, cell: &TaskCell) -> Outc
         return contained(machine, job, cell).await;
     }
     let folder = machine.store.scratch();
-    let given = match secret::fetch(machine, job, &cell.secrets).await {
+    let given = match secret::fetch(machine, job, &cell.secrets) {
         Ok(given) => given,
         Err(failure) => return Outcome::Failed(failure),
     };

@@ -9,15 +9,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, Signal};
-use tokio::io::AsyncReadExt as _;
-use tokio::net::unix::pipe::Receiver;
-use tokio::time::Instant;
 
 use super::cancel::{Cancel, Urgency};
+use super::clock::Stopwatch;
 use super::exit::{Exit, How, Stopped};
 use super::program::{self, Attempt, SpawnError};
 use super::shims::{Order, Shim, Shims, Told};
@@ -31,6 +30,8 @@ const HELPER_SLACK: Duration = Duration::from_secs(5);
 /// Pauses between tries when the machine has no room for one more process; together about five seconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LAST_PAUSE: Duration = Duration::from_millis(2_560);
+/// How often a wish to stop is looked for where nothing can tell of it.
+const LOOK: Duration = Duration::from_millis(50);
 /// The size of each read from a pipe, in bytes.
 const CHUNK: usize = 64 << 10;
 
@@ -91,31 +92,32 @@ pub enum Pipe {
 pub struct Child {
     shims: Shims,
     shim: Shim,
-    out: Option<End>,
-    err: Option<End>,
+    out: Option<OwnedFd>,
+    err: Option<OwnedFd>,
     pid: Pid,
     /// Whether the command leads a process group of its own.
     leads: bool,
-    started: Instant,
+    /// Since it was started; all moments here are measured by it.
+    clock: Stopwatch,
 }
 
 /// Starts a program; waits and tries again for about five seconds when the machine has no room for one more process.
 ///
 /// # Errors
 /// [`SpawnError`], one kind per cause.
-pub async fn spawn(spec: &Spec<'_>) -> Result<Child, SpawnError> {
+pub fn spawn(spec: &Spec<'_>) -> Result<Child, SpawnError> {
     check_directory(spec.dir)?;
     let path = spec.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
     let found = program::find(spec.program, path, spec.dir)?;
     let attempt = Attempt { program: spec.program, path: &found, args: spec.args, env: spec.env };
     let mut pause = FIRST_PAUSE;
     loop {
-        let fault = match try_spawn(spec, &found).await {
+        let fault = match try_spawn(spec, &found) {
             Ok(child) => return Ok(child),
             Err(fault) => fault,
         };
         if fault.may_pass(pause) {
-            tokio::time::sleep(pause).await;
+            std::thread::sleep(pause);
             pause *= 2;
             continue;
         }
@@ -172,7 +174,7 @@ impl From<io::Error> for Fault {
     }
 }
 
-async fn try_spawn(spec: &Spec<'_>, found: &Path) -> Result<Child, Fault> {
+fn try_spawn(spec: &Spec<'_>, found: &Path) -> Result<Child, Fault> {
     let mut shim = spec.shims.take(spec.io == Io::Terminal)?;
     let order = |group, input, output, errors| Order {
         group,
@@ -186,17 +188,17 @@ async fn try_spawn(spec: &Spec<'_>, found: &Path) -> Result<Child, Fault> {
         errors,
         hold: spec.hold,
     };
-    let started = Instant::now();
+    let clock = Stopwatch::start();
     let (sent, out, err) = match spec.io {
         Io::Captured => {
             let ((out, output), (err, errors)) = (pipe()?, pipe()?);
             // The ends that the program writes to are closed here before it is heard of: else their end would never come.
-            (shim.send(&order(0, None, output.as_fd(), errors.as_fd())).await, Some(out), Some(err))
+            (shim.send(&order(0, None, output.as_fd(), errors.as_fd())), Some(out), Some(err))
         }
         Io::Terminal => {
             let (input, output, errors) = (io::stdin(), io::stdout(), io::stderr());
             let group = rustix::process::getpgrp().as_raw_nonzero().get();
-            (shim.send(&order(group, Some(input.as_fd()), output.as_fd(), errors.as_fd())).await, None, None)
+            (shim.send(&order(group, Some(input.as_fd()), output.as_fd(), errors.as_fd())), None, None)
         }
     };
     match sent {
@@ -207,20 +209,14 @@ async fn try_spawn(spec: &Spec<'_>, found: &Path) -> Result<Child, Fault> {
         }
         Err(error) => return Err(Fault::Helper(error)),
     }
-    match shim.hear().await {
-        Some(Told::Pid(pid)) => {
-            let ended = shim.has_ended();
-            let end = |pipe: Option<OwnedFd>| pipe.map(|pipe| if ended { Ok(End::Quiet(pipe)) } else { End::watched(pipe) }).transpose();
-            let (out, err) = (end(out)?, end(err)?);
-            Ok(Child { shims: spec.shims.clone(), shim, out, err, pid, leads: spec.io == Io::Captured, started })
-        }
+    match shim.hear() {
+        Some(Told::Pid(pid)) => Ok(Child { shims: spec.shims.clone(), shim, out, err, pid, leads: spec.io == Io::Captured, clock }),
         Some(Told::Errno(errno)) => {
             spec.shims.give_back(shim);
             Err(Fault::Command(if errno == 0 { io::ErrorKind::InvalidInput.into() } else { io::Error::from_raw_os_error(errno) }))
         }
         _ => {
             shim.kill();
-            shim.collect().await;
             Err(Fault::Helper(io::ErrorKind::BrokenPipe.into()))
         }
     }
@@ -233,52 +229,37 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((ours, theirs))
 }
 
-/// kiln's end of a pipe.
-#[derive(Debug)]
-enum End {
-    /// The program had ended when it was first heard of, so all that it wrote is there: most likely nobody has to wait for it.
-    Quiet(OwnedFd),
-    /// It is told when something comes.
-    Watched(Receiver),
-}
-
-impl End {
-    fn watched(pipe: OwnedFd) -> io::Result<Self> {
-        Receiver::from_owned_fd_unchecked(pipe).map(Self::Watched)
-    }
-
-    /// From now on it is told when something comes; `None` when the machine has no room for that.
-    fn watch(self) -> Option<Self> {
-        match self {
-            Self::Quiet(pipe) => Self::watched(pipe).ok(),
-            Self::Watched(_) => Some(self),
-        }
-    }
-}
-
 /// What is known while a program runs.
 #[derive(Default)]
 struct Watch {
     /// When it printed something last.
-    heard: Option<Instant>,
+    heard: Option<Duration>,
     how: Option<How>,
     stopped: Option<Stopped>,
     left_behind: usize,
     /// How urgently the helper was asked to stop it.
     asked: Option<Urgency>,
     /// When kiln no longer trusts the helper.
-    backstop: Option<Instant>,
+    backstop: Option<Duration>,
     /// Set when the helper is gone or has nothing left to watch: since when.
-    gone: Option<Instant>,
+    gone: Option<Duration>,
 }
 
 /// What happened next.
 enum Next {
     Stop(Stopped, Urgency),
     Told(Option<Told>),
-    Wrote(Pipe, usize),
+    Wrote(Pipe),
+    Ended(Pipe),
     Overdue,
     Drained,
+}
+
+/// Which files can be read.
+struct Ready {
+    helper: bool,
+    pipes: [bool; 2],
+    nothing: bool,
 }
 
 impl Child {
@@ -289,33 +270,36 @@ impl Child {
     }
 
     /// Reads both pipes to `output` until the program and everything below it has ended, or a limit is reached and all
-    /// was stopped. Dropping the future stops the program too.
-    pub async fn wait(mut self, limits: &Limits, output: &mut (dyn FnMut(Pipe, &[u8]) + Send)) -> Exit {
+    /// was stopped. When `output` says no, the program is stopped at once, as if someone had wished so. Its thread waits for the program
+    /// itself: no other one has to wake up for it.
+    pub fn wait(mut self, limits: &Limits, output: &mut dyn FnMut(Pipe, &[u8]) -> bool) -> Exit {
         // Room that is not cleared: most programs write little or nothing.
-        let mut buffers = [Vec::with_capacity(CHUNK), Vec::with_capacity(CHUNK)];
+        let mut buffer = Vec::with_capacity(CHUNK);
         let mut watch = Watch::default();
         let mut useful = false;
         while watch.gone.is_none() || self.out.is_some() || self.err.is_some() {
-            match self.next(&watch, limits, &mut buffers).await {
-                Next::Stop(why, urgency) => self.stop(&mut watch, why, urgency, limits.grace).await,
+            match self.next(&watch, limits, &mut buffer) {
+                Next::Stop(why, urgency) => self.stop(&mut watch, why, urgency, limits.grace),
                 Next::Told(Some(Told::Status(status))) => watch.how = Some(How::of(status)),
                 Next::Told(Some(Told::Left(count))) => {
                     watch.left_behind = count;
-                    watch.gone = Some(Instant::now());
+                    watch.gone = Some(self.clock.elapsed());
                     // One that was asked to stop may not have read that yet.
                     useful = watch.asked.is_none();
                 }
                 Next::Told(Some(Told::Stuck(count))) => {
                     watch.left_behind = count;
-                    watch.gone = Some(Instant::now());
+                    watch.gone = Some(self.clock.elapsed());
                 }
                 Next::Told(Some(Told::Pid(_) | Told::Errno(_))) => {}
-                Next::Told(None) => watch.gone = Some(Instant::now()),
-                Next::Wrote(Pipe::Out, 0) => self.out = None,
-                Next::Wrote(Pipe::Err, 0) => self.err = None,
-                Next::Wrote(pipe, count) => {
-                    watch.heard = Some(Instant::now());
-                    output(pipe, &buffers[pipe as usize][..count]);
+                Next::Told(None) => watch.gone = Some(self.clock.elapsed()),
+                Next::Ended(Pipe::Out) => self.out = None,
+                Next::Ended(Pipe::Err) => self.err = None,
+                Next::Wrote(pipe) => {
+                    watch.heard = Some(self.clock.elapsed());
+                    if !output(pipe, &buffer) && watch.gone.is_none() && watch.asked < Some(Urgency::Now) {
+                        self.stop(&mut watch, Stopped::Cancelled, Urgency::Now, limits.grace);
+                    }
                 }
                 Next::Overdue => {
                     // The helper hangs or was stopped by a signal. Its end closes the socket, which ends this loop.
@@ -335,41 +319,98 @@ impl Child {
         Exit { how: watch.how.unwrap_or(How::Lost), stopped: watch.stopped, left_behind: watch.left_behind }
     }
 
-    async fn next(&mut self, watch: &Watch, limits: &Limits, buffers: &mut [Vec<u8>; 2]) -> Next {
+    /// Waits for what happens next. What a pipe had is in `buffer` then.
+    fn next(&mut self, watch: &Watch, limits: &Limits, buffer: &mut Vec<u8>) -> Next {
         let running = watch.gone.is_none();
-        let [out_buffer, err_buffer] = buffers;
-        let deadline = limits.timeout.and_then(|timeout| self.started.checked_add(timeout));
-        let silent = limits.silence.and_then(|silence| watch.heard.unwrap_or(self.started).checked_add(silence));
+        let unasked = running && watch.asked.is_none();
+        let deadline = limits.timeout.filter(|_| unasked);
+        let silent = limits.silence.filter(|_| unasked).map(|silence| watch.heard.unwrap_or_default().saturating_add(silence));
+        let overdue = watch.backstop.filter(|_| running);
+        let (drained, flooded) = (watch.gone.map(|gone| gone + DRAIN), watch.gone.map(|gone| gone + DRAIN_FLOOD));
+        let moments = [deadline, silent, overdue, drained, flooded];
         // In this order: a flood on a pipe must not hide the wish to stop, and a pipe is given up when it is silent, or
         // when a daemon of another parent floods it on and on.
-        tokio::select! {
-            biased;
-            () = limits.cancel.requested(Urgency::Now), if running && watch.asked < Some(Urgency::Now) => {
-                Next::Stop(Stopped::Cancelled, Urgency::Now)
+        loop {
+            match limits.cancel.urgency() {
+                Some(Urgency::Now) if running && watch.asked < Some(Urgency::Now) => return Next::Stop(Stopped::Cancelled, Urgency::Now),
+                Some(Urgency::Gentle) if unasked => return Next::Stop(Stopped::Cancelled, Urgency::Gentle),
+                _ => {}
             }
-            () = limits.cancel.requested(Urgency::Gentle), if running && watch.asked.is_none() => {
-                Next::Stop(Stopped::Cancelled, Urgency::Gentle)
+            let now = self.clock.elapsed();
+            let is_over = |moment: Option<Duration>| moment.is_some_and(|moment| moment <= now);
+            if is_over(deadline) {
+                return Next::Stop(Stopped::TimedOut, Urgency::Gentle);
             }
-            () = until(deadline), if running && watch.asked.is_none() => Next::Stop(Stopped::TimedOut, Urgency::Gentle),
-            () = until(watch.backstop), if running => Next::Overdue,
-            told = self.shim.hear(), if running => Next::Told(told),
-            () = until(watch.gone.map(|gone| gone + DRAIN_FLOOD)) => Next::Drained,
-            count = read(&mut self.out, out_buffer) => Next::Wrote(Pipe::Out, count),
-            count = read(&mut self.err, err_buffer) => Next::Wrote(Pipe::Err, count),
+            if is_over(overdue) {
+                return Next::Overdue;
+            }
+            if running && let Some(told) = self.shim.told() {
+                return Next::Told(Some(told));
+            }
+            if is_over(flooded) {
+                return Next::Drained;
+            }
+            let bell = match watch.asked {
+                _ if !running => None,
+                None => Some(limits.cancel.bell(Urgency::Gentle)),
+                Some(Urgency::Gentle) => Some(limits.cancel.bell(Urgency::Now)),
+                Some(Urgency::Now) => None,
+            };
+            let look = bell.is_some_and(|bell| bell.is_none()).then(|| now + LOOK);
+            let first = moments.iter().copied().chain([look]).flatten().min();
+            let ready = self.ready(running, bell.flatten(), first.map(|first| first.saturating_sub(now)));
+            if ready.helper && !self.shim.listen() {
+                return Next::Told(None);
+            }
+            if ready.helper {
+                continue;
+            }
+            for (pipe, end) in [(Pipe::Out, &self.out), (Pipe::Err, &self.err)] {
+                if let Some(end) = end.as_ref().filter(|_| ready.pipes[pipe as usize]) {
+                    buffer.clear();
+                    match rustix::io::read(end, spare_capacity(buffer)) {
+                        Ok(0) => return Next::Ended(pipe),
+                        Ok(_) => return Next::Wrote(pipe),
+                        Err(Errno::AGAIN | Errno::INTR) => {}
+                        Err(_) => return Next::Ended(pipe),
+                    }
+                }
+            }
             // After the pipes: what was printed while kiln itself was held up counts.
-            () = until(silent), if running && watch.asked.is_none() => Next::Stop(Stopped::Silent, Urgency::Gentle),
-            () = until(watch.gone.map(|gone| gone + DRAIN)) => Next::Drained,
+            if ready.nothing {
+                let now = self.clock.elapsed();
+                let is_over = |moment: Option<Duration>| moment.is_some_and(|moment| moment <= now);
+                if is_over(silent) {
+                    return Next::Stop(Stopped::Silent, Urgency::Gentle);
+                }
+                if is_over(drained) {
+                    return Next::Drained;
+                }
+            }
         }
     }
 
-    async fn stop(&mut self, watch: &mut Watch, why: Stopped, urgency: Urgency, grace: Duration) {
+    /// Waits until one of the files that matter can be read, for at most `limit`.
+    fn ready(&self, running: bool, bell: Option<BorrowedFd<'_>>, limit: Option<Duration>) -> Ready {
+        let files =
+            [running.then(|| self.shim.as_fd()), self.out.as_ref().map(OwnedFd::as_fd), self.err.as_ref().map(OwnedFd::as_fd), bell];
+        let mut watched: Vec<PollFd<'_>> = files.iter().flatten().map(|file| PollFd::from_borrowed_fd(*file, PollFlags::IN)).collect();
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        // Interrupted or not, the caller looks at everything again.
+        let count = rustix::event::poll(&mut watched, limit.as_ref()).unwrap_or(0);
+        let mut answers = watched.iter().map(|watched| !watched.revents().is_empty());
+        let [helper, out, err, _] = files.map(|file| file.is_some() && answers.next().unwrap_or(false));
+        Ready { helper: helper && count > 0, pipes: [out && count > 0, err && count > 0], nothing: count == 0 }
+    }
+
+    fn stop(&mut self, watch: &mut Watch, why: Stopped, urgency: Urgency, grace: Duration) {
         let grace = if urgency == Urgency::Now { Duration::ZERO } else { grace };
         watch.asked = Some(urgency);
-        watch.backstop = Instant::now().checked_add(grace.saturating_add(HELPER_SLACK));
+        watch.backstop = Some(self.clock.elapsed().saturating_add(grace).saturating_add(HELPER_SLACK));
         if watch.how.is_none() {
             watch.stopped = watch.stopped.or(Some(why));
         }
-        self.shim.stop(grace.as_millis()).await;
+        self.shim.stop(grace.as_millis());
     }
 
     /// Kills what can be reached without the helper.
@@ -377,29 +418,5 @@ impl Child {
         if self.leads {
             let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
         }
-    }
-}
-
-/// Reads what is there; 0 at the end. A pipe that is closed already never answers.
-async fn read(pipe: &mut Option<End>, buffer: &mut Vec<u8>) -> usize {
-    buffer.clear();
-    if let Some(End::Quiet(quiet)) = pipe {
-        match rustix::io::read(&*quiet, spare_capacity(buffer)) {
-            Ok(count) => return count,
-            // A daemon of another parent holds it.
-            Err(_) => *pipe = pipe.take().and_then(End::watch),
-        }
-    }
-    match pipe {
-        Some(End::Watched(watched)) => watched.read_buf(buffer).await.unwrap_or(0),
-        Some(End::Quiet(_)) => 0,
-        None => std::future::pending().await,
-    }
-}
-
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }

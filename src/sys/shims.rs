@@ -6,21 +6,18 @@
 //! same time. It is small: starting a command from it copies no page tables, and its own start is paid for once.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read as _, Write as _};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::net::UnixStream as StdStream;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::process::Pid;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
-use tokio::net::UnixStream;
-use tokio::process::Command;
 
 use super::shim;
 
@@ -54,14 +51,14 @@ impl Shims {
     }
 
     /// Starts a helper that will be needed soon, so that it is ready when kiln is. Where that fails, it is tried again when one is
-    /// needed. Must be called inside a tokio runtime.
+    /// needed.
     pub fn foresee(&self) {
         if let Ok(shim) = Shim::start(&self.0.program, false) {
             self.give_back(shim);
         }
     }
 
-    /// A helper that has nothing to do. One for a program on the `terminal` stays in kiln's session and is for that program alone.
+    /// A helper that has nothing to do; waits while one starts. One for a program on the `terminal` stays in kiln's session and is for that program alone.
     pub(super) fn take(&self, terminal: bool) -> io::Result<Shim> {
         let idle = if terminal { None } else { self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() };
         idle.map_or_else(|| Shim::start(&self.0.program, terminal), Ok)
@@ -113,10 +110,14 @@ pub(super) enum Told {
     Stuck(usize),
 }
 
+/// Helpers that were let go and may not have ended yet: the kernel keeps a line for each until it was asked how it ended.
+static ENDING: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+
 /// kiln's end of a helper. Dropping it ends the helper and all below it, within a second.
 #[derive(Debug)]
 pub(super) struct Shim {
-    process: tokio::process::Child,
+    /// `None` once it was let go.
+    process: Option<Child>,
     socket: UnixStream,
     /// What came and is no whole line yet.
     heard: Vec<u8>,
@@ -126,7 +127,8 @@ pub(super) struct Shim {
 impl Shim {
     #[allow(clippy::disallowed_methods, reason = "this is the door")]
     fn start(program: &Path, terminal: bool) -> io::Result<Self> {
-        let (ours, theirs) = StdStream::pair()?;
+        ENDING.lock().unwrap_or_else(PoisonError::into_inner).retain_mut(|ending| matches!(ending.try_wait(), Ok(None)));
+        let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(program);
         command.arg0("kiln").arg(shim::WORD).env_clear();
         command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
@@ -137,59 +139,76 @@ impl Shim {
         let process = command.spawn()?;
         // `command` holds the helper's end of the socket; while it is open here, a dead helper would go unnoticed.
         drop(command);
-        ours.set_nonblocking(true)?;
-        Ok(Self { process, socket: UnixStream::from_std(ours)?, heard: Vec::new(), terminal })
+        Ok(Self { process: Some(process), socket: ours, heard: Vec::new(), terminal })
     }
 
     /// Hands an order over.
-    pub(super) async fn send(&mut self, order: &Order<'_>) -> io::Result<()> {
+    pub(super) fn send(&mut self, order: &Order<'_>) -> io::Result<()> {
         let message = encode(order)?;
         let fds: Vec<BorrowedFd<'_>> = [order.input, Some(order.output), Some(order.errors), order.hold].into_iter().flatten().collect();
-        let first = || {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
-            let mut ancillary = SendAncillaryBuffer::new(&mut space);
-            if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
-                return Err(io::ErrorKind::OutOfMemory.into());
-            }
-            Ok(rustix::net::sendmsg(&self.socket, &[IoSlice::new(&message)], &mut ancillary, SendFlags::NOSIGNAL)?)
-        };
-        let sent = self.socket.async_io(Interest::WRITABLE, first).await?;
-        self.socket.write_all(&message[sent..]).await
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        let mut send = || rustix::net::sendmsg(&self.socket, &[IoSlice::new(&message)], &mut ancillary, SendFlags::NOSIGNAL);
+        let sent = rustix::io::retry_on_intr(&mut send)?;
+        self.socket.write_all(&message[sent..])
     }
 
-    /// The next thing that it says; `None` when it is gone. May be dropped and called again at any time.
-    pub(super) async fn hear(&mut self) -> Option<Told> {
-        loop {
-            if let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.heard.drain(..=end).collect();
-                return Told::parse(&line);
+    /// The next thing that it said and nobody heard yet.
+    pub(super) fn told(&mut self) -> Option<Told> {
+        let end = self.heard.iter().position(|byte| *byte == b'\n')?;
+        let line: Vec<u8> = self.heard.drain(..=end).collect();
+        Told::parse(&line)
+    }
+
+    /// Waits until it says something more; `false` when it is gone.
+    pub(super) fn listen(&mut self) -> bool {
+        let mut bytes = [0; 256];
+        let count = loop {
+            match self.socket.read(&mut bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other.unwrap_or(0),
             }
-            match self.socket.read_buf(&mut self.heard).await {
-                Ok(1..) => {}
-                Ok(0) | Err(_) => return None,
+        };
+        self.heard.extend_from_slice(&bytes[..count]);
+        count > 0
+    }
+
+    /// Waits for the next thing that it says; `None` when it is gone.
+    pub(super) fn hear(&mut self) -> Option<Told> {
+        while !self.heard.contains(&b'\n') {
+            if !self.listen() {
+                return None;
             }
         }
-    }
-
-    /// Whether it has said already that nothing of its command is left.
-    pub(super) fn has_ended(&self) -> bool {
-        self.heard.split_inclusive(|byte| *byte == b'\n').any(|line| matches!(Told::parse(line), Some(Told::Left(_))))
+        self.told()
     }
 
     /// Asks it to stop its command, which has `millis` between `SIGTERM` and `SIGKILL`. It is of no further use then.
-    pub(super) async fn stop(&mut self, millis: u128) {
+    pub(super) fn stop(&mut self, millis: u128) {
         // A helper that cannot be told is gone already; whoever listens hears that next.
-        let _ = self.socket.write_all(format!("stop {millis}\n").as_bytes()).await;
+        let _ = self.socket.write_all(format!("stop {millis}\n").as_bytes());
     }
 
     /// Kills the helper itself.
     pub(super) fn kill(&mut self) {
-        let _ = self.process.start_kill();
+        let _ = self.process.as_mut().map(Child::kill);
     }
+}
 
-    /// Collects a helper that is gone or about to be.
-    pub(super) async fn collect(mut self) {
-        let _ = self.process.wait().await;
+impl AsFd for Shim {
+    /// What can be read when it says something.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Shim {
+    fn drop(&mut self) {
+        // It ends once the socket is closed, which happens next; whoever starts the next one asks how.
+        ENDING.lock().unwrap_or_else(PoisonError::into_inner).extend(self.process.take());
     }
 }
 
