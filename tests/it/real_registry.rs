@@ -311,8 +311,8 @@ async fn registry_real_goes_on_after_cut_uploads() {
 }
 
 /// A way to the registry that breaks once, after the request bytes of one connection have reached an offset.
-struct Cutter {
-    host: String,
+pub struct Cutter {
+    pub host: String,
     cut: Arc<std::sync::atomic::AtomicBool>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -324,7 +324,7 @@ impl Drop for Cutter {
 }
 
 impl Cutter {
-    async fn start(target: &str, offset: usize) -> Self {
+    pub async fn start(target: &str, offset: usize) -> Self {
         use std::sync::atomic::Ordering;
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

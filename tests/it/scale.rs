@@ -8,6 +8,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::project::Project;
+use crate::publish::remote;
+use crate::real_registry::{Access, Cutter, Mode, Real};
 
 /// The most memory that kiln may ever hold, in kilobytes.
 const LIMIT: u64 = 200 << 10;
@@ -108,6 +110,48 @@ image "i" {
     assert!(project.has("dist/i/index.json"));
     peak = peak.max(measured(&project, &["run", "i"]));
     assert!(peak < LIMIT, "{peak} kB");
+}
+
+/// What a push may ever hold, in kilobytes.
+const PUSH_LIMIT: u64 = 100 << 10;
+/// Larger than that in every build.
+const HEAVY: u64 = if cfg!(debug_assertions) { 192 << 20 } else { 2 << 30 };
+
+/// Writes bytes that no compressor makes smaller: they repeat at a distance that gzip does not see.
+fn heavy(project: &Project) {
+    let block = super::registry::noise(1 << 20);
+    let mut file = File::create(project.path("large")).unwrap();
+    for _ in 0..HEAVY >> 20 {
+        file.write_all(&block).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_layer_of_two_gigabytes_is_pushed_in_little_memory_at_once_in_chunks_and_from_a_base() {
+    let Some(real) = Real::start(Mode::Open) else { return };
+    let plan = "kiln 1\nparam place\nregistry r \"${place}\"\nproject t { default i; }\nimage i {\n    platforms amd64\n    copy large \"/data/\"\n    tag \"1\"\n    push r\n}\n";
+    let mut project = Project::new(plan);
+    heavy(&project);
+    // Whole, in one request.
+    let mut peaks = vec![measured(project.env("KILN_PARAM_PLACE", &real.host), &["run"])];
+    let patched = |seen: &[Access]| seen.iter().filter(|access| access.method == "PATCH").count();
+    let seen = real.seen();
+    assert!(patched(&seen) == 0 && seen.iter().any(|access| access.tag() == Some("1")), "{seen:?}");
+    // A connection that breaks in the middle: what is missing goes on in chunks.
+    let cutter = Cutter::start(&real.host, 40 << 20).await;
+    peaks.push(measured(project.env("KILN_PARAM_PLACE", &format!("{}/cut", cutter.host)), &["run"]));
+    let seen = real.seen();
+    assert!(patched(&seen) as u64 >= (HEAVY - (64 << 20)) / (16 << 20), "{seen:?}");
+    drop(project);
+    // Somebody else's base: it comes from one registry and goes to another, as it is.
+    let other = Real::start(Mode::Open).unwrap();
+    let base = format!("from \"{}/i:1\"", real.host);
+    let mut project = Project::new(&plan.replace("copy large \"/data/\"", &base));
+    peaks.push(measured(project.env("KILN_PARAM_PLACE", &other.host), &["run"]));
+    let layer = |registry: &Real| tokio::task::block_in_place(|| remote(registry, "i:1").0["layers"][0].clone());
+    assert_eq!(layer(&other), layer(&real));
+    assert!(layer(&other)["size"].as_u64().unwrap() >= HEAVY);
+    assert!(peaks.iter().all(|peak| *peak < PUSH_LIMIT), "{peaks:?} kB");
 }
 
 #[test]
