@@ -4,6 +4,7 @@
 pub mod canon;
 pub mod diagnostic;
 pub mod digest;
+pub mod forms;
 pub mod id;
 pub mod path;
 pub mod pattern;

@@ -5,8 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use crate::base::forms;
 
 /// What stands for a value.
 const MARK: &[u8] = b"***";
@@ -54,7 +53,7 @@ impl Needles {
             // A line of a few characters in a longer value (a brace, `EOF`) is no secret.
             for value in [secret, secret.trim_ascii()].into_iter().chain(lines.filter(|line| line.len() >= 2 * SHORTEST)) {
                 if value.len() >= SHORTEST {
-                    add_forms(&value[..value.len().min(LONGEST)], &mut forms);
+                    forms.extend(forms::of(&value[..value.len().min(LONGEST)]));
                 }
             }
         }
@@ -67,45 +66,6 @@ impl Needles {
     pub fn is_empty(&self) -> bool {
         self.0.depth.len() <= 1
     }
-}
-
-/// The ways in which a value may be written.
-fn add_forms(value: &[u8], forms: &mut BTreeSet<Vec<u8>>) {
-    forms.insert(value.to_vec());
-    let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
-    forms.insert(hex.to_ascii_uppercase().into_bytes());
-    forms.insert(hex.into_bytes());
-    for upper in [true, false] {
-        forms.insert(percent(value, upper).into_bytes());
-    }
-    if let Ok(json) = std::str::from_utf8(value).map(|text| serde_json::Value::from(text).to_string()) {
-        forms.insert(json.as_bytes()[1..json.len() - 1].to_vec());
-    }
-    // In base64 a value looks different by where it begins in the encoded text: after 0, 1 or 2 bytes modulo 3. Characters
-    // that also hold bits of its neighbours are left out of the form.
-    for engine in [&STANDARD, &URL_SAFE] {
-        for before in 0..3 {
-            let mut padded = vec![0; before];
-            padded.extend_from_slice(value);
-            let text = engine.encode(&padded).into_bytes();
-            let first = (before * 8).div_ceil(6);
-            let last = padded.len() * 8 / 6;
-            forms.extend(text.get(first..last).map(<[u8]>::to_vec));
-        }
-    }
-}
-
-/// RFC 3986: all but unreserved characters as `%XX`.
-fn percent(value: &[u8], upper: bool) -> String {
-    let mut text = String::new();
-    for byte in value {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(*byte)),
-            _ if upper => text.push_str(&format!("%{byte:02X}")),
-            _ => text.push_str(&format!("%{byte:02x}")),
-        }
-    }
-    text
 }
 
 impl Automaton {
@@ -263,6 +223,9 @@ impl Redactor {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+
     use super::*;
     use proptest::prelude::*;
 

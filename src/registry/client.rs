@@ -111,7 +111,12 @@ impl Client {
 
     /// The repository at its registry, ready for requests.
     pub(super) async fn site(&self, repository: &Repository) -> Result<Site, RegistryError> {
-        self.site_as(repository, false).await
+        Ok(self.site_as(repository, false, None).await?.0)
+    }
+
+    /// The repository at its registry, and whether it has a document, where finding out how to speak to the registry has told that.
+    pub(super) async fn site_and(&self, repository: &Repository, document: BlobDigest) -> Result<(Site, Option<bool>), RegistryError> {
+        self.site_as(repository, false, Some(document)).await
     }
 
     /// What is known of a host.
@@ -124,18 +129,25 @@ impl Client {
         Arc::clone(hosts.entry(name.to_owned()).or_insert_with(fresh))
     }
 
-    async fn site_as(&self, repository: &Repository, is_mirror: bool) -> Result<Site, RegistryError> {
+    async fn site_as(
+        &self,
+        repository: &Repository,
+        is_mirror: bool,
+        document: Option<BlobDigest>,
+    ) -> Result<(Site, Option<bool>), RegistryError> {
         let host = self.host(repository.host());
         let place = Place { host: host.name.clone(), repository: repository.name().to_owned(), ..Place::default() };
         let mut retry = self.0.wire.retry(place);
         if is_mirror {
             retry = retry.only();
         }
+        let first = document.map(|document| format!("{}/manifests/{document}", repository.name()));
         loop {
-            match host.origin.get_or_try_init(|| self.origin(&host.name)).await {
+            let mut told = None;
+            match host.origin.get_or_try_init(|| self.origin(&host.name, first.as_deref(), &mut told)).await {
                 Ok(origin) => {
                     let origin = origin.clone();
-                    return Ok(Site { client: self.clone(), host, origin, repository: repository.clone(), is_mirror });
+                    return Ok((Site { client: self.clone(), host, origin, repository: repository.clone(), is_mirror }, told));
                 }
                 Err(fault) => retry.again(fault).await?,
             }
@@ -143,19 +155,27 @@ impl Client {
     }
 
     /// Decides the scheme of a registry: https, but plain http where this machine or the user's word allows it and the port speaks it.
-    async fn origin(&self, host: &str) -> Result<Url, Fault> {
+    /// `first` is the document that is asked for first: when that takes no login, whether it is there is `told`.
+    async fn origin(&self, host: &str, first: Option<&str>, told: &mut Option<bool>) -> Result<Url, Fault> {
         let place = if host == "docker.io" { "registry-1.docker.io" } else { host };
         let address = |scheme: &str| Url::parse(&format!("{scheme}://{place}/v2/")).map_err(|_| Fault::protocol("its name is not a host"));
         let (https, http) = (address("https")?, address("http")?);
         if self.0.options.offline || !is_loopback(&http) && !self.0.options.insecure_hosts.iter().any(|insecure| insecure == host) {
             return Ok(https);
         }
-        match self.probe(&http).await {
+        match self.probe(&http, first).await {
             // A TLS server answers plain http with 400, or not at all.
             Ok(answer) if answer.status() == 400 => Ok(https),
-            Ok(_) => Ok(http),
+            Ok(answer) => {
+                *told = first.and(match answer.status() {
+                    200 => Some(true),
+                    404 => Some(false),
+                    _ => None,
+                });
+                Ok(http)
+            }
             Err(fault @ (Fault::Unreachable(_) | Fault::Silent(_))) => Err(fault),
-            Err(cut) => match self.probe(&https).await {
+            Err(cut) => match self.probe(&https, None).await {
                 // Nor does it speak TLS, so the connection was broken off by mischance.
                 Err(Fault::Untrusted(why)) if why == NO_TLS => Err(cut),
                 Err(Fault::Unreachable(_) | Fault::Silent(_) | Fault::Cut(_)) => Err(cut),
@@ -164,9 +184,16 @@ impl Client {
         }
     }
 
-    async fn probe(&self, url: &Url) -> Result<Answer, Fault> {
-        let (method, headers, payload) = (&Method::GET, &HeaderMap::new(), &Payload::Empty);
-        self.0.wire.send(&Request { method, url, headers, authorization: None, home: url, payload, follow: Follow::Never }).await
+    /// Asks what any registry answers, or whether a document is there; without a login.
+    async fn probe(&self, origin: &Url, document: Option<&str>) -> Result<Answer, Fault> {
+        let (mut url, mut headers) = (origin.clone(), HeaderMap::new());
+        if let Some(document) = document {
+            url.set_path(&format!("/v2/{document}"));
+            headers.insert(ACCEPT, HeaderValue::from_static(super::pull::ACCEPT));
+        }
+        let method = if document.is_some() { &Method::HEAD } else { &Method::GET };
+        let (payload, follow) = (&Payload::Empty, Follow::Never);
+        self.0.wire.send(&Request { method, url: &url, headers: &headers, authorization: None, home: origin, payload, follow }).await
     }
 }
 
@@ -285,8 +312,8 @@ impl Site {
                 continue;
             }
             // One that cannot be reached costs one attempt, and what it has is asked for elsewhere.
-            match self.client.site_as(&repository, true).await {
-                Ok(site) => found.push(site),
+            match self.client.site_as(&repository, true, None).await {
+                Ok((site, _)) => found.push(site),
                 Err(_) => host.is_down.store(true, Ordering::Relaxed),
             }
         }
@@ -404,10 +431,10 @@ mod tests {
             ("127.0.0.1.example.com:5000", "https://127.0.0.1.example.com:5000/v2/"),
         ] {
             // No connection is made: these hosts are decided by their names.
-            assert_eq!(client.origin(host).await.unwrap().as_str(), expected, "{host}");
+            assert_eq!(client.origin(host, None, &mut None).await.unwrap().as_str(), expected, "{host}");
         }
         for host in [format!("127.0.0.1:{closed}"), format!("[::1]:{closed}"), format!("127.0.0.2:{closed}")] {
-            assert!(matches!(client.origin(&host).await, Err(Fault::Unreachable(_))), "{host}");
+            assert!(matches!(client.origin(&host, None, &mut None).await, Err(Fault::Unreachable(_))), "{host}");
         }
     }
 }

@@ -1,11 +1,8 @@
 //! The list of all documents of a repository, also of those to which nothing leads. The distribution specification has none; Azure's registries do.
-//! In: a repository. Out: digests with the time of their arrival, or that there is no such list. Never: a page of another host, an endless list.
+//! In: a repository. Out: digests with the time of their arrival, or that there is no such list. Never: a question of this kind to others.
 //!
 //! Source: Azure Container Registry REST API, `GET /acr/v1/{name}/_manifests`.
 
-use std::collections::BTreeSet;
-
-use reqwest::Method;
 use serde::Deserialize;
 
 use crate::base::digest::BlobDigest;
@@ -13,15 +10,12 @@ use crate::base::time::Moment;
 
 use super::auth::challenge::is_loopback;
 use super::auth::token::Scope;
-use super::client::{Call, Client, Site};
-use super::error::{Fault, RegistryError};
-use super::tags::next_page;
+use super::client::{Client, Site};
+use super::error::RegistryError;
+use super::pages::{self, List, Page};
 
 /// Azure's clouds. A registry of this machine may stand for one, and says itself when it does not.
 const HOSTS: &[&str] = &[".azurecr.io", ".azurecr.cn", ".azurecr.us"];
-/// The most pages that are read, and the largest one, in bytes.
-const MAX_PAGES: usize = 1_000;
-const PAGE_LIMIT: u64 = 8 << 20;
 
 /// A document of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +26,7 @@ pub(super) struct Listed {
 }
 
 #[derive(Deserialize)]
-struct Page {
+struct Manifests {
     #[serde(default)]
     manifests: Vec<Entry>,
 }
@@ -52,31 +46,23 @@ impl Client {
         if !HOSTS.iter().any(|end| url.host_str().is_some_and(|host| host.ends_with(end))) && !is_loopback(&url) {
             return Ok(None);
         }
-        let scope = Scope::metadata(&site.repository);
         url.set_path(&format!("/acr/v1/{}/_manifests", site.repository.name()));
         url.set_query(Some("n=500"));
-        let (mut seen, mut all) = (BTreeSet::new(), Vec::new());
-        while seen.insert(url.to_string()) {
-            if seen.len() > MAX_PAGES {
-                return Err(site.error(Fault::protocol("its list of documents has no end")));
-            }
-            let (status, headers, bytes) =
-                site.document(&Call::new(Method::GET, url.clone(), &scope), &[200, 401, 403, 404, 405], PAGE_LIMIT).await?;
-            if status != 200 {
-                return Ok(None);
-            }
-            all.extend(read(&bytes).ok_or_else(|| site.error(Fault::protocol("it gave no list of documents")))?);
-            match next_page(&url, &headers).map_err(|fault| site.error(fault))? {
-                Some(next) => url = next,
-                None => return Ok(Some(all)),
-            }
-        }
-        Err(site.error(Fault::protocol("its list of documents leads in a circle")))
+        let list = List {
+            what: "documents",
+            scope: &Scope::metadata(&site.repository),
+            accept: None,
+            absent: &[401, 403, 404, 405],
+            most_pages: 1_000,
+            most_entries: 500_000,
+            page: 8 << 20,
+        };
+        pages::all(site, url, &list, |_, bytes| read(bytes).map_or(Page::Unsound, Page::Entries)).await
     }
 }
 
 fn read(bytes: &[u8]) -> Option<Vec<Listed>> {
-    let page: Page = serde_json::from_slice(bytes).ok()?;
+    let page: Manifests = serde_json::from_slice(bytes).ok()?;
     let moment = |text: &Option<String>| text.as_deref().and_then(Moment::parse);
     let listed = |entry: Entry| {
         let arrived = moment(&entry.last_update_time).max(moment(&entry.created_time));

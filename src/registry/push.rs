@@ -86,11 +86,14 @@ impl Client {
         blobs: &Arc<dyn Blobs>,
         mounts: &[Repository],
     ) -> Result<Report, RegistryError> {
-        let site = self.site(repository).await?;
+        let (site, told) = self.site_and(repository, root.digest).await?;
         let closure = closure(root, blobs).await.map_err(|fault| site.error(fault))?;
         let mut report = Report::default();
         // What was sent last stands only where all stands, unless somebody has removed parts of it.
-        let root_stands = has_document(&site, root.digest, &Scope::push(repository)).await?;
+        let root_stands = match told {
+            Some(told) => told,
+            None => has_document(&site, root.digest, &Scope::push(repository)).await?,
+        };
         let parts = closure.blobs.len() + closure.documents.iter().map(Vec::len).sum::<usize>();
         if root_stands && stands(&site, &closure).await? {
             report.existing = parts;

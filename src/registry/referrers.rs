@@ -3,13 +3,12 @@
 //! In: artifacts whose blobs are in the store. Out: artifacts at the registry by digest, and lists in which they are found.
 //! Never: an entry of somebody else lost from a list, an endless list, a list before what it names.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 
 use crate::base::digest::{BlobDigest, Digest};
 use crate::base::size::ByteSize;
@@ -23,12 +22,12 @@ use super::auth::token::Scope;
 use super::client::{Call, Client, Site};
 use super::download::{self, download};
 use super::error::{Fault, RegistryError};
+use super::pages::{self, List, Page};
 use super::pull::{ACCEPT, CONTENT_DIGEST};
 use super::push::{Report, has_document, put};
-use super::tags::{next_page, stands};
+use super::tags::stands;
 
-/// The most pages and entries that are read of one list.
-const MAX_PAGES: usize = 100;
+/// The most entries that are read of one list.
 const MAX_ENTRIES: usize = 10_000;
 /// How often a list is written when others write it at the same time.
 const ATTEMPTS: usize = 30;
@@ -147,30 +146,26 @@ fn with_referrers(list: Option<Index>, more: &[Descriptor]) -> Option<Index> {
 
 /// The list that the registry keeps itself; `None` when it keeps none.
 pub(super) async fn listed(site: &Site, image: BlobDigest) -> Result<Option<Vec<Descriptor>>, RegistryError> {
-    let scope = Scope::pull(&site.repository);
-    let mut url = site.url(&format!("referrers/{image}"));
-    let (mut seen, mut entries) = (BTreeSet::new(), Vec::new());
-    while seen.insert(url.to_string()) {
-        let error = |fault| RegistryError { place: Box::new(site.place(&Method::GET, &url)), ..site.error(fault) };
-        if seen.len() > MAX_PAGES || entries.len() > MAX_ENTRIES {
-            return Err(error(Fault::protocol("its list of referrers has no end")));
-        }
-        let call = Call::new(Method::GET, url.clone(), &scope).accept(media_type::INDEX);
+    let list = List {
+        what: "referrers",
+        scope: &Scope::pull(&site.repository),
+        accept: Some(media_type::INDEX),
         // Registries from before the specification know no such address, and say so in different ways.
-        let (status, headers, bytes) = site.document(&call, &[200, 400, 404, 405, 501], manifest::LIMIT).await?;
+        absent: &[400, 404, 405, 501],
+        most_pages: 100,
+        most_entries: MAX_ENTRIES,
+        page: manifest::LIMIT,
+    };
+    let read = |headers: &HeaderMap, bytes: &[u8]| {
         let typed = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|text| text.starts_with(media_type::INDEX));
-        match serde_json::from_slice::<Index>(&bytes) {
-            Ok(page) if status == 200 => entries.extend(page.manifests),
+        match serde_json::from_slice::<Index>(bytes) {
+            Ok(page) => Page::Entries(page.manifests),
+            Err(_) if typed => Page::Unsound,
             // A page for people, or one for everything.
-            Err(_) if status == 200 && typed => return Err(error(Fault::protocol("it gave no list of referrers"))),
-            _ => return Ok(None),
+            Err(_) => Page::Other,
         }
-        match next_page(&url, &headers).map_err(error)? {
-            Some(next) => url = next,
-            None => return Ok(Some(entries)),
-        }
-    }
-    Err(site.error(Fault::protocol("its list of referrers leads in a circle")))
+    };
+    pages::all(site, site.url(&format!("referrers/{image}")), &list, read).await
 }
 
 /// The list under the tag that takes its place, and its digest.

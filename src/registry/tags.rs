@@ -1,11 +1,9 @@
 //! Tags: where one stands, moving it, listing them.
 //! In: a tag and the image that it shall name, which the registry has already. Out: whether it moved, and from where.
-//! Never: a write when the tag stands right, a page of another host, an endless list.
+//! Never: a write when the tag stands right.
 
-use std::collections::BTreeSet;
-
-use reqwest::header::{HeaderMap, LINK};
-use reqwest::{Method, Url};
+use reqwest::Method;
+use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
 use crate::base::digest::{BlobDigest, Digest};
@@ -16,9 +14,9 @@ use crate::oci::reference::{Repository, Tag};
 use super::auth::token::Scope;
 use super::client::{Call, Client, Site};
 use super::error::{Fault, RegistryError};
+use super::pages::{self, List, Page};
 use super::pull::{ACCEPT, CONTENT_DIGEST};
 use super::push::{has_document, put};
-use super::transport::check_target;
 
 /// What became of a tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +29,6 @@ pub enum TagOutcome {
     /// It named the image already; nothing was sent.
     Already,
 }
-
-/// The most pages, and the most tags, that are read of one repository.
-const MAX_PAGES: usize = 1_000;
-const MAX_TAGS: usize = 200_000;
-/// The largest page, in bytes.
-const PAGE_LIMIT: u64 = 8 << 20;
 
 impl Client {
     /// Lets a tag name an image that the registry has already; `bytes` are those of its manifest or index.
@@ -96,27 +88,22 @@ impl Client {
     /// [`RegistryError`]; [`Fault::Protocol`] when the list leads in a circle, to another host, or has no end.
     pub async fn tags(&self, repository: &Repository) -> Result<Vec<String>, RegistryError> {
         let site = self.site(repository).await?;
-        let scope = Scope::pull(repository);
         let mut url = site.url("tags/list");
         url.set_query(Some("n=1000"));
-        let (mut seen, mut tags) = (BTreeSet::new(), Vec::new());
-        while seen.insert(url.to_string()) {
-            let error = |fault| RegistryError { place: Box::new(site.place(&Method::GET, &url)), ..site.error(fault) };
-            if seen.len() > MAX_PAGES || tags.len() > MAX_TAGS {
-                return Err(error(Fault::protocol("its list of tags has no end")));
-            }
-            let (status, headers, bytes) = site.document(&Call::new(Method::GET, url.clone(), &scope), &[200, 404], PAGE_LIMIT).await?;
-            if status == 404 {
-                return Ok(tags);
-            }
-            let page: Page = serde_json::from_slice(&bytes).map_err(|_| error(Fault::protocol("it gave no list of tags")))?;
-            tags.extend(page.tags.unwrap_or_default().into_iter().filter(|tag| tag.parse::<Tag>().is_ok()));
-            match next_page(&url, &headers).map_err(error)? {
-                Some(next) => url = next,
-                None => return Ok(tags),
-            }
-        }
-        Err(site.error(Fault::protocol("its list of tags leads in a circle")))
+        let list = List {
+            what: "tags",
+            scope: &Scope::pull(repository),
+            accept: None,
+            absent: &[404],
+            most_pages: 1_000,
+            most_entries: 200_000,
+            page: 8 << 20,
+        };
+        let read = |_: &HeaderMap, bytes: &[u8]| match serde_json::from_slice::<Listed>(bytes) {
+            Ok(page) => Page::Entries(page.tags.unwrap_or_default().into_iter().filter(|tag| tag.parse::<Tag>().is_ok()).collect()),
+            Err(_) => Page::Unsound,
+        };
+        Ok(pages::all(&site, url, &list, read).await?.unwrap_or_default())
     }
 }
 
@@ -158,47 +145,6 @@ pub(super) async fn named(site: &Site, name: &str, scope: &Scope) -> Result<Opti
 }
 
 #[derive(Deserialize)]
-struct Page {
+struct Listed {
     tags: Option<Vec<String>>,
-}
-
-/// The next page: `Link: </v2/…?last=x>; rel="next"`. Source: distribution-spec 1.1, "Listing tags"; RFC 8288.
-pub(super) fn next_page(current: &Url, headers: &HeaderMap) -> Result<Option<Url>, Fault> {
-    let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
-    let next = links.flat_map(|text| text.split(',')).find_map(|link| {
-        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-        let wanted = parameters.split(';').any(|one| matches!(one.trim(), "rel=next" | "rel=\"next\""));
-        wanted.then_some(target)
-    });
-    let Some(target) = next else { return Ok(None) };
-    let url = current.join(target).map_err(|_| Fault::protocol("the address of its next page cannot be read"))?;
-    check_target(current, &url)?;
-    if url.origin() != current.origin() {
-        return Err(Fault::protocol("its list goes on at another host"));
-    }
-    Ok(Some(url))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_page_is_found_at_the_same_host_only() {
-        let current: Url = "https://reg.example.com/v2/a/tags/list?n=2".parse().unwrap();
-        for (link, expected) in [
-            (r#"</v2/a/tags/list?n=2&last=b>; rel="next""#, Ok(Some("https://reg.example.com/v2/a/tags/list?n=2&last=b"))),
-            ("<?last=b>; rel=next", Ok(Some("https://reg.example.com/v2/a/tags/list?last=b"))),
-            (r#"<https://evil.example.com/>; rel="next""#, Err(())),
-            (r#"<http://reg.example.com/>; rel="next""#, Err(())),
-            (r#"<//evil.example.com/>; rel="next""#, Err(())),
-            (r#"</first>; rel="first""#, Ok(None)),
-            ("nonsense", Ok(None)),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(LINK, link.parse().unwrap());
-            let found = next_page(&current, &headers).map(|url| url.map(|url| url.to_string())).map_err(drop);
-            assert_eq!(found, expected.map(|url: Option<&str>| url.map(str::to_owned)), "{link}");
-        }
-    }
 }

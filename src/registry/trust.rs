@@ -49,9 +49,8 @@ impl Trust {
     /// The folders of this machine: those of the user, of podman, of Docker.
     #[must_use]
     pub fn of_machine(named: BTreeMap<String, Files>) -> Self {
-        let config =
-            env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".config")));
-        let own = config.iter().flat_map(|config| [config.join("containers/certs.d"), config.join("docker/certs.d")]);
+        let own = env::config_folder();
+        let own = own.iter().flat_map(|config| [config.join("containers/certs.d"), config.join("docker/certs.d")]);
         let machine = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
         Self::new(named, own.chain(machine).collect())
     }

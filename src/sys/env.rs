@@ -1,6 +1,7 @@
 //! The environment that kiln was started in.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use crate::base::path::AbsPath;
 
@@ -22,6 +23,13 @@ pub fn var(name: &str) -> Option<String> {
 #[allow(clippy::disallowed_methods, reason = "this is the door")]
 pub fn exact(name: &str) -> Option<OsString> {
     std::env::var_os(name)
+}
+
+/// The folder of this user's settings: `$XDG_CONFIG_HOME`, or `~/.config`. Source: XDG Base Directory Specification 0.8.
+#[must_use]
+pub fn config_folder() -> Option<PathBuf> {
+    let own = var_os("XDG_CONFIG_HOME").map(PathBuf::from);
+    own.or_else(|| Some(PathBuf::from(var_os("HOME")?).join(".config")))
 }
 
 /// All variables.
@@ -53,6 +61,6 @@ pub fn current_exe() -> std::io::Result<AbsPath> {
 /// The directory for short-lived files.
 #[must_use]
 #[allow(clippy::disallowed_methods, reason = "this is the door")]
-pub fn temp_dir() -> std::path::PathBuf {
+pub fn temp_dir() -> PathBuf {
     std::env::temp_dir()
 }

@@ -27,14 +27,14 @@ pub enum GitError {
 /// # Errors
 /// [`GitError`].
 pub fn ask(dir: &AbsPath, question: &[&str]) -> Result<Option<String>, GitError> {
-    let asked = command(dir, question).stdin(Stdio::null()).output();
-    let answer = match asked {
-        Ok(answer) => answer,
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(GitError::Refused(error.to_string())),
-        // Nobody needs git to know that there is no repository.
-        Err(_) if !is_in_repository(dir) => return Ok(None),
-        Err(_) => return Err(GitError::Missing),
-    };
+    // Nobody needs git to know that there is no repository.
+    if !is_in_repository(dir) {
+        return Ok(None);
+    }
+    let answer = command(dir, question).stdin(Stdio::null()).output().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => GitError::Missing,
+        _ => GitError::Refused(error.to_string()),
+    })?;
     if answer.status.success() {
         return Ok(Some(String::from_utf8_lossy(&answer.stdout).trim().to_owned()));
     }
@@ -45,15 +45,16 @@ pub fn ask(dir: &AbsPath, question: &[&str]) -> Result<Option<String>, GitError>
     Ok(None)
 }
 
+/// Whether git may know something of a folder: a repository, also a bare one, is there or above, or the environment names one.
 fn is_in_repository(dir: &AbsPath) -> bool {
     let mut at = Some(dir.clone());
     while let Some(folder) = at {
-        if file::status(folder.join(".git")).is_ok() {
+        if [".git", "HEAD"].iter().any(|name| file::status(folder.join(name)).is_ok()) {
             return true;
         }
         at = folder.parent();
     }
-    false
+    std::env::var_os("GIT_DIR").is_some()
 }
 
 /// Asks git in `dir` for bytes, and hands it `input`. Otherwise as [`ask`].

@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
+use crate::base::forms;
+
 use super::super::pem;
 use super::entry::Entry;
 
@@ -126,7 +128,7 @@ fn entry(entry: BundledEntry) -> Option<Entry> {
         promise: STANDARD.decode(entry.inclusion_promise?.signed_entry_timestamp).ok()?,
         integrated: entry.integrated_time.get()?,
         index: entry.log_index.get()?,
-        log: log.iter().map(|byte| format!("{byte:02x}")).collect(),
+        log: forms::hex(&log),
         body: entry.canonicalized_body,
     })
 }

@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use indexmap::IndexMap;
 use serde::Deserialize;
 
+use crate::base::forms;
 use crate::base::words::{shorten, visible};
 use crate::sys::{env, file, helper};
 
@@ -68,11 +69,11 @@ impl Credential {
         let mut secrets = match &self.0 {
             Kind::Anonymous => Vec::new(),
             Kind::Password { user, password } => {
-                let mut forms = forms(password);
+                let mut forms = forms_of(password);
                 forms.push(STANDARD.encode(format!("{user}:{password}")));
                 forms
             }
-            Kind::Identity(token) | Kind::Bearer(token) => forms(token),
+            Kind::Identity(token) | Kind::Bearer(token) => forms_of(token),
         };
         secrets.retain(|secret| secret.len() >= 4);
         // The longest first: one form may be a part of another.
@@ -81,14 +82,9 @@ impl Credential {
     }
 }
 
-/// A secret as it is, and as somebody may have written it down: in base64, in hexadecimal digits, for an address.
-fn forms(secret: &str) -> Vec<String> {
-    let escaped = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        other => format!("%{other:02x}"),
-    };
-    let digits = |byte: u8| format!("{byte:02x}");
-    vec![secret.to_owned(), STANDARD.encode(secret), secret.bytes().map(escaped).collect(), secret.bytes().map(digits).collect()]
+/// A secret as it is, and as somebody may have written it down. A value that is not text has no form in a text.
+fn forms_of(secret: &str) -> Vec<String> {
+    forms::of(secret.as_bytes()).into_iter().filter_map(|form| String::from_utf8(form).ok()).collect()
 }
 
 /// A text without a secret, whose digits may stand there in upper or lower case.
@@ -156,8 +152,7 @@ impl ConfigFiles {
     pub fn of_machine() -> Self {
         let dir = |name: &str| env::var_os(name).map(PathBuf::from);
         let docker = dir("DOCKER_CONFIG").or_else(|| dir("HOME").map(|home| home.join(".docker")));
-        let config = dir("XDG_CONFIG_HOME").or_else(|| dir("HOME").map(|home| home.join(".config")));
-        let podman = [dir("XDG_RUNTIME_DIR"), config].into_iter().flatten().map(|dir| dir.join("containers/auth.json"));
+        let podman = [dir("XDG_RUNTIME_DIR"), env::config_folder()].into_iter().flatten().map(|dir| dir.join("containers/auth.json"));
         let files = dir("REGISTRY_AUTH_FILE").into_iter().chain(docker.map(|dir| dir.join("config.json"))).chain(podman);
         Self::new(files.collect())
     }

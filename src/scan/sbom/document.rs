@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::base::digest::{BlobDigest, Digest, Sha256};
+use crate::base::forms;
 use crate::base::time::Moment;
 use crate::oci::config::Config;
 
@@ -329,9 +330,8 @@ pub(super) fn serial(document: &[u8]) -> String {
     bytes.copy_from_slice(&Digest::<Sha256>::of(document).as_bytes()[..16]);
     bytes[6] = bytes[6] & 0x0f | 0x80;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let part = |range: std::ops::Range<usize>| hex[range].concat();
-    format!("urn:uuid:{}-{}-{}-{}-{}", part(0..4), part(4..6), part(6..8), part(8..10), part(10..16))
+    let hex = forms::hex(&bytes);
+    format!("urn:uuid:{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 #[cfg(test)]
