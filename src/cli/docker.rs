@@ -38,8 +38,7 @@ pub fn load(
         return Ok(carried.code);
     }
     let history = StepHistory::load(settings.project().as_path());
-    let result = history.get(step).and_then(|last| machine.store.result(last.key?).ok().flatten());
-    let image = result.and_then(|result| result.image).map(|image| image.descriptor);
+    let image = super::machine::last_result(&machine.store, &history, step).and_then(|result| result.image).map(|image| image.descriptor);
     let image = image.ok_or_else(|| {
         Diagnostic::new(Class::Environment, "load::gone", format!("the result of `{step}` is not in the store")).help("run it again")
     })?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use crate::base::diagnostic::{Class, Diagnostic};
-use crate::base::id::RunId;
+use crate::base::id::{RunId, StepName};
 use crate::base::path::AbsPath;
 use crate::engine::Machine;
 use crate::engine::blobs::StoreBlobs;
@@ -13,12 +13,14 @@ use crate::event::{Event, Listener, Nobody};
 use crate::plan::image::Elsewhere;
 use crate::plan::{Certificates, Plan, RegistryPlace};
 use crate::record;
+use crate::record::history::StepHistory;
 use crate::registry::auth::credentials::ConfigFiles;
 use crate::registry::client::Options;
 use crate::registry::session::Session;
 use crate::registry::trust::{Files, Trust};
 use crate::store::lately::Lately;
 use crate::store::local::Store;
+use crate::store::result::ActionResult;
 use crate::store::stat_cache::StatCache;
 use crate::sys::account::Account;
 use crate::sys::cancel::Cancel;
@@ -123,13 +125,26 @@ pub fn line(settings: &Settings, closed: bool) -> Result<(Session, Store), Diagn
     Ok((session_of(Vec::new(), settings.offline || closed, &store), store))
 }
 
-/// Connections where there is no plan.
+/// Connections where there is no plan, and their store; this host may be spoken to without TLS.
 ///
 /// # Errors
 /// As [`machine`].
-pub fn apart(global: &Global) -> Result<Session, Diagnostic> {
-    let store = open_store(settings::store_below(&settings::cache_folder(global)?))?;
-    Ok(session_of(Vec::new(), global.offline, &store))
+pub fn apart(global: &Global, insecure_host: Option<&str>) -> Result<(Session, Store), Diagnostic> {
+    let store = store_apart(global)?;
+    Ok((session_of(insecure_host.map(str::to_owned).into_iter().collect(), global.offline, &store), store))
+}
+
+/// The store where there is no plan.
+///
+/// # Errors
+/// A [`Diagnostic`] of class `Environment`.
+pub fn store_apart(global: &Global) -> Result<Store, Diagnostic> {
+    open_store(settings::store_below(&settings::cache_folder(global)?))
+}
+
+/// What a step left when it last ended well here, as far as that is kept.
+pub fn last_result(store: &Store, history: &StepHistory, step: &StepName) -> Option<ActionResult> {
+    store.result(history.get(step)?.key?).ok()?
 }
 
 /// The store.
@@ -152,7 +167,7 @@ fn connections(settings: &Settings, plan: &Plan, store: &Store) -> Session {
 }
 
 /// Connections to registries; these hosts may be spoken to without TLS.
-pub fn session_of(insecure_hosts: Vec<String>, offline: bool, store: &Store) -> Session {
+fn session_of(insecure_hosts: Vec<String>, offline: bool, store: &Store) -> Session {
     session_with(insecure_hosts, Trust::of_machine(BTreeMap::new()), offline, store)
 }
 

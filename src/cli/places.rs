@@ -96,7 +96,7 @@ pub fn find(global: &Global, named: &[String]) -> Result<Places, Diagnostics> {
     if elsewhere && settings.is_err() {
         let here = env::current_dir().map_err(|error| Diagnostic::new(Class::Environment, "cli::no-directory", error.to_string()))?;
         let all = named.iter().map(|name| other(name, &here)).collect::<Result<_, Diagnostic>>()?;
-        return Ok(Places { session: machine::apart(global)?, all });
+        return Ok(Places { session: machine::apart(global, None)?.0, all });
     }
     let settings = settings?;
     let opened = open::open(&settings, World::Asked)?;

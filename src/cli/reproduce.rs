@@ -37,6 +37,7 @@ use crate::sys::{file, git, walk};
 use super::args::Global;
 use super::images::{self, Steps};
 use super::inspect::row;
+use super::machine;
 use super::open::{self, Opened};
 use super::output::Output;
 use super::settings::{self, Settings};
@@ -219,7 +220,7 @@ struct Left {
 
 impl Left {
     fn result(&self, step: &StepName) -> Option<ActionResult> {
-        self.store.result(self.history.get(step)?.key?).ok()?
+        machine::last_result(&self.store, &self.history, step)
     }
 }
 
@@ -249,7 +250,7 @@ fn build(
         return Ok(Built::Failed(code, String::from_utf8_lossy(&said).into_owned()));
     }
     let own = Settings { root: root.clone(), cache: cache.clone(), ..settings.clone() };
-    let store = super::machine::store(&own)?;
+    let store = machine::store(&own)?;
     let history = StepHistory::load(own.project().as_path());
     let mut left = Left { store, history, top: Descriptor::of("", &[]) };
     let first = match (&steps.index, &steps.platform) {

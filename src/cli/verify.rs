@@ -10,12 +10,11 @@ use crate::evidence::beside::ClaimKind;
 use crate::evidence::keyless::identity;
 use crate::evidence::signer::{Signer, Vouched};
 use crate::oci::reference::Reference;
-use crate::store::local::Store;
 
 use super::args::Global;
 use super::output::Output;
 use super::signer::Signed;
-use super::{machine, run, settings};
+use super::{machine, run};
 
 /// Options of `verify-signature`.
 #[derive(Debug, Args)]
@@ -65,11 +64,7 @@ pub fn verify(global: &Global, output: &Output, asked: &Verify) -> Result<u8, Di
         Diagnostic::new(Class::Usage, "cli::image", format!("`{shown}` is no image: {error}")).help("write it like `ghcr.io/acme/web:1.4`")
     })?;
     let signer = asked.by.signer()?;
-    let store = Store::open(settings::store_below(&settings::cache_folder(global)?)).map_err(|error| {
-        Diagnostic::new(Class::Environment, "store::open", error.to_string()).help("KILN_CACHE_DIR, or --cache-dir, names another folder")
-    })?;
-    let insecure = asked.insecure.then(|| reference.repository.host().to_owned()).into_iter().collect();
-    let session = machine::session_of(insecure, global.offline, &store);
+    let (session, _) = machine::apart(global, asked.insecure.then(|| reference.repository.host()))?;
     let kind = asked.attestation.map(Attestation::kind);
     let what = kind.map_or_else(|| "signature".to_owned(), |kind| format!("signed claim of kind `{}`", kind.word()));
     match run::runtime()?.block_on(verify::verify(&session, &reference, &signer, kind)) {

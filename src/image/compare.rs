@@ -85,8 +85,8 @@ fn values(place: &str, before: &Value, after: &Value, found: &mut Vec<Difference
 /// The files of two images as containers see them.
 #[must_use]
 pub fn files(before: &Contents, after: &Contents) -> Vec<Difference> {
-    let side = |contents: &Contents| contents.files.iter().map(|(path, (_, item))| (path.clone(), item.clone())).collect();
-    entries("", &side(before), &side(after))
+    let [before, after] = [before, after].map(|side| side.files.iter().map(|(path, (_, item))| (path, item)).collect());
+    entries("", &before, &after)
 }
 
 /// Compares layer by layer: which have other bytes, and at which files and fields.
@@ -132,7 +132,7 @@ fn layer(
             bytes: signed(after.1.size) - signed(before.1.size),
         }]);
     };
-    let mut found = entries(&format!("{place}: "), &one.items, &two.items);
+    let mut found = entries(&format!("{place}: "), &one.items.iter().collect(), &two.items.iter().collect());
     let marks = |hides: &[Vec<u8>]| hides.iter().map(|path| format!("/{}", shown(path))).collect::<Vec<_>>().join(" ");
     for (name, a, b) in [("hides", &one.hides, &two.hides), ("opaque", &one.opaque, &two.opaque)] {
         if a != b {
@@ -158,11 +158,14 @@ fn layer(
     Ok(found)
 }
 
-fn entries(prefix: &str, before: &BTreeMap<Vec<u8>, Item>, after: &BTreeMap<Vec<u8>, Item>) -> Vec<Difference> {
-    let paths: BTreeSet<&Vec<u8>> = before.keys().chain(after.keys()).collect();
+/// What stands at each path.
+type Items<'a> = BTreeMap<&'a Vec<u8>, &'a Item>;
+
+fn entries(prefix: &str, before: &Items<'_>, after: &Items<'_>) -> Vec<Difference> {
+    let paths: BTreeSet<&Vec<u8>> = before.keys().chain(after.keys()).copied().collect();
     let mut found = Vec::new();
     for path in paths {
-        let (a, b) = (before.get(path), after.get(path));
+        let (a, b) = (before.get(path).copied(), after.get(path).copied());
         if a == b {
             continue;
         }

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use serde_json::Value;
 
 use super::fake_registry::{Fake, Fault, Rule};
+use super::layouts;
 use super::parts::{output, part, there};
 use super::project::{Project, Ran};
 use super::publish::{get, remote, written};
@@ -390,7 +391,7 @@ fn with_evidence(project: Project) -> Project {
 fn evidence_in_a_layout_is_listed_there_and_the_layout_is_still_a_base() {
     let project = project("oci:dist", "sign; sbom; provenance");
     project.kiln(&["run"]).ends(0);
-    let index: Value = serde_json::from_str(&project.read("dist/web/index.json")).unwrap();
+    let index = layouts::index(&project, "dist/web");
     let kinds: Vec<&str> = index["manifests"].as_array().unwrap().iter().filter_map(|entry| entry["artifactType"].as_str()).collect();
     let count = |kind: &str| kinds.iter().filter(|own| **own == kind).count();
     // A signature, a record, two bills and two bundles of them for each of three manifests.

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::Value;
 
+use super::layouts;
 use super::project::Project;
 
 const PLAN: &str = r#"
@@ -74,11 +75,6 @@ impl Held {
     }
 }
 
-fn blob(project: &Project, descriptor: &Value) -> Value {
-    let hex = descriptor["digest"].as_str().unwrap().trim_start_matches("sha256:");
-    serde_json::from_str(&project.read(&format!("dist/web/blobs/sha256/{hex}"))).unwrap()
-}
-
 /// The statement in an envelope, or the document itself.
 fn opened(document: Value) -> Value {
     let envelope = document.get("dsseEnvelope").unwrap_or(&document);
@@ -96,15 +92,15 @@ fn all_that_goes_beside_an_image_fits_the_schemas_of_those_who_read_it() {
         project.env("COSIGN_PRIVATE_KEY", include_str!("../../fixtures/keys/rfc6979.pem"));
         project.write("status", STATUS).write("os-release", "ID=debian\nVERSION_ID=12\n").write("package-lock.json", LOCK);
         project.kiln(&["run"]).ends(0);
-        let index: Value = serde_json::from_str(&project.read("dist/web/index.json")).unwrap();
+        let index = layouts::index(&project, "dist/web");
         held.fits("index", &index);
         let mut seen = 0;
         for entry in index["manifests"].as_array().unwrap().iter().filter(|entry| entry["artifactType"].is_string()) {
-            let manifest = blob(&project, entry);
+            let manifest = layouts::document(&project, "dist/web", entry);
             held.fits("manifest", &manifest);
             seen += 1;
             let of_index = manifest["subject"]["mediaType"] == "application/vnd.oci.image.index.v1+json";
-            let document = opened(blob(&project, &manifest["layers"][0]));
+            let document = opened(layouts::document(&project, "dist/web", &manifest["layers"][0]));
             let (kind, body) = match document["predicateType"].as_str() {
                 Some(predicate) => (predicate, &document["predicate"]),
                 None => (manifest["artifactType"].as_str().unwrap(), &document),
@@ -161,15 +157,15 @@ image "web" {
     let project = Project::new(plan);
     project.write("status", STATUS).kiln(&["run", "web"]).ends(0);
     held.fits("layout", &serde_json::from_str(&project.read("dist/web/oci-layout")).unwrap());
-    let top: Value = serde_json::from_str(&project.read("dist/web/index.json")).unwrap();
+    let top = layouts::index(&project, "dist/web");
     held.fits("index", &top);
-    let index = blob(&project, &top["manifests"][0]);
+    let index = layouts::document(&project, "dist/web", &top["manifests"][0]);
     held.fits("index", &index);
     let children = index["manifests"].as_array().unwrap();
     assert_eq!(children.len(), 2);
     for child in children {
-        let manifest = blob(&project, child);
+        let manifest = layouts::document(&project, "dist/web", child);
         held.fits("manifest", &manifest);
-        held.fits("config", &blob(&project, &manifest["config"]));
+        held.fits("config", &layouts::document(&project, "dist/web", &manifest["config"]));
     }
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::fake_registry::Fake;
+use super::layouts;
 use super::parts::{output, part};
 use super::project::Project;
 use super::real_registry::{Mode, Real};
@@ -228,8 +229,7 @@ fn signatures_and_claims_beside_an_image_are_told_by_a_registry_with_lists() {
 #[test]
 fn attestations_that_buildkit_puts_into_the_index_are_told() {
     let project = project();
-    let index: Value = serde_json::from_str(&project.read("dist/web/index.json")).unwrap();
-    let image = index["manifests"][0].clone();
+    let image = layouts::index(&project, "dist/web")["manifests"][0].clone();
     let put = |bytes: &[u8], kind: &str| {
         let digest = kiln::base::digest::Digest::<kiln::base::digest::Sha256>::of(bytes);
         project.write(&format!("dist/web/blobs/sha256/{}", digest.hex()), bytes);

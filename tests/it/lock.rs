@@ -11,6 +11,7 @@ use kiln::oci::media_type;
 use kiln::oci::reference::Repository;
 
 use super::fake_registry::{Fake, Fault, Rule};
+use super::layouts;
 use super::project::Project;
 use super::real_registry::{Mode, Real};
 use super::registry::{Bench, nobody};
@@ -84,12 +85,6 @@ fn web(host: &str) -> Project {
     project
 }
 
-/// The digest that the tag of the published image names.
-fn published(project: &Project) -> String {
-    let index: Value = serde_json::from_str(&project.read("dist/web/index.json")).unwrap();
-    index["manifests"][0]["digest"].as_str().unwrap().to_owned()
-}
-
 /// A cache that knows nothing, as on another machine.
 fn on_another_machine(project: &mut Project, name: &str) {
     let cache = project.beside(name);
@@ -116,13 +111,13 @@ fn a_tag_that_moved_changes_nothing_until_its_pin_is_moved() {
     let text = project.read("kiln.lock");
     assert_eq!(text.split_once('\n').unwrap().1, expected(old));
     project.kiln(&["run"]).ends(0);
-    let (image, digest) = (published(&project), project.kiln(&["plan", "--digest"]).ends(0).out);
+    let (image, digest) = (layouts::first(&project, "dist/web"), project.kiln(&["plan", "--digest"]).ends(0).out);
 
     let new = upstream.put("acme/base", "1", "new", "old");
     for (machine, flags) in [("b", &["run"][..]), ("c", &["run", "--frozen"])] {
         on_another_machine(&mut project, machine);
         project.kiln(flags).ends(0);
-        assert_eq!(published(&project), image, "{flags:?}");
+        assert_eq!(layouts::first(&project, "dist/web"), image, "{flags:?}");
         assert_eq!(project.kiln(&["plan", "--digest"]).ends(0).out, digest);
     }
     let news = project.kiln(&["lock", "--check"]).ends(1).says("not current");
@@ -132,13 +127,13 @@ fn a_tag_that_moved_changes_nothing_until_its_pin_is_moved() {
     assert!(!news.out.contains("linux/arm64"), "{}", news.out);
     project.kiln(&["lock"]).ends(0).says("kiln.lock is current");
     assert_eq!(project.read("kiln.lock"), text, "without --update a pin stays");
-    assert_eq!(published(&project), image);
+    assert_eq!(layouts::first(&project, "dist/web"), image);
 
     project.kiln(&["lock", "--update", "base"]).ends(0).says("1 changed");
     assert_eq!(project.read("kiln.lock").split_once('\n').unwrap().1, expected(new));
     project.kiln(&["lock", "--check"]).ends(0);
     project.kiln(&["run", "--frozen"]).ends(0).says("web/base@linux/amd64");
-    assert_ne!(published(&project), image);
+    assert_ne!(layouts::first(&project, "dist/web"), image);
     assert_ne!(project.kiln(&["plan", "--digest"]).ends(0).out, digest);
     // Only what moved is built anew: the manifest for arm64 is the one of before.
     project.kiln(&["why", "web/base@linux/arm64"]).ends(0).never_says("reference");
@@ -150,12 +145,12 @@ fn without_a_lock_a_tag_means_what_it_means_today() {
     let mut project = web(&upstream.host);
     upstream.put("acme/base", "1", "old", "old");
     project.kiln(&["run"]).ends(0).never_says("lock::");
-    let image = published(&project);
+    let image = layouts::first(&project, "dist/web");
     upstream.put("acme/base", "1", "new", "new");
     on_another_machine(&mut project, "b");
     project.kiln(&["plan"]).ends(0).never_says("lock::");
     project.kiln(&["run"]).ends(0);
-    assert_ne!(published(&project), image);
+    assert_ne!(layouts::first(&project, "dist/web"), image);
     assert!(!project.has("kiln.lock"), "a run writes no lock");
 }
 
@@ -324,18 +319,18 @@ fn real_a_tag_that_moved_in_the_reference_registry_changes_nothing_until_its_pin
     project.kiln(&["lock"]).ends(0).says("1 pin, 1 changed");
     assert!(project.read("kiln.lock").contains(&old.to_string()));
     project.kiln(&["run"]).ends(0);
-    let image = published(&project);
+    let image = layouts::first(&project, "dist/web");
     let new = put("new");
     assert_ne!(old, new);
     on_another_machine(&mut project, "b");
     project.kiln(&["run", "--frozen"]).ends(0);
-    assert_eq!(published(&project), image, "byte for byte what it was");
+    assert_eq!(layouts::first(&project, "dist/web"), image, "byte for byte what it was");
     project.kiln(&["lock", "--check"]).ends(1).says(&new.0.hex()[..12]);
     project.kiln(&["lock"]).ends(0).says("kiln.lock is current");
     project.kiln(&["lock", "--update"]).ends(0).says("1 changed");
     assert!(project.read("kiln.lock").contains(&new.to_string()));
     project.kiln(&["run", "--frozen"]).ends(0);
-    assert_ne!(published(&project), image);
+    assert_ne!(layouts::first(&project, "dist/web"), image);
 }
 
 #[test]
@@ -365,14 +360,14 @@ fn offline_works_with_what_is_in_the_store_and_lists_all_that_is_not() {
     upstream.put("acme/base", "1", "a", "a");
     project.kiln(&["lock"]).ends(0);
     project.kiln(&["run"]).ends(0);
-    let image = published(&project);
+    let image = layouts::first(&project, "dist/web");
     upstream.stop();
     project.remove("dist").write("dist/.keep", "");
     project.kiln(&["run", "--offline"]).ends(0);
-    assert_eq!(published(&project), image);
+    assert_eq!(layouts::first(&project, "dist/web"), image);
     project.write("app", "changed\n");
     project.kiln(&["run", "--offline"]).ends(0);
-    assert_ne!(published(&project), image, "a base of the store takes new layers");
+    assert_ne!(layouts::first(&project, "dist/web"), image, "a base of the store takes new layers");
 
     on_another_machine(&mut project, "b");
     project.write(

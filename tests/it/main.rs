@@ -41,6 +41,7 @@ mod kdl_suite;
 mod keyless;
 mod language;
 mod layers;
+mod layouts;
 mod lazy;
 mod lock;
 mod login;

@@ -22,7 +22,7 @@ fn now() -> u64 {
 }
 
 /// Images `v1`, `v2`, … that were made so many days ago.
-fn publish(project: &mut Project, days: &[u64]) {
+pub fn publish(project: &mut Project, days: &[u64]) {
     for (n, days) in days.iter().enumerate() {
         project.env("SOURCE_DATE_EPOCH", &(now() - days * DAY).to_string());
         project.kiln(&["run", "web", "--set", &format!("v=v{}", n + 1)]).ends(0);

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::fake_registry::{Fake, Fault, Rule};
+use super::layouts;
 use super::parts::{output, part};
 use super::project::Project;
+use super::prune::publish;
 
 const PLAN: &str = r#"kiln 1
 param "v" default="1"
@@ -30,27 +32,15 @@ image "web" {
 }
 "#;
 
-const DAY: u64 = 86_400;
-
 fn layout(days: &[u64]) -> Project {
     let mut project = Project::new(PLAN);
     project.write("same", "what all of them have\n");
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    for (n, days) in days.iter().enumerate() {
-        project.env("SOURCE_DATE_EPOCH", &(now - days * DAY).to_string());
-        project.kiln(&["run", "web", "--set", &format!("v=v{}", n + 1)]).ends(0);
-    }
+    publish(&mut project, days);
     project
 }
 
-fn entries(project: &Project) -> Vec<Value> {
-    let index: Value = serde_json::from_str(&project.read("dist/web/index.json")).unwrap();
-    index["manifests"].as_array().unwrap().clone()
-}
-
 fn tags(project: &Project) -> BTreeSet<String> {
-    let name = |entry: &Value| entry["annotations"]["org.opencontainers.image.ref.name"].as_str().map(str::to_owned);
-    entries(project).iter().filter_map(name).collect()
+    layouts::tags(project, "dist/web").into_keys().collect()
 }
 
 fn blobs(project: &Project) -> BTreeSet<String> {
@@ -63,7 +53,7 @@ fn blobs(project: &Project) -> BTreeSet<String> {
 /// Every blob to which an entry of the index leads.
 fn led(project: &Project) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    let mut open: Vec<Value> = entries(project);
+    let mut open: Vec<Value> = layouts::index(project, "dist/web")["manifests"].as_array().unwrap().clone();
     while let Some(descriptor) = open.pop() {
         let name = descriptor["digest"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
         if !found.insert(name.clone()) || !descriptor["mediaType"].as_str().unwrap().contains("image.") {

@@ -367,7 +367,7 @@ fn base_and_size_are_judged() {
     let mut image = Image::new([Layer::new().file("a", "x")]);
     assert_eq!(image.findings(Rule::MutableBase), Vec::<String>::new());
     image.facts.mutable_base = true;
-    assert_eq!(image.findings(Rule::MutableBase), [": the base image is named by a tag, which can move"]);
+    assert_eq!(image.findings(Rule::MutableBase), [": an image that it is made from is named by a tag, which can move"]);
     let size = image.layers[0].len() as u64;
     assert_eq!(image.findings(Rule::MaxSize(size)), Vec::<String>::new());
     assert_eq!(image.findings(Rule::MaxSize(size - 1)).len(), 1);

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::layouts;
 use super::project::{Project, copy_tree};
 use super::real_registry::{Mode, Real};
 
@@ -40,19 +41,13 @@ fn files(project: &Project, platform: usize) -> Vec<String> {
     files.iter().map(line).collect()
 }
 
-fn published(project: &Project) -> String {
-    let index: Value = serde_json::from_str(&project.read("dist/web/index.json")).unwrap();
-    index["manifests"][0]["digest"].as_str().unwrap().to_owned()
-}
-
 /// The bytes of the tool in the image for one platform.
 fn tool(project: &Project, arch: &str) -> String {
     let answer = project.kiln(&["inspect", "oci:dist/web:t", "--json"]).ends(0).out;
     let view: Value = serde_json::from_str(&answer).unwrap();
     let platforms = view["platforms"].as_array().unwrap();
     let of = platforms.iter().find(|one| one["platform"] == format!("linux/{arch}")).unwrap();
-    let layer = of["layers"][1]["digest"].as_str().unwrap().replace("sha256:", "dist/web/blobs/sha256/");
-    let packed = std::fs::File::open(project.path(&layer)).unwrap();
+    let packed = std::fs::File::open(project.path("dist/web").join(layouts::place(&of["layers"][1]))).unwrap();
     let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(packed));
     let mut found = String::new();
     for entry in archive.entries().unwrap() {
@@ -84,7 +79,7 @@ fn files_of_an_image_in_a_registry_are_copied_for_each_platform_and_follow_its_p
     for arch in ["amd64", "arm64"] {
         assert_eq!(tool(&project, arch), format!("old for {arch}\n"));
     }
-    let image = published(&project);
+    let image = layouts::first(&project, "dist/web");
     let digest = project.kiln(&["plan", "--digest"]).ends(0).out;
 
     // The tag moves; the image stays until the pin moves.
@@ -94,13 +89,13 @@ fn files_of_an_image_in_a_registry_are_copied_for_each_platform_and_follow_its_p
     let mut command = project.command(&["run", "--frozen"]);
     project.remove("dist");
     assert!(command.env("KILN_CACHE_DIR", fresh).status().unwrap().success());
-    assert_eq!(published(&project), image);
+    assert_eq!(layouts::first(&project, "dist/web"), image);
     project.kiln(&["lock", "--update", "tools"]).ends(0).says("1 changed");
     assert_ne!(project.kiln(&["plan", "--digest"]).ends(0).out, digest);
     project.kiln(&["why", "web/build@linux/amd64"]).ends(0).says(&format!("web/stage@linux/amd64:{from} runs: 1 change\n    image:"));
     project.kiln(&["run", "--frozen"]).ends(0);
     assert_eq!(tool(&project, "arm64"), "new for arm64\n");
-    assert_ne!(published(&project), image);
+    assert_ne!(layouts::first(&project, "dist/web"), image);
     project.kiln(&["run", "--frozen", "--offline"]).ends(0);
 }
 

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use super::layouts;
 use super::parts::{output, part};
 use super::project::Project;
 
@@ -66,15 +67,10 @@ fn urls<'a>(all: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
 
 /// The bill of an image of this type, as it lies in the layout.
 fn bill(project: &Project, image: &str, kind: &str) -> String {
-    let blob = |descriptor: &Value| {
-        let digest = descriptor["digest"].as_str().unwrap().replace("sha256:", "");
-        project.read(&format!("dist/{image}/blobs/sha256/{digest}"))
-    };
-    let index: Value = serde_json::from_str(&project.read(&format!("dist/{image}/index.json"))).unwrap();
-    let entries = index["manifests"].as_array().unwrap();
-    let entry = entries.iter().find(|entry| entry["artifactType"] == kind).unwrap();
-    let manifest: Value = serde_json::from_str(&blob(entry)).unwrap();
-    blob(&manifest["layers"][0])
+    let layout = format!("dist/{image}");
+    let index = layouts::index(project, &layout);
+    let entry = index["manifests"].as_array().unwrap().iter().find(|entry| entry["artifactType"] == kind).unwrap();
+    layouts::text(project, &layout, &layouts::document(project, &layout, entry)["layers"][0])
 }
 
 #[test]

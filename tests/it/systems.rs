@@ -13,6 +13,7 @@ use serde_json::Value;
 use kiln::base::path::AbsPath;
 use kiln::image::layout;
 
+use super::layouts;
 use super::parts::{output, part, wait};
 use super::project::Project;
 
@@ -106,19 +107,14 @@ fn tags(project: &Project, folder: &str) -> BTreeMap<String, String> {
     layout::tags(&root).unwrap().into_iter().map(|(tag, top)| (tag, top.digest.to_string())).collect()
 }
 
-fn blob(project: &Project, folder: &str, digest: &Value) -> Value {
-    let name = digest.as_str().unwrap().replace("sha256:", "blobs/sha256/");
-    serde_json::from_str(&project.read(&format!("{folder}/{name}"))).unwrap()
-}
-
 /// The configs behind a tag of a layout, by architecture.
 fn configs(project: &Project, folder: &str, tag: &str) -> BTreeMap<String, Value> {
-    let top = blob(project, folder, &tags(project, folder)[tag].clone().into());
+    let top = layouts::document(project, folder, &serde_json::json!({ "digest": tags(project, folder)[tag] }));
     let manifests = match top["manifests"].as_array() {
-        Some(children) => children.iter().map(|child| blob(project, folder, &child["digest"])).collect(),
+        Some(children) => children.iter().map(|child| layouts::document(project, folder, child)).collect(),
         None => vec![top],
     };
-    let configs = manifests.iter().map(|manifest| blob(project, folder, &manifest["config"]["digest"]));
+    let configs = manifests.iter().map(|manifest| layouts::document(project, folder, &manifest["config"]));
     configs.map(|config| (config["architecture"].as_str().unwrap().to_owned(), config)).collect()
 }
 

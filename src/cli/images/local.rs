@@ -11,8 +11,9 @@ use crate::image::unarchive::{Saved, UnarchiveError, unarchive};
 use crate::oci::manifest::Document;
 
 use super::super::args::Global;
+use super::super::machine;
 use super::beside::{self, About};
-use super::{Found, MOST_PLATFORMS, Wanted, broken, no_image, no_platform, platform_of, store};
+use super::{Found, MOST_PLATFORMS, Wanted, broken, no_image, no_platform, platform_of};
 
 fn fault(error: &LayoutError) -> Diagnostic {
     Diagnostic::new(Class::Usage, "inspect::layout", error.to_string())
@@ -23,7 +24,7 @@ pub(super) fn of_folder(global: &Global, root: &AbsPath, tag: Option<&str>, want
 }
 
 pub(super) fn of_archive(global: &Global, path: &AbsPath, name: Option<&str>, wanted: Wanted<'_>) -> Result<Found, Diagnostic> {
-    let store = store(global)?;
+    let store = machine::store_apart(global)?;
     let unsound = |error: UnarchiveError| {
         let help = "it can be an OCI layout as a tar file, or what `docker save` writes; also with gzip or zstd";
         Diagnostic::new(Class::Usage, "inspect::archive", error.to_string()).help(help)
@@ -56,7 +57,7 @@ fn chosen(mut saved: Vec<Saved>, path: &str, name: Option<&str>) -> Result<Saved
 }
 
 fn of_layout(global: &Global, layout: Layout<'_>, shown: &str, tag: Option<&str>, wanted: Wanted<'_>) -> Result<Found, Diagnostic> {
-    let store = store(global)?;
+    let store = machine::store_apart(global)?;
     let (top, named) = layout.top(tag).map_err(|error| fault(&error))?;
     let mut platforms = Vec::new();
     let host = [Platform::host()];

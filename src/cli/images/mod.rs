@@ -136,12 +136,6 @@ pub fn unsound(error: &LayerError) -> Diagnostic {
     Diagnostic::new(Class::Environment, "inspect::unsound", error.to_string()).help("nothing of it was unpacked; build or push it again")
 }
 
-fn store(global: &Global) -> Result<Store, Diagnostic> {
-    Store::open(settings::store_below(&settings::cache_folder(global)?)).map_err(|error| {
-        Diagnostic::new(Class::Environment, "store::open", error.to_string()).help("KILN_CACHE_DIR, or --cache-dir, names another folder")
-    })
-}
-
 /// The platform that a config says.
 fn platform_of(config: &Config) -> String {
     let variant = config.variant.as_ref().filter(|variant| !variant.is_empty()).map_or(String::new(), |variant| format!("/{variant}"));

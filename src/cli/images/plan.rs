@@ -66,8 +66,7 @@ pub(super) fn of_plan(settings: &Settings, opened: &Opened, text: &str, wanted: 
     let store = machine::store(settings)?;
     let history = StepHistory::load(settings.project().as_path());
     let built = |step: &StepName| {
-        let result = history.get(step).and_then(|last| store.result(last.key?).ok().flatten());
-        result
+        machine::last_result(&store, &history, step)
             .and_then(|result| result.image)
             .map(|image| image.descriptor)
             .ok_or_else(|| no_image(text, "was not built here, or its result is no longer kept", &format!("`kiln run {step}` builds it")))

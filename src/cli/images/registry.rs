@@ -14,15 +14,13 @@ use crate::store::local::Store;
 use super::super::args::Global;
 use super::super::{machine, run};
 use super::beside::{self, About};
-use super::{Found, MOST_PLATFORMS, Wanted, broken, no_image, no_platform, platform_of, store};
+use super::{Found, MOST_PLATFORMS, Wanted, broken, no_image, no_platform, platform_of};
 
 /// The largest config that is read, in bytes.
 const CONFIG_LIMIT: u64 = 8 << 20;
 
 pub(super) fn of_registry(global: &Global, reference: &Reference, wanted: Wanted<'_>) -> Result<Found, Diagnostics> {
-    let store = store(global)?;
-    let insecure = wanted.insecure.then(|| reference.repository.host().to_owned()).into_iter().collect();
-    let session = machine::session_of(insecure, global.offline, &store);
+    let (session, store) = machine::apart(global, wanted.insecure.then(|| reference.repository.host()))?;
     run::runtime()?.block_on(Registry { session: &session, store: &store, reference, wanted }.find()).map_err(Diagnostics::from)
 }
 

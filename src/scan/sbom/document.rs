@@ -216,22 +216,13 @@ impl Document {
 /// Writes the document of an index: its images, each with the name of its own bill. Source: CycloneDX, BOM-Link.
 #[must_use]
 pub fn write_index(whole: &Whole<'_>) -> Vec<u8> {
-    let container = |purl: Purl, digest: BlobDigest| Component {
-        kind: "container",
-        reference: purl.to_string(),
-        name: whole.name.to_owned(),
-        version: digest.to_string(),
-        hashes: vec![Hash { alg: "SHA-256", content: digest.0.hex() }],
-        purl: purl.to_string(),
-        ..Component::default()
-    };
     let images = whole.images.iter().map(|image| Component {
         elsewhere: vec![Elsewhere { kind: "bom", url: format!("urn:cdx:{}/1", image.bill.id.trim_start_matches("urn:uuid:")) }],
         properties: vec![Property { name: PLATFORM, value: image.platform.to_string() }],
-        ..container(whole.purl_of(image), image.digest)
+        ..container(whole.name, &whole.purl_of(image), image.digest)
     });
     let components: Vec<Component> = images.collect();
-    let index = container(whole.purl(), whole.digest);
+    let index = container(whole.name, &whole.purl(), whole.digest);
     let compositions = vec![
         Composition { aggregate: "complete", assemblies: vec![index.reference.clone()] },
         Composition { aggregate: "incomplete", assemblies: components.iter().map(|image| image.reference.clone()).collect() },
@@ -298,19 +289,24 @@ fn distribution(release: &Release) -> Option<Component> {
     })
 }
 
-fn image(subject: &Subject<'_>) -> Component {
-    let digest = subject.digest.to_string();
-    let purl = purl_of(subject).to_string();
-    let platform = [Some(subject.config.os.as_str()), Some(subject.config.architecture.as_str()), subject.config.variant.as_deref()];
+/// An image, or an index of images.
+fn container(name: &str, purl: &Purl, digest: BlobDigest) -> Component {
     Component {
         kind: "container",
-        reference: purl.clone(),
-        name: subject.name.to_owned(),
-        version: digest,
-        hashes: vec![Hash { alg: "SHA-256", content: subject.digest.0.hex() }],
-        purl,
-        properties: vec![Property { name: PLATFORM, value: platform.into_iter().flatten().collect::<Vec<_>>().join("/") }],
+        reference: purl.to_string(),
+        name: name.to_owned(),
+        version: digest.to_string(),
+        hashes: vec![Hash { alg: "SHA-256", content: digest.0.hex() }],
+        purl: purl.to_string(),
         ..Component::default()
+    }
+}
+
+fn image(subject: &Subject<'_>) -> Component {
+    let platform = [Some(subject.config.os.as_str()), Some(subject.config.architecture.as_str()), subject.config.variant.as_deref()];
+    Component {
+        properties: vec![Property { name: PLATFORM, value: platform.into_iter().flatten().collect::<Vec<_>>().join("/") }],
+        ..container(subject.name, &purl_of(subject), subject.digest)
     }
 }
 

@@ -139,19 +139,13 @@ pub(in crate::scan) fn write(subject: &Subject<'_>, release: &Release, packages:
 /// Writes the document of an index: its images, which are variants of it.
 #[must_use]
 pub fn write_index(whole: &Whole<'_>) -> Vec<u8> {
-    let container = |id: &str, digest: BlobDigest, purl: Purl| Part {
-        primary_package_purpose: Some("CONTAINER"),
-        checksums: vec![Checksum { algorithm: "SHA256", checksum_value: digest.0.hex() }],
-        external_refs: vec![package_url(purl.to_string())],
-        ..blank(id.to_owned(), whole.name, &digest.to_string())
-    };
-    let mut parts = vec![container(IMAGE, whole.digest, whole.purl())];
+    let mut parts = vec![container(IMAGE, whole.name, whole.digest, &whole.purl())];
     let mut relationships = vec![related(DOCUMENT, "DESCRIBES", IMAGE)];
     for image in &whole.images {
         let id = format!("{IMAGE}-{}", image.platform.to_string().replace('/', "-"));
         relationships.push(related(&id, "VARIANT_OF", IMAGE));
-        parts
-            .push(Part { source_info: format!("its own bill is {}", image.bill.id), ..container(&id, image.digest, whole.purl_of(image)) });
+        let bill = format!("its own bill is {}", image.bill.id);
+        parts.push(Part { source_info: bill, ..container(&id, whole.name, image.digest, &whole.purl_of(image)) });
     }
     Document::new(whole.name, whole.made(), parts, relationships).bytes()
 }
@@ -200,13 +194,18 @@ fn blank(id: String, name: &str, version: &str) -> Part {
     }
 }
 
-fn image(subject: &Subject<'_>) -> Part {
+/// An image, or an index of images.
+fn container(id: &str, name: &str, digest: BlobDigest, purl: &Purl) -> Part {
     Part {
         primary_package_purpose: Some("CONTAINER"),
-        checksums: vec![Checksum { algorithm: "SHA256", checksum_value: subject.digest.0.hex() }],
-        external_refs: vec![package_url(purl_of(subject).to_string())],
-        ..blank(IMAGE.to_owned(), subject.name, &subject.digest.to_string())
+        checksums: vec![Checksum { algorithm: "SHA256", checksum_value: digest.0.hex() }],
+        external_refs: vec![package_url(purl.to_string())],
+        ..blank(id.to_owned(), name, &digest.to_string())
     }
+}
+
+fn image(subject: &Subject<'_>) -> Part {
+    container(IMAGE, subject.name, subject.digest, &purl_of(subject))
 }
 
 fn system(release: &Release) -> Option<Part> {
