@@ -137,8 +137,13 @@ impl RelPath {
         if self.is_root() {
             return None;
         }
-        let cut = self.0.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-        Some(Self(self.0[..cut].into()))
+        Some(Self(self.above().into()))
+    }
+
+    /// The bytes of the path without its last name: of [`RelPath::parent`], where nothing has to be kept of it.
+    #[must_use]
+    pub fn above(&self) -> &[u8] {
+        &self.0[..self.0.iter().rposition(|byte| *byte == b'/').unwrap_or(0)]
     }
 
     /// The last name; `None` for the root.

@@ -63,6 +63,19 @@ pub struct Ground<'a> {
     pub past: Option<&'a Past>,
 }
 
+impl Ground<'_> {
+    /// What the kernel said of a source when its content was asked for last. Nothing for what a step makes: its content is taken as it
+    /// was recorded, whatever stands there.
+    pub(super) fn seen(self, path: &RelPath) -> Option<Stat> {
+        if self.graph.is_output(path) { None } else { self.machine.stats.seen(self.tree, path) }
+    }
+
+    /// What the kernel says of a file now.
+    pub(super) fn stands(self, path: &RelPath) -> Option<Stat> {
+        self.tree.status(path).ok().map(|(_, stat)| stat)
+    }
+}
+
 /// What a step takes in, as far as it is there.
 #[derive(Debug)]
 pub struct Gathered {

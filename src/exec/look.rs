@@ -40,7 +40,7 @@ pub enum Verdict {
     Known {
         /// The result.
         result: Box<ActionResult>,
-        /// The contents that its record holds, where something must be written back.
+        /// The contents that its record holds, where the store was asked for it.
         held: Held,
         /// Whether something must be written back.
         origin: Origin,
@@ -98,12 +98,12 @@ fn judge(ground: Ground<'_>, history: &StepHistory, id: StepId, taken: &Ingredie
         return runs("asked with --force");
     }
     if matches!(action.kind, ActionKind::Group) {
-        return in_place(empty(machine));
+        return in_place(empty(machine), Held::default());
     }
     if let ActionKind::Push(publication) | ActionKind::Tag(publication) = &action.kind {
         let tags = matches!(action.kind, ActionKind::Tag(_));
         return match publish::standing(machine, taken, publication, tags) {
-            Standing::Complete(detail) => in_place(ActionResult { detail: Some(detail), ..empty(machine) }),
+            Standing::Complete(detail) => in_place(ActionResult { detail: Some(detail), ..empty(machine) }, Held::default()),
             Standing::Incomplete => runs("it is not there yet"),
             Standing::Unknown => runs("the registry is asked each time"),
         };
@@ -122,7 +122,7 @@ fn judge(ground: Ground<'_>, history: &StepHistory, id: StepId, taken: &Ingredie
     let standing = |result: &ActionResult| outputs::verify(&machine.stats, tree, &result.outputs, &declared(action));
     // What was found lately proves what the outputs are; only the store can give them back.
     let seen = match machine.lately.result(key).map(|result| (standing(&result), result)) {
-        Some((Ok(State::InPlace), result)) => return in_place(result),
+        Some((Ok(State::InPlace), result)) => return in_place(result, Held::default()),
         seen => seen,
     };
     let Ok(Some(Recorded { result, held })) = machine.store.recorded(key) else {
@@ -143,7 +143,7 @@ fn judge(ground: Ground<'_>, history: &StepHistory, id: StepId, taken: &Ingredie
     match state {
         Ok(State::InPlace) => {
             machine.lately.remember(key, &result);
-            in_place(result)
+            in_place(result, held)
         }
         Ok(State::Damaged(_)) => {
             if let Some(gone) = result.outputs.iter().find(|output| !is_kept(machine, &held, &output.entry)) {
@@ -158,8 +158,8 @@ fn judge(ground: Ground<'_>, history: &StepHistory, id: StepId, taken: &Ingredie
 }
 
 /// A result of which nothing must be written back.
-fn in_place(result: ActionResult) -> Verdict {
-    Verdict::Known { result: Box::new(result), held: Held::default(), origin: Origin::InPlace }
+fn in_place(result: ActionResult, held: Held) -> Verdict {
+    Verdict::Known { result: Box::new(result), held, origin: Origin::InPlace }
 }
 
 /// What a step declares to make.

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use crate::base::digest::{ActionKey, ContentDigest, Digest};
 use crate::base::id::StepId;
+use crate::base::path::RelPath;
 use crate::engine::sandbox::Sandboxed;
 use crate::engine::{self, Failure, Job, Machine, Made, Outcome};
 use crate::event::{Ended, Event, FailureClass, Origin};
@@ -25,7 +26,7 @@ use crate::sys::tree::Tree;
 
 use super::gather::{self, GatherError, Ground, Product};
 use super::look::{self, Look, Verdict};
-use super::witness::{self, Second, Witness};
+use super::witness::{self, Witness};
 
 /// What all steps of a run share.
 pub struct Shared {
@@ -203,7 +204,9 @@ fn noted(shared: &Shared, id: StepId, taken: &Ingredients, cacheable: bool) -> R
     }
     // Only commands can have a file changed under them: images read what was hashed, and check it.
     let watched = cacheable && runs;
-    Ok(Noted { manifest, witness: if watched { Witness::call(&shared.machine.root, taken) } else { Witness::default() } })
+    let tree = watched.then(|| Tree::for_a_glance(&shared.machine.root)).transpose().map_err(Failure::disk)?;
+    let witness = tree.map(|tree| Witness::call(shared.ground(&tree), taken)).unwrap_or_default();
+    Ok(Noted { manifest, witness })
 }
 
 /// Waits for the claim that another one holds. A wish to stop ends the wait.
@@ -283,7 +286,7 @@ fn known(shared: &Shared, id: StepId, look: Look, origin: Origin) -> Result<Step
     let manifest = match last.and_then(|last| last.manifest) {
         Some(manifest) => Some(manifest),
         None => match Manifest::of(shared, id, &taken) {
-            Some(manifest) if held.has(manifest.digest, None) => Some(manifest.digest),
+            Some(manifest) if is_recorded(&shared.machine, key, &held, manifest.digest) => Some(manifest.digest),
             manifest => keep(&shared.machine, manifest.as_ref())?,
         },
     };
@@ -297,6 +300,12 @@ fn known(shared: &Shared, id: StepId, look: Look, origin: Origin) -> Result<Step
     };
     leave(shared, id, key, &taken, *result);
     Ok(end)
+}
+
+/// Whether the record of a result holds a content itself. `held` is empty where the store was not asked for the record.
+fn is_recorded(machine: &Machine, key: ActionKey, held: &Held, content: ContentDigest) -> bool {
+    let in_record = || machine.store.recorded(key).is_ok_and(|found| found.is_some_and(|found| found.held.has(content, None)));
+    held.has(content, None) || in_record()
 }
 
 /// Puts the product where the steps that wait will look for it.
@@ -380,7 +389,7 @@ fn clear(shared: &Shared, id: StepId) -> Result<(), Failure> {
 
 /// Brings the outputs to the store, and small ones to `held` if there is one; those that were made behind walls, from there to the
 /// project too.
-fn capture(shared: &Shared, id: StepId, behind: Option<&Sandboxed>, held: Option<&mut Held>) -> Result<Vec<OutputFile>, Failure> {
+fn capture(shared: &Shared, id: StepId, behind: Option<&Sandboxed>, mut held: Option<&mut Held>) -> Result<Vec<OutputFile>, Failure> {
     let patterns = look::declared(shared.action(id));
     if patterns.is_empty() {
         return Ok(Vec::new());
@@ -388,11 +397,7 @@ fn capture(shared: &Shared, id: StepId, behind: Option<&Sandboxed>, held: Option
     let machine = &shared.machine;
     let stage = behind.and_then(Sandboxed::stage);
     let root = stage.as_ref().unwrap_or(&machine.root);
-    let mut nothing = Held::default();
-    let (captured, held) = match held {
-        Some(held) => (outputs::capture_holding(&machine.store, &machine.stats, root, &patterns, held), held),
-        None => (outputs::capture(&machine.store, &machine.stats, root, &patterns), &mut nothing),
-    };
+    let captured = outputs::capture(&machine.store, &machine.stats, root, &patterns, held.as_deref_mut());
     let made = captured.map_err(|faults| {
         // What a step did or left undone is its own failure; a full disk is the machine's.
         // One full disk refuses many files; once is enough.
@@ -404,7 +409,8 @@ fn capture(shared: &Shared, id: StepId, behind: Option<&Sandboxed>, held: Option
         Failure::new(FailureClass::Step, reason, not_made.then(|| "let the commands make it, or mend `outputs`".to_owned()))
     })?;
     if stage.is_some() {
-        let contents = Contents { store: &machine.store, held };
+        let nothing = Held::default();
+        let contents = Contents { store: &machine.store, held: held.as_deref().unwrap_or(&nothing) };
         restore::restore(contents, &machine.stats, &machine.root, &made, &patterns).map_err(Failure::disk)?;
     }
     Ok(made)
@@ -423,10 +429,15 @@ fn record(
     let machine = &shared.machine;
     if matches!(shared.action(id).kind, ActionKind::Run(_)) {
         let tree = Tree::for_a_glance(&machine.root).map_err(Failure::disk)?;
-        let Second { mut changed, still } = witness.again(&tree);
-        if !still || !witness.vouches(shared.ground(&tree), id, before) {
-            let again = gather::gather(shared.ground(&tree), id, |need| shared.product(need));
+        let ground = shared.ground(&tree);
+        let stands = |path: &RelPath| ground.stands(path);
+        // What proves nothing by standing still is found once more, and that looks at each file.
+        if !(witness.vouches(ground, id, before) && witness.again(stands).still) {
+            let again = gather::gather(ground, id, |need| shared.product(need));
             let same = again.as_ref().is_ok_and(|gathered| key::key(shared.action(id), &gathered.taken) == key);
+            let looked = again.is_ok();
+            let now = |path: &RelPath| looked.then(|| ground.seen(path)).flatten().or_else(|| ground.stands(path));
+            let mut changed = witness.again(now).changed;
             if !same || !changed.is_empty() {
                 changed.extend(again.iter().flat_map(|gathered| witness::differences(before, &gathered.taken)));
                 changed.sort();

@@ -10,13 +10,12 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use crate::base::id::StepId;
-use crate::base::path::{AbsPath, RelPath};
+use crate::base::path::RelPath;
 use crate::base::pattern::Pattern;
 use crate::graph::action::ActionKind;
 use crate::graph::ingredients::Ingredients;
 use crate::store::result::{OutputEntry, OutputFile};
 use crate::sys::stat::Stat;
-use crate::sys::tree::Tree;
 
 use super::gather::Ground;
 
@@ -30,26 +29,22 @@ const MANY: usize = 500;
 pub struct Witness(Vec<(RelPath, Stat)>);
 
 impl Witness {
-    /// Looks at the files, right before the step begins.
+    /// Takes down what the kernel said of each source when its content was asked for, and looks at what other steps made, right before
+    /// the step begins.
     #[must_use]
-    pub fn call(root: &AbsPath, taken: &Ingredients) -> Self {
-        let Ok(tree) = Tree::for_a_glance(root) else { return Self::default() };
+    pub fn call(ground: Ground<'_>, taken: &Ingredients) -> Self {
         let files: Vec<&OutputFile> = taken.files.iter().flatten().filter(|file| matches!(file.entry, OutputEntry::File { .. })).collect();
-        let look = |file: &OutputFile| Some((file.path.clone(), tree.status(&file.path).ok()?.1));
+        let seen = |file: &&OutputFile| Some((file.path.clone(), ground.seen(&file.path).or_else(|| ground.stands(&file.path))?));
         // A few files are looked at before other threads would have heard of them.
-        Self(if files.len() < MANY {
-            files.into_iter().filter_map(look).collect()
-        } else {
-            files.into_par_iter().filter_map(look).collect()
-        })
+        Self(if files.len() < MANY { files.iter().filter_map(seen).collect() } else { files.par_iter().filter_map(seen).collect() })
     }
 
-    /// Looks again.
+    /// Compares with what stands there now, as `now` says.
     #[must_use]
-    pub fn again(&self, tree: &Tree) -> Second {
-        let look = |(path, before): &(RelPath, Stat)| match tree.status(path) {
-            Ok((_, now)) if now == *before => None,
-            Ok((_, now)) if is_written_as_before(before, &now) => Some((path.clone(), false)),
+    pub fn again(&self, now: impl Fn(&RelPath) -> Option<Stat> + Sync) -> Second {
+        let look = |(path, before): &(RelPath, Stat)| match now(path) {
+            Some(now) if now == *before => None,
+            Some(now) if is_written_as_before(before, &now) => Some((path.clone(), false)),
             _ => Some((path.clone(), true)),
         };
         let moved: Vec<(RelPath, bool)> =
@@ -58,7 +53,7 @@ impl Witness {
         Second { changed: moved.into_iter().filter_map(|(path, written)| written.then_some(path)).collect(), still }
     }
 
-    /// Whether what was seen before the step ran proves, when all of it stands still, that the step would be found with the same
+    /// Whether what was seen before the step ran can prove, when all of it stands still, that the step would be found with the same
     /// ingredients again. That is so when it names its files one by one, none of them is a link, and the content of each source is known to
     /// belong to what the kernel said of it.
     #[must_use]

@@ -20,8 +20,7 @@ use super::blob::StoreError;
 use super::lease::HELD_NANOS;
 use super::local::Store;
 use super::pack;
-use super::record::{self, Recorded, Standing};
-use super::result::OutputEntry;
+use super::record::{self, Name, Standing};
 
 const SECOND: i128 = 1_000_000_000;
 /// A blob that nothing names is kept for so long: a run that was killed finds what it had fetched when it is started again.
@@ -62,13 +61,6 @@ pub struct Collected {
     pub left_blobs: u64,
     /// Bytes beyond the limit that stay because a running kiln may use them.
     pub held_bytes: u64,
-}
-
-/// A blob's name, small enough to hold many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Name {
-    Blake3([u8; 32]),
-    Sha256([u8; 32]),
 }
 
 #[derive(Debug)]
@@ -215,7 +207,11 @@ impl Store {
             let Some(standing) = file::optional(record::standing(&place, key))? else { return Ok(None) };
             let record = Record { place, size: pack::share(&status), used: Stat::of(&status).modified, blobs: Vec::new(), whole: false };
             // A damaged record, or one of another version, names nothing and goes.
-            let wanted = if let Standing::Sound(recorded) = standing { Some(names(&recorded).collect()) } else { None };
+            let wanted = if let Standing::Sound(recorded) = standing {
+                Some(record::blobs_of(&recorded.result, &recorded.held).map(|(name, _)| name).collect())
+            } else {
+                None
+            };
             Ok(Some((record, wanted)))
         };
         let listed = self.records()?;
@@ -291,16 +287,4 @@ fn name(algorithm: &str, hex: &str) -> Option<Name> {
     } else {
         Digest::<Blake3>::from_hex(hex).ok().map(|digest| Name::Blake3(*digest.as_bytes()))
     }
-}
-
-/// The blobs that a record names and does not hold itself.
-fn names(recorded: &Recorded) -> impl Iterator<Item = Name> {
-    let Recorded { result, held } = recorded;
-    let outputs = result.outputs.iter().filter_map(|output| match &output.entry {
-        OutputEntry::File { digest, size, .. } if !held.has(*digest, Some(*size)) => Some(digest),
-        OutputEntry::File { .. } | OutputEntry::Link { .. } | OutputEntry::Folder => None,
-    });
-    let contents = outputs.chain(result.documents.iter().map(|(_, digest)| digest)).chain(&result.log);
-    let images = result.image.iter().flat_map(|image| &image.blobs);
-    contents.map(|digest| Name::Blake3(*digest.0.as_bytes())).chain(images.map(|digest| Name::Sha256(*digest.0.as_bytes())))
 }

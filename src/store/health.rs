@@ -104,7 +104,7 @@ impl Store {
                     self.layout().set_aside(path, &Stat::of(&before));
                     (key, Sound::Damaged)
                 }
-                Standing::Sound(recorded) if !self.completes(&recorded) => (key, Sound::Incomplete),
+                Standing::Sound(recorded) if !self.holds(&recorded.result, &recorded.held) => (key, Sound::Incomplete),
                 Standing::Sound(_) | Standing::Other => (key, Sound::Whole),
             }))
         };

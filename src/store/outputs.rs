@@ -106,29 +106,6 @@ pub enum State {
     Damaged(Vec<Damage>),
 }
 
-/// Lists what `outputs` name below `root` and brings the content of the files to the store. Links are kept as links,
-/// wherever they lead; folders are kept when nothing is in them.
-///
-/// # Errors
-/// Every fault found: a name without wildcards that is not there, a FIFO, a file that changes meanwhile, a full disk.
-pub fn capture(store: &Store, cache: &StatCache, root: &AbsPath, outputs: &[Pattern]) -> Result<Vec<OutputFile>, Vec<OutputError>> {
-    bring(store, cache, root, outputs, None)
-}
-
-/// As [`capture`], but `held` takes small contents in as long as it has room, and they become no blobs.
-///
-/// # Errors
-/// As [`capture`].
-pub fn capture_holding(
-    store: &Store,
-    cache: &StatCache,
-    root: &AbsPath,
-    outputs: &[Pattern],
-    held: &mut Held,
-) -> Result<Vec<OutputFile>, Vec<OutputError>> {
-    bring(store, cache, root, outputs, Some(held))
-}
-
 /// An output, with its content where the record holds that.
 type Kept = (OutputFile, Option<Vec<u8>>);
 
@@ -141,7 +118,12 @@ enum Way {
 /// Files that one thread brings to the store before another one is worth it.
 const FEW: usize = 8;
 
-fn bring(
+/// Lists what `outputs` name below `root` and brings the content of the files to the store; `held` takes small contents in as long as
+/// it has room, and these become no blobs. Links are kept as links, wherever they lead; folders are kept when nothing is in them.
+///
+/// # Errors
+/// Every fault found: a name without wildcards that is not there, a FIFO, a file that changes meanwhile, a full disk.
+pub fn capture(
     store: &Store,
     cache: &StatCache,
     root: &AbsPath,
@@ -222,7 +204,7 @@ fn read_small(cache: &StatCache, tree: &Tree, entry: &Entry) -> Result<(ContentD
     // A file that has grown meanwhile is another one.
     unchanged(&file, entry, &path)?;
     let digest = ContentDigest(Digest::of(&bytes));
-    cache.remember(path.as_path(), &entry.stat, digest, began);
+    cache.remember_made(tree, [(&entry.path, entry.stat, digest)], began);
     Ok((digest, bytes))
 }
 
@@ -243,7 +225,7 @@ fn keep_file(store: &Store, cache: &StatCache, tree: &Tree, entry: &Entry) -> Re
         return Err(HashError::Changed { path: path.to_string() }.into());
     }
     let (digest, _) = writer.commit()?;
-    cache.remember(path.as_path(), &entry.stat, ContentDigest(digest), began);
+    cache.remember_made(tree, [(&entry.path, entry.stat, ContentDigest(digest))], began);
     Ok(ContentDigest(digest))
 }
 
@@ -330,14 +312,19 @@ fn looks_right(tree: &Tree, output: &OutputFile, entry: &Entry) -> Result<Look, 
 /// The folders around the recorded outputs. A record may come from another machine: each of its paths must be one that the
 /// declared outputs reach, and none may lie below another.
 fn folders_of(recorded: &[OutputFile], outputs: &[Pattern]) -> Result<HashSet<RelPath>, OutputError> {
+    let sorted = recorded.windows(2).all(|pair| pair[0].path < pair[1].path);
     let mut above = HashSet::new();
     let mut paths = HashSet::new();
+    let mut last: Option<&[u8]> = None;
     for output in recorded {
         let foreign = output.path.is_root() && output.entry != OutputEntry::Folder;
-        if foreign || !outputs.iter().any(|pattern| walk::reaches(pattern, &output.path)) || !paths.insert(&output.path) {
+        let twice = !sorted && !paths.insert(&output.path);
+        if foreign || twice || !outputs.iter().any(|pattern| walk::reaches(pattern, &output.path)) {
             return Err(OutputError::Foreign(output.path.clone()));
         }
-        let mut folder = output.path.parent();
+        // Neighbours share their folders.
+        let mut folder = if last == Some(output.path.above()) { None } else { output.path.parent() };
+        last = Some(output.path.above()).filter(|_| !output.path.is_root());
         while let Some(path) = folder {
             folder = path.parent();
             if !above.insert(path) {

@@ -8,8 +8,10 @@
 //! A record is a line with the format's version, the action key and the length of the rest; a line with a checksum over the key and
 //! what follows; a line of JSON; and the small contents that it holds itself. Records may follow one another in one file ([`super::pack`]).
 
+use std::fmt;
+
 use crate::base::canon::{HashSink, Sink as _};
-use crate::base::digest::{ActionKey, Algorithm, ContentDigest, Digest};
+use crate::base::digest::{ActionKey, Algorithm, Blake3, ContentDigest, Digest, Sha256};
 use crate::base::path::AbsPath;
 use crate::sys::file::{self, FileError, at};
 use crate::sys::stat::Stat;
@@ -29,11 +31,20 @@ const LENGTH_DIGITS: usize = 22;
 /// The largest record that is read, in bytes: some 400,000 outputs.
 const LIMIT: u64 = 64 << 20;
 
-/// A blob that a result names.
-struct Named {
-    place: AbsPath,
-    digest: String,
-    size: Option<u64>,
+/// The name of a blob, small enough to hold many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Name {
+    Blake3([u8; 32]),
+    Sha256([u8; 32]),
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Blake3(bytes) => Digest::<Blake3>::from_bytes(*bytes).fmt(f),
+            Self::Sha256(bytes) => Digest::<Sha256>::from_bytes(*bytes).fmt(f),
+        }
+    }
 }
 
 /// What a record says.
@@ -104,8 +115,8 @@ impl Store {
     pub fn record_with(&self, key: ActionKey, result: &ActionResult, held: &Held) -> Result<(), StoreError> {
         let place = self.layout().record(key);
         let bytes = at("write", &place, encode(key, result, held).map_err(std::io::Error::other))?;
-        if let Some(missing) = self.blobs_of(result, held).iter().find(|blob| !is_there(blob)) {
-            return Err(StoreError::Missing(missing.digest.clone()));
+        if let Some((missing, _)) = blobs_of(result, held).find(|(name, size)| !self.has(*name, *size)) {
+            return Err(StoreError::Missing(missing.to_string()));
         }
         Ok(self.packs.add(self.layout(), &place, &bytes)?)
     }
@@ -118,42 +129,37 @@ impl Store {
         Ok(file::optional(file::remove(self.layout().record(key)))?.is_some())
     }
 
-    /// Whether every blob that a result names is there with its size. Looks, but does not read.
+    /// Whether every blob that a result names and `held` does not hold is there with its size. Looks, but does not read.
     #[must_use]
-    pub fn holds(&self, result: &ActionResult) -> bool {
-        self.blobs_of(result, &Held::default()).iter().all(is_there)
+    pub fn holds(&self, result: &ActionResult, held: &Held) -> bool {
+        blobs_of(result, held).all(|(name, size)| self.has(name, size))
     }
 
-    /// Whether every blob that a record names and does not hold itself is there with its size.
-    pub(super) fn completes(&self, recorded: &Recorded) -> bool {
-        self.blobs_of(&recorded.result, &recorded.held).iter().all(is_there)
+    fn has(&self, name: Name, size: Option<u64>) -> bool {
+        match name {
+            Name::Blake3(bytes) => self.has_blob(Digest::<Blake3>::from_bytes(bytes), size),
+            Name::Sha256(bytes) => self.has_blob(Digest::<Sha256>::from_bytes(bytes), size),
+        }
     }
 
-    fn blobs_of(&self, result: &ActionResult, held: &Held) -> Vec<Named> {
-        let outputs = result.outputs.iter().filter_map(|output| match &output.entry {
-            OutputEntry::File { digest, size, .. } if !held.has(*digest, Some(*size)) => Some(self.named(digest.0, Some(*size))),
-            OutputEntry::File { .. } | OutputEntry::Link { .. } | OutputEntry::Folder => None,
-        });
-        let documents = result.documents.iter().map(|(_, digest)| digest).chain(&result.log).map(|digest| self.named(digest.0, None));
-        let images = result.image.iter().flat_map(|image| &image.blobs).map(|digest| self.named(digest.0, None));
-        outputs.chain(documents).chain(images).collect()
-    }
-
-    fn named<A: Algorithm>(&self, digest: Digest<A>, size: Option<u64>) -> Named {
+    fn has_blob<A: Algorithm>(&self, digest: Digest<A>, size: Option<u64>) -> bool {
         // After a power cut a file may be empty; only the blob without bytes may be.
         let size = size.or_else(|| (digest == Digest::of(b"")).then_some(0));
-        Named { place: self.blob_path(digest), digest: digest.to_string(), size }
+        let fits = |found: u64| size.map_or(found > 0, |size| found == size);
+        file::status(self.blob_path(digest)).is_ok_and(|status| status.is_file() && fits(status.len()))
     }
 }
 
-fn is_there(blob: &Named) -> bool {
-    file::status(&blob.place).is_ok_and(|status| {
-        status.is_file()
-            && match blob.size {
-                Some(size) => status.len() == size,
-                None => status.len() > 0,
-            }
-    })
+/// The blobs that a result names and `held` does not hold, with their sizes as far as the result tells them.
+pub(super) fn blobs_of<'r>(result: &'r ActionResult, held: &'r Held) -> impl Iterator<Item = (Name, Option<u64>)> {
+    let content = |digest: &ContentDigest, size| (Name::Blake3(*digest.0.as_bytes()), size);
+    let outputs = result.outputs.iter().filter_map(move |output| match &output.entry {
+        OutputEntry::File { digest, size, .. } if !held.has(*digest, Some(*size)) => Some(content(digest, Some(*size))),
+        OutputEntry::File { .. } | OutputEntry::Link { .. } | OutputEntry::Folder => None,
+    });
+    let documents = result.documents.iter().map(|(_, digest)| digest).chain(&result.log).map(move |digest| content(digest, None));
+    let images = result.image.iter().flat_map(|image| &image.blobs).map(|digest| (Name::Sha256(*digest.0.as_bytes()), None));
+    outputs.chain(documents).chain(images)
 }
 
 fn encode(key: ActionKey, result: &ActionResult, held: &Held) -> Result<Vec<u8>, serde_json::Error> {

@@ -102,17 +102,17 @@ pub fn restore(
     let difference = Difference::find(cache, &tree, recorded, outputs)?;
     let restore = Restore { contents, cache, tree: &tree, outputs };
     let mut staged = Vec::new();
-    let mut fresh: BTreeMap<RelPath, Vec<Fresh<'_>>> = BTreeMap::new();
+    let mut fresh = Vec::new();
     for (output, found) in &difference.wanted {
         let OutputEntry::File { digest, size, executable } = &output.entry else {
             staged.push(*output);
             continue;
         };
-        match (contents.held.get(*digest), output.path.parent(), found) {
-            (Some(bytes), Some(folder), None) => {
-                fresh.entry(folder).or_default().push(Fresh { output, bytes, digest: *digest, mode: mode(*executable) });
+        match (contents.held.get(*digest), found) {
+            (Some(bytes), None) if !output.path.is_root() => {
+                fresh.push(Fresh { output, bytes, digest: *digest, mode: mode(*executable) });
             }
-            (Some(_), ..) => staged.push(*output),
+            (Some(_), _) => staged.push(*output),
             _ if contents.store.size_of(digest.0) == Some(*size) => staged.push(*output),
             _ => return Err(RestoreError::Missing(digest.to_string())),
         }
@@ -122,8 +122,8 @@ pub fn restore(
     let ready: Vec<Option<Staged<'_>>> = staged.par_iter().map(|output| restore.stage(output, &folders)).collect::<Result<_, _>>()?;
     let removed = restore.clear(&difference)?;
     staged.par_iter().zip(ready).try_for_each(|(output, staged)| restore.put(output, staged))?;
-    for (folder, files) in fresh {
-        restore.put_fresh(&folder, &files, &folders)?;
+    for files in fresh.chunk_by(|one, next| one.output.path.above() == next.output.path.above()) {
+        restore.put_fresh(files, &folders)?;
     }
     Ok(Restored { written: difference.wanted.len(), removed })
 }
@@ -171,8 +171,11 @@ impl<'a> Restore<'a> {
     /// For each folder of a wanted output the nearest one that is there: on the same file system as the output will be.
     fn staging_folders(&self, difference: &Difference<'_>) -> Result<BTreeMap<RelPath, RelPath>, RestoreError> {
         let mut nearest = BTreeMap::new();
+        let mut last: Option<&[u8]> = None;
         for (output, _) in &difference.wanted {
-            let Some(parent) = output.path.parent() else { continue };
+            let Some(parent) = output.path.parent().filter(|_| last != Some(output.path.above())) else { continue };
+            // Neighbours share their folders.
+            last = Some(output.path.above());
             if nearest.contains_key(&parent) {
                 continue;
             }
@@ -260,24 +263,29 @@ impl<'a> Restore<'a> {
         staged.in_place = true;
         if let Some((digest, began)) = staged.content {
             let (_, stat): (Kind, Stat) = self.tree.plain_status(&output.path)?;
-            // The rename counts as a change, after the moment named here: the entry is read once more before it is trusted.
-            self.cache.remember(self.tree.root().at(&output.path).as_path(), &stat, digest, began);
+            // The rename counts as a change, after the moment named here: where times are coarse the file is read once more before it
+            // is trusted.
+            self.cache.remember_made(self.tree, [(&output.path, stat, digest)], began);
         }
         Ok(())
     }
 
     /// Writes small files of one folder to their places.
-    fn put_fresh(&self, path: &RelPath, files: &[Fresh<'_>], folders: &BTreeMap<RelPath, RelPath>) -> Result<(), RestoreError> {
-        self.tree.create_folders(path)?;
-        let folder = self.tree.folder_for_new(path)?;
-        files.par_iter().with_min_len(FEW).try_for_each(|file| {
-            let Fresh { output, bytes, digest, mode } = file;
+    fn put_fresh(&self, files: &[Fresh<'_>], folders: &BTreeMap<RelPath, RelPath>) -> Result<(), RestoreError> {
+        let Some(path) = files.first().and_then(|file| file.output.path.parent()) else { return Ok(()) };
+        self.tree.create_folders(&path)?;
+        let folder = self.tree.folder_for_new(&path)?;
+        files.par_chunks(FEW).try_for_each(|files| {
             let began = clock::now().0;
-            match self.tree.write_new(&folder, &output.path, bytes, *mode)? {
-                Some(stat) => self.cache.remember(self.tree.root().at(&output.path).as_path(), &stat, *digest, began),
-                // Something came there meanwhile.
-                None => self.put(output, self.stage(output, folders)?)?,
+            let mut written = Vec::with_capacity(files.len());
+            for Fresh { output, bytes, digest, mode } in files {
+                match self.tree.write_new(&folder, &output.path, bytes, *mode)? {
+                    Some(stat) => written.push((&output.path, stat, *digest)),
+                    // Something came there meanwhile.
+                    None => self.put(output, self.stage(output, folders)?)?,
+                }
             }
+            self.cache.remember_made(self.tree, written, began);
             Ok(())
         })
     }

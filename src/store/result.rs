@@ -33,6 +33,7 @@ pub struct ActionResult {
 
 /// A file, folder or link among the outputs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Row")]
 pub struct OutputFile {
     /// Where, below the project.
     pub path: RelPath,
@@ -42,7 +43,7 @@ pub struct OutputFile {
 }
 
 /// What an output is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum OutputEntry {
     /// A regular file.
@@ -62,6 +63,42 @@ pub enum OutputEntry {
     },
     /// A folder without anything in it.
     Folder,
+}
+
+/// An [`OutputFile`] as it is written down. Read field by field: what serde does for a tag among other fields, it does by way of a copy of
+/// each, and a restore reads tens of thousands.
+#[derive(Deserialize)]
+struct Row {
+    path: RelPath,
+    kind: RowKind,
+    digest: Option<ContentDigest>,
+    size: Option<u64>,
+    executable: Option<bool>,
+    target: Option<Target>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RowKind {
+    File,
+    Link,
+    Folder,
+}
+
+#[derive(Deserialize)]
+struct Target(#[serde(with = "bytes_text")] Vec<u8>);
+
+impl TryFrom<Row> for OutputFile {
+    type Error = &'static str;
+    fn try_from(row: Row) -> Result<Self, Self::Error> {
+        let entry = match (row.kind, row.digest, row.size, row.executable, row.target) {
+            (RowKind::File, Some(digest), Some(size), Some(executable), _) => OutputEntry::File { digest, size, executable },
+            (RowKind::Link, .., Some(Target(target))) => OutputEntry::Link { target },
+            (RowKind::Folder, ..) => OutputEntry::Folder,
+            _ => return Err("an output lacks what its kind must have"),
+        };
+        Ok(Self { path: row.path, entry })
+    }
 }
 
 /// An image or an index.

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -18,8 +18,8 @@ use crate::base::path::{AbsPath, RelPath};
 use crate::base::size::ByteSize;
 use crate::sys::file::{self, FileError};
 use crate::sys::stat::{Kind, Stat};
-use crate::sys::tree::Tree;
-use crate::sys::{clock, walk};
+use crate::sys::tree::{Folder, Tree};
+use crate::sys::{clock, stamps, walk};
 
 /// The largest piece that is read at once, in bytes.
 const PIECE: usize = 256 << 10;
@@ -73,6 +73,8 @@ pub(super) struct Known {
 struct Memory {
     files: HashMap<Box<[u8]>, Known>,
     changed: bool,
+    /// By device, whether every two writes to a file of it show other times.
+    exact: HashMap<u64, bool>,
 }
 
 /// Content digests of files by path and [`Stat`], kept in one file between runs.
@@ -88,7 +90,7 @@ impl StatCache {
     #[must_use]
     pub fn open(place: AbsPath) -> Self {
         let files = file::read(&place, super::stat_file::LIMIT).ok().and_then(|bytes| super::stat_file::decode(&bytes)).unwrap_or_default();
-        Self { place, memory: Mutex::new(Memory { files, changed: false }), today: today() }
+        Self { place, memory: Mutex::new(Memory { files, ..Memory::default() }), today: today() }
     }
 
     /// The digest of the regular file at `path`, of which the kernel said `stat`.
@@ -113,32 +115,32 @@ impl StatCache {
             let mut place = Vec::new();
             files.iter().map(|(path, stat)| memory.lookup(place_of(root, path, &mut place), stat, self.today)).collect()
         };
-        let digest = |room: &mut Vec<u8>, ((path, stat), known): (&(&RelPath, &Stat), &Option<ContentDigest>)| match known {
+        let digest = |reader: &mut Reader<'_>, ((path, stat), known): (&(&RelPath, &Stat), &Option<ContentDigest>)| match known {
             Some(digest) => Ok((*digest, None)),
             None => {
                 let began = clock::now().0;
-                let mut file = tree.open_unseen(path)?;
-                hash(&|| tree.root().at(path), &mut file, stat, room).map(|digest| (digest, Some(began)))
+                let mut file = reader.open(path)?;
+                hash(&|| tree.root().at(path), &mut file, stat, &mut reader.room).map(|digest| (digest, Some(began)))
             }
         };
+        let reader = || Reader { tree, folder: None, room: Vec::new() };
         let unknown = known.iter().filter(|known| known.is_none()).count();
         let all: Vec<Result<(ContentDigest, Option<i64>), HashError>> = if unknown < FEW {
-            let mut room = Vec::new();
-            files.iter().zip(&known).map(|one| digest(&mut room, one)).collect()
+            let mut reader = reader();
+            files.iter().zip(&known).map(|one| digest(&mut reader, one)).collect()
         } else {
-            files.par_iter().zip(&known).map_init(Vec::new, digest).collect()
+            files.par_iter().zip(&known).map_init(reader, digest).collect()
         };
         let mut digests = Vec::with_capacity(all.len());
         let mut faults = Vec::new();
+        let mut place = Vec::new();
         let mut memory = self.memory();
         memory.files.reserve(unknown);
         for ((path, stat), one) in files.iter().zip(all) {
             match one {
                 Ok((digest, began)) => {
                     if let Some(began) = began {
-                        let mut place = Vec::new();
-                        place_of(root, path, &mut place);
-                        memory.remember(place.into(), stat, digest, self.today, began);
+                        memory.remember(place_of(root, path, &mut place).into(), stat, digest, self.today, began);
                     }
                     digests.push(digest);
                 }
@@ -169,6 +171,27 @@ impl StatCache {
     /// `began` the moment, in milliseconds since 1970, before the content was first read.
     pub(super) fn remember(&self, path: &Path, stat: &Stat, digest: ContentDigest, began: i64) {
         self.memory().remember(path.as_os_str().as_bytes().into(), stat, digest, self.today, began);
+    }
+
+    /// Takes in what a step made or kiln itself wrote, so that nobody is writing to it: where times are exact, the next write must show
+    /// another one, and nothing has to be read once more. `began` is as for [`StatCache::remember`].
+    pub(super) fn remember_made<'f>(&self, tree: &Tree, made: impl IntoIterator<Item = (&'f RelPath, Stat, ContentDigest)>, began: i64) {
+        let root = tree.root().as_path().as_os_str().as_bytes();
+        let folders = [self.place.as_path().parent(), Some(tree.root().as_path())];
+        let mut place = Vec::new();
+        let mut memory = self.memory();
+        for (path, stat, digest) in made {
+            let place = place_of(root, path, &mut place);
+            let settled = is_settled(&stat, began) || memory.is_exact(stat.device, folders);
+            memory.insert(place.into(), Known { stat, digest, day: self.today, settled });
+        }
+    }
+
+    /// What the kernel said of a file when its digest was last asked for, whether or not that proves anything.
+    #[must_use]
+    pub fn seen(&self, tree: &Tree, path: &RelPath) -> Option<Stat> {
+        let root = tree.root().as_path().as_os_str().as_bytes();
+        self.memory().files.get(place_of(root, path, &mut Vec::new())).map(|known| known.stat)
     }
 
     /// The digest, when it is known without reading.
@@ -233,8 +256,23 @@ impl StatCache {
 
 impl Memory {
     fn remember(&mut self, path: Box<[u8]>, stat: &Stat, digest: ContentDigest, today: u32, began: i64) {
+        self.insert(path, Known { stat: *stat, digest, day: today, settled: is_settled(stat, began) });
+    }
+
+    fn insert(&mut self, path: Box<[u8]>, known: Known) {
         self.changed = true;
-        self.files.insert(path, Known { stat: *stat, digest, day: today, settled: is_settled(stat, began) });
+        self.files.insert(path, known);
+    }
+
+    /// Whether times are exact on a device that one of these folders lies on.
+    fn is_exact(&mut self, device: u64, folders: [Option<&Path>; 2]) -> bool {
+        for folder in folders.into_iter().flatten() {
+            if self.exact.contains_key(&device) {
+                break;
+            }
+            self.exact.extend(stamps::of(folder));
+        }
+        *self.exact.entry(device).or_insert(false)
     }
 
     fn lookup(&mut self, path: &[u8], stat: &Stat, today: u32) -> Option<ContentDigest> {
@@ -292,46 +330,78 @@ fn place_of<'p>(root: &[u8], path: &RelPath, place: &'p mut Vec<u8>) -> &'p [u8]
     place
 }
 
-/// Hashes an open file that must be the regular one that `stat` tells of, before and after. `room` is used again for the next one.
+/// Reads many files, folder by folder.
+struct Reader<'t> {
+    tree: &'t Tree,
+    /// The folder of the last file, by its path, open for the next one.
+    folder: Option<(Box<[u8]>, Folder)>,
+    /// Used again for the next file.
+    room: Vec<u8>,
+}
+
+impl Reader<'_> {
+    fn open(&mut self, path: &RelPath) -> Result<File, FileError> {
+        let above = path.above();
+        if self.folder.as_ref().is_none_or(|(known, _)| **known != *above) {
+            let found = path.parent().and_then(|parent| self.tree.folder(&parent).ok()?);
+            self.folder = found.map(|folder| (above.into(), folder));
+        }
+        match &self.folder {
+            Some((_, folder)) => self.tree.open_unseen_in(folder, path),
+            None => self.tree.open_unseen(path),
+        }
+    }
+}
+
+/// Hashes an open file that must be the regular one that `stat` tells of. `room` is used again for the next one.
+///
+/// One look is enough, and it comes last: a file that is still what `stat` tells of was so from the first byte on.
 fn hash<P: AsRef<Path>>(path: &dyn Fn() -> P, file: &mut File, stat: &Stat, room: &mut Vec<u8>) -> Result<ContentDigest, HashError> {
     let shown = || crate::base::words::visible(&path().as_ref().to_string_lossy());
     let changed = || HashError::Changed { path: shown() };
-    let look = |file: &File| file.metadata().map_err(|cause| FileError { act: "look at", path: path().as_ref().to_owned(), cause });
-    let before = look(file)?;
-    if Stat::of(&before) != *stat {
-        return Err(changed());
-    }
-    let stored = before.blocks().saturating_mul(512);
-    if stat.size > SPARSE_FROM && stored < stat.size / 64 {
-        return Err(HashError::Sparse { path: shown(), size: ByteSize(stat.size), stored: ByteSize(stored) });
+    let fault = |act, cause| FileError { act, path: path().as_ref().to_owned(), cause };
+    if stat.size > SPARSE_FROM {
+        let stored = file.metadata().map_err(|cause| fault("look at", cause))?.blocks().saturating_mul(512);
+        if stored < stat.size / 64 {
+            return Err(HashError::Sparse { path: shown(), size: ByteSize(stat.size), stored: ByteSize(stored) });
+        }
     }
     // Room for one byte more: a read that does not fill it has found the end.
     let piece = usize::try_from(stat.size).unwrap_or(PIECE).saturating_add(1).min(PIECE);
     if room.len() < piece {
         room.resize(piece, 0);
     }
-    let mut hasher = Hasher::<Blake3>::new();
+    let mut hasher = None;
     let mut length = 0;
-    loop {
+    let digest: Result<Digest<Blake3>, io::Error> = loop {
         match file.read(&mut room[..piece]) {
-            Ok(0) => break,
             Ok(count) => {
-                hasher.update(&room[..count]);
                 length += count as u64;
-                // What is longer than it was is found by the second look, too.
-                if length > stat.size || (length == stat.size && count < piece) {
-                    break;
+                // What is longer than it was is found by the look, too.
+                let ends = count == 0 || length > stat.size || (length == stat.size && count < piece);
+                match hasher.take() {
+                    None if ends => break Ok(Digest::of(&room[..count])),
+                    so_far => {
+                        let mut so_far = so_far.unwrap_or_else(Hasher::new);
+                        so_far.update(&room[..count]);
+                        if ends {
+                            break Ok(so_far.finish());
+                        }
+                        hasher = Some(so_far);
+                    }
                 }
             }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(cause) => return Err(FileError { act: "read", path: path().as_ref().to_owned(), cause }.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(error),
         }
-    }
-    if length != stat.size || Stat::of(&look(file)?) != *stat {
+    };
+    let now = file::look(file).map_err(|cause| fault("look at", cause))?;
+    // What took the file's place may be something that cannot be read.
+    if now != *stat {
         return Err(changed());
     }
-    let digest: Digest<Blake3> = hasher.finish();
-    Ok(ContentDigest(digest))
+    let digest = digest.map_err(|cause| fault("read", cause))?;
+    if length == stat.size { Ok(ContentDigest(digest)) } else { Err(changed()) }
 }
 
 #[cfg(test)]

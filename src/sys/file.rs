@@ -10,6 +10,8 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::stat::{self, Stat};
+
 /// A file operation that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {act} `{}`: {cause}", crate::base::words::visible(&path.to_string_lossy()))]
@@ -176,6 +178,14 @@ pub fn status(path: impl AsRef<Path>) -> Result<Metadata, FileError> {
     at("look at", path.as_ref(), fs::symlink_metadata(path.as_ref()))
 }
 
+/// What the kernel says of an open file.
+///
+/// # Errors
+/// The kernel's.
+pub fn look(file: &File) -> io::Result<Stat> {
+    Ok(stat::of_raw(&rustix::fs::fstat(file)?).1)
+}
+
 /// The names in a directory, sorted by their bytes.
 ///
 /// # Errors
@@ -308,7 +318,7 @@ pub fn remove_abandoned(folder: impl AsRef<Path>, is_temporary: impl Fn(&[u8]) -
     for name in names(folder).unwrap_or_default().into_iter().filter(|name| is_temporary(name)) {
         let path = folder.join(OsStr::from_bytes(&name));
         let Ok(found) = status(&path) else { continue };
-        if super::stat::Stat::of(&found).modified < before {
+        if Stat::of(&found).modified < before {
             // What cannot be removed now is met again.
             let _ = if found.is_dir() { remove_tree(&path) } else { remove(&path) };
         }

@@ -28,6 +28,7 @@ pub mod shim;
 pub mod shims;
 pub mod sights;
 pub mod signal;
+pub mod stamps;
 pub mod stat;
 pub mod terminal;
 pub mod tree;

@@ -290,6 +290,16 @@ impl Tree {
         self.named("read", path, opened.map(File::from))
     }
 
+    /// As [`Tree::open_unseen`], for a file that lies in `folder`.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn open_unseen_in(&self, folder: &Folder, path: &RelPath) -> Result<File, FileError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&folder.0, path.name().unwrap_or(b"."), flags, Mode::empty());
+        self.named("read", path, opened.map(File::from).map_err(io::Error::from))
+    }
+
     /// The target of a symbolic link, as bytes.
     ///
     /// # Errors

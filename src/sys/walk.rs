@@ -245,8 +245,17 @@ impl Walk<'_> {
 /// Whether a walk for `pattern` could give `path`: the pattern selects it, and no folder that walks pass over lies between.
 #[must_use]
 pub fn reaches(pattern: &Pattern, path: &RelPath) -> bool {
-    pattern.selects(path)
-        && path.below(&pattern.base()).is_some_and(|rest| rest.is_root() || !rest.as_bytes().split(|byte| *byte == b'/').any(reserved))
+    let found;
+    let base = match pattern.literal() {
+        Some(literal) => literal,
+        None => {
+            found = pattern.base();
+            &found
+        }
+    };
+    // Thousands of outputs are asked about one by one.
+    let below = || path.as_bytes()[base.as_bytes().len()..].split(|byte| *byte == b'/');
+    path.is_within(base) && !below().any(reserved) && pattern.selects(path)
 }
 
 /// Names that a walk passes over: what git and kiln keep for themselves.

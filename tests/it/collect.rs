@@ -10,6 +10,7 @@ use kiln::base::digest::{ActionKey, Blake3, ContentDigest, Digest};
 use kiln::base::id::RunId;
 use kiln::base::path::{AbsPath, RelPath};
 use kiln::store::collect::{Collected, Limits};
+use kiln::store::held::Held;
 use kiln::store::local::Store;
 use kiln::store::result::{ActionResult, OutputEntry, OutputFile};
 
@@ -64,7 +65,7 @@ impl Bench {
     /// What the collection leaves of these results: whether each can be used.
     fn usable(&self, keys: &[ActionKey]) -> Vec<bool> {
         let store = self.another();
-        keys.iter().map(|key| store.result(*key).unwrap().is_some_and(|result| store.holds(&result))).collect()
+        keys.iter().map(|key| store.result(*key).unwrap().is_some_and(|result| store.holds(&result, &Held::default()))).collect()
     }
 }
 

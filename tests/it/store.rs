@@ -58,7 +58,7 @@ impl Bench {
         fs::write(path, content).unwrap();
     }
     fn capture(&self) -> Result<Vec<OutputFile>, Vec<OutputError>> {
-        outputs::capture(&self.store, &self.cache, &self.root(), &self.outputs)
+        outputs::capture(&self.store, &self.cache, &self.root(), &self.outputs, None)
     }
     fn verify(&self, recorded: &[OutputFile]) -> State {
         outputs::verify(&self.cache, &Tree::open(&self.root()).unwrap(), recorded, &self.outputs).unwrap()
@@ -72,7 +72,7 @@ impl Bench {
     /// Captures, with small contents in the record, and gives what the record says.
     fn record(&self, key: ActionKey) -> Recorded {
         let mut held = Held::default();
-        let outputs = outputs::capture_holding(&self.store, &self.cache, &self.root(), &self.outputs, &mut held).unwrap();
+        let outputs = outputs::capture(&self.store, &self.cache, &self.root(), &self.outputs, Some(&mut held)).unwrap();
         let result = ActionResult { outputs, image: None, documents: Vec::new(), log: None, ..full_result(&self.store) };
         self.store.record_with(key, &result, &held).unwrap();
         let recorded = self.store.recorded(key).unwrap().unwrap();
@@ -190,7 +190,7 @@ fn a_record_comes_back_as_it_was_written() {
     bench.store.record(key("a"), &result).unwrap();
     assert_eq!(bench.store.result(key("a")).unwrap(), Some(result.clone()));
     assert_eq!(bench.store.result(key("b")).unwrap(), None);
-    assert!(bench.store.holds(&result));
+    assert!(bench.store.holds(&result, &Held::default()));
     let again = ActionResult { took_ms: 99, ..result };
     bench.store.record(key("a"), &again).unwrap();
     assert_eq!(bench.store.result(key("a")).unwrap(), Some(again));
@@ -244,7 +244,7 @@ fn a_record_is_not_written_before_the_blobs_that_it_names() {
                 overwrite(blob.as_path(), short);
             }
             assert!(bench.store.record(key("a"), &result).unwrap_err().is_missing(), "{blob}");
-            assert!(!bench.store.holds(&result));
+            assert!(!bench.store.holds(&result, &Held::default()));
             assert_eq!(bench.store.result(key("a")).unwrap(), None);
         }
         overwrite(blob.as_path(), &bytes);
@@ -451,7 +451,7 @@ fn worker() {
             for name in ["a", "b", "c"] {
                 fs::write(out.join(name), format!("{name} of {seed}").repeat(5_000)).unwrap();
             }
-            let recorded = outputs::capture(&store, &cache, &project, &outputs).unwrap();
+            let recorded = outputs::capture(&store, &cache, &project, &outputs, None).unwrap();
             store.record(key(&seed), &ActionResult { outputs: recorded, ..full_result(&store) }).unwrap();
         }
         cache.save().unwrap();
@@ -494,7 +494,7 @@ fn a_kill_at_any_moment_leaves_no_wrong_result() {
                     assert_eq!(bench.verify(&result.outputs), State::InPlace);
                 }
                 // The worker takes a blob away between two calls.
-                Err(RestoreError::Missing(_)) => assert!(!bench.store.holds(&result)),
+                Err(RestoreError::Missing(_)) => assert!(!bench.store.holds(&result, &Held::default())),
                 Err(other) => panic!("{other}"),
             }
         }

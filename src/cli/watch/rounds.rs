@@ -119,11 +119,12 @@ impl Watching<'_> {
                 let Some(now) = self.sight(session) else { return Ok(self.code()) };
                 if waited {
                     self.own.forget();
-                } else {
-                    let changes = self.changes(session, &before, &now);
-                    self.tell_own(session, &changes);
                 }
-                let changes = self.changes(session, &before, &now);
+                let mut changes = self.changes(session, &before, &now);
+                if !waited {
+                    self.tell_own(session, &changes);
+                    changes.retain(|change| !self.own.ignores(&session.loose, change));
+                }
                 if !changes.is_empty() {
                     self.say_changes(session, &changes);
                     break;
