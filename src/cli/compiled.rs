@@ -188,7 +188,7 @@ impl Compiled {
             facts: resolved.facts_read.clone(),
             asks: resolved.asks,
         };
-        Some(Draft { file: place.file.clone(), bytes: encode(&origin, &texts, resolved)? })
+        Some(Draft { file: place.file.clone(), bytes: encode(&origin, &texts, resolved)?, origin })
     }
 }
 
@@ -196,18 +196,19 @@ impl Compiled {
 pub struct Draft {
     file: AbsPath,
     bytes: Vec<u8>,
+    origin: Origin,
 }
 
 impl Draft {
-    /// Keeps the plan, once it is known to have no fault, in place of the last one.
+    /// Keeps the plan, once it is known to have no fault, in place of the last one; gives what it came from.
     ///
     /// # Errors
     /// [`FileError`]; nothing is lost but time.
-    pub fn keep(self, links: &Links) -> Result<(), FileError> {
-        match complete(self.bytes, links) {
-            Some(bytes) => file::write_atomic(&self.file, &bytes, false),
-            None => Ok(()),
+    pub fn keep(self, links: &Links) -> Result<Origin, FileError> {
+        if let Some(bytes) = complete(self.bytes, links) {
+            file::write_atomic(&self.file, &bytes, false)?;
         }
+        Ok(self.origin)
     }
 }
 

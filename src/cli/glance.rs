@@ -24,7 +24,7 @@ use crate::graph::action::ActionKind;
 use crate::record::history;
 use crate::store::local::Store;
 use crate::store::{lately, stat_cache};
-use crate::sys::account::Account;
+use crate::sys::account::{Account, Sight};
 use crate::sys::file::{self, FileError};
 use crate::sys::stat::{Kind, Stat};
 use crate::sys::tree::Tree;
@@ -154,24 +154,49 @@ impl<'s> Glance<'s> {
     /// # Errors
     /// [`FileError`]; nothing is lost but time.
     pub fn keep(self, opened: &Opened, steps: &[StepId], machine: &Machine, account: &Account, answer: &[u8]) -> Result<(), FileError> {
+        let Some(seen) = account.complete() else { return Ok(()) };
+        // What this command itself wrote is known only to the next one.
+        let settled = seen.iter().filter_map(|(_, stat)| stat.as_ref()).all(|stat| stat_cache::is_settled(stat, self.began));
+        let same = settled && beside(self.settings) == Some(self.beside);
+        if same { self.write(opened, steps, machine, &seen, answer) } else { Ok(()) }
+    }
+
+    /// As [`Glance::keep`], for a command that brought all `steps` into place itself, and has written down what it knows: `seen` is proven.
+    ///
+    /// # Errors
+    /// As [`Glance::keep`].
+    pub fn keep_made(
+        mut self,
+        opened: &Opened,
+        steps: &[StepId],
+        machine: &Machine,
+        seen: &[Sight],
+        answer: &[u8],
+    ) -> Result<(), FileError> {
+        let [lock, ..] = self.beside;
+        match beside(self.settings) {
+            Some(now) if now[0] == lock => self.beside = now,
+            _ => return Ok(()),
+        }
+        self.write(opened, steps, machine, seen, answer)
+    }
+
+    fn write(self, opened: &Opened, steps: &[StepId], machine: &Machine, seen: &[Sight], answer: &[u8]) -> Result<(), FileError> {
         let plain = opened.undecided.is_empty() && opened.warnings.is_empty();
         let Some(origin) = opened.origin.as_ref().filter(|origin| plain && origin.runs_nothing()) else { return Ok(()) };
-        let (Some(world), Some(seen)) = (World::of(opened, steps, &machine.root), account.complete()) else { return Ok(()) };
-        // What this command itself wrote is known only to the next one.
+        let Some(world) = World::of(opened, steps, &machine.root) else { return Ok(()) };
         let programs = world.programs.iter().filter_map(|(_, found)| Some(&found.as_ref()?.1));
         // The history and the results are written by kiln alone, and each time to a new file: they cannot change within one step of
         // the clock and look the same. So a run right after the one that wrote them is kept, too.
         let [lock, ..] = &self.beside;
-        let stats = lock.iter().chain(seen.iter().filter_map(|(_, stat)| stat.as_ref())).chain(programs);
-        let settled = stats.into_iter().all(|stat| stat_cache::is_settled(stat, self.began));
-        if !settled || beside(self.settings) != Some(self.beside) {
+        if !lock.iter().chain(programs).all(|stat| stat_cache::is_settled(stat, self.began)) {
             return Ok(());
         }
         let span = machine.lately.span();
         let store = lately::identity(&machine.store);
         let Self { place, asked, beside, .. } = self;
         let kept = Kept { asked, store, from: span.start, until: span.end, origin: origin.clone(), beside, world };
-        match sights::encode(&seen).and_then(|seen| encode(&kept, &seen, answer)) {
+        match sights::encode(seen).and_then(|seen| encode(&kept, &seen, answer)) {
             Some(bytes) => file::write_atomic(&place, &bytes, false),
             None => Ok(()),
         }

@@ -46,7 +46,7 @@ pub struct Opened {
     pub versions: Arc<Tools>,
     /// Files whose content is a value of it, or variables.
     pub values: Vec<RelPath>,
-    /// What decided the plan, when an earlier command had kept it.
+    /// What decided the plan, when it is kept.
     pub origin: Option<Origin>,
 }
 
@@ -147,7 +147,7 @@ impl<'s> Asked<'s> {
         // What a plan was with former values, nobody asks for again.
         let compiled = if self.overrides.former.is_empty() { Compiled::of(settings, &self.overrides, asking) } else { None };
         let kept = compiled.as_ref().and_then(|compiled| compiled.load(&self.main, &self.files(), &*self.here));
-        let (origin, resolved, links, found, draft) = match kept {
+        let (mut origin, resolved, links, found, draft) = match kept {
             Some((origin, resolved, links)) => (Some(origin), resolved, Some(links), Found::default(), None),
             None => {
                 let reach = if world == World::Asked { Reach::Network } else { Reach::Store };
@@ -166,7 +166,7 @@ impl<'s> Asked<'s> {
         };
         if let Some(draft) = draft {
             // A memory that cannot be written costs the next command some time.
-            let _ = draft.keep(&Links::of(&graph));
+            origin = draft.keep(&Links::of(&graph)).ok();
         }
         let versions = Arc::new(tools::tools(settings, &plan));
         let values = facts::files(&facts_read);

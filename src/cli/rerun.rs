@@ -1,16 +1,19 @@
-//! `kiln run` where nothing changed since a run that found everything in place: it tells and records the same, without looking at
-//! each step again.
+//! `kiln run` where nothing changed since a run that found everything in place, or brought it there: it tells and records what finding
+//! it so tells, without looking at each step again.
 //! In: the events of such a run. Out: the same words on the screen and the same lines in the journal, with the times of now. Never:
-//! for a run that did anything, said anything beside the ends of its steps, or is told to a program.
+//! for a run that said anything beside the ends of its steps and what they said, left one without a result, or is told to a program.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::id::{StepId, StepKind};
+use crate::base::digest::ActionKey;
+use crate::base::id::{StepId, StepKind, StepName};
 use crate::engine::Machine;
 use crate::event::{Ended, Event, Listener, Origin};
-use crate::exec::run as exec;
+use crate::exec::gather::Ground;
+use crate::exec::{afterwards, run as exec};
 use crate::record;
 use crate::record::drafts::{self, Drafts};
 use crate::record::journal::Journal;
@@ -18,6 +21,7 @@ use crate::report::Options;
 use crate::sys::account::Account;
 use crate::sys::clock::{self, Stopwatch};
 use crate::sys::random;
+use crate::sys::tree::Tree;
 
 use super::args::How;
 use super::cache;
@@ -50,10 +54,12 @@ pub struct Watch {
 
 #[derive(Debug, Default)]
 struct Heard {
-    /// All events but what steps said long ago.
+    /// All events but what steps said, and their beginnings.
     events: Vec<Event>,
-    /// Whether something happened.
-    news: bool,
+    /// Whether something was done.
+    did: bool,
+    /// Whether something was said that the next run will not say, or the other way round.
+    lost: bool,
 }
 
 impl Watch {
@@ -65,26 +71,63 @@ impl Watch {
 impl Listener for Watch {
     fn event(&self, event: Event) {
         let mut heard = self.heard();
-        match event {
-            _ if heard.news => {}
-            Event::RunStarted { .. } | Event::RunEnded { exit: 0, .. } => heard.events.push(event),
-            Event::StepEnded { ended: Ended::Cached { from: Origin::InPlace }, .. } => heard.events.push(event),
-            // The log of a step that did not run; one that runs has begun before it says anything.
-            Event::Output { .. } => {}
+        let did = match &event {
+            _ if heard.lost => return,
+            Event::Output { .. } => return,
+            Event::RunStarted { .. } | Event::RunEnded { exit: 0, .. } => false,
+            Event::StepEnded { ended: Ended::Cached { from: Origin::InPlace }, .. } => false,
+            Event::StepStarted { .. } | Event::StepEnded { ended: Ended::Cached { .. } | Ended::Done, .. } => true,
             _ => {
-                *heard = Heard { events: Vec::new(), news: true };
-                self.account.give_up();
+                *heard = Heard { lost: true, ..Heard::default() };
+                return self.account.give_up();
             }
+        };
+        if did && !std::mem::replace(&mut heard.did, true) {
+            self.account.give_up();
+        }
+        if !matches!(event, Event::StepStarted { .. }) {
+            heard.events.push(event);
         }
     }
 }
 
-/// Keeps a run that found everything in place; any other one is not kept.
+/// Keeps what a run that finds everything in place tells, when this was one, or when the next one is known to be.
 pub fn keep(glance: Glance<'_>, opened: &Opened, steps: &[StepId], machine: &Machine, watch: &Watch) {
-    let events = std::mem::take(&mut *watch.heard()).events;
-    let Some(answer) = answer(&events, steps.len()) else { return };
+    let Heard { events, did, .. } = std::mem::take(&mut *watch.heard());
     // A memory that cannot be written costs the next run some time.
-    let _ = glance.keep(opened, steps, machine, &watch.account, &answer);
+    if did {
+        let _ = keep_made(glance, opened, steps, machine, events);
+    } else if let Some(answer) = answer(&events, steps.len()) {
+        let _ = glance.keep(opened, steps, machine, &watch.account, &answer);
+    }
+}
+
+/// `None` when it cannot be told what the next run does.
+fn keep_made(glance: Glance<'_>, opened: &Opened, steps: &[StepId], machine: &Machine, mut events: Vec<Event>) -> Option<()> {
+    let tree = Tree::open(&machine.root).ok()?;
+    let ground = Ground { machine, graph: &opened.graph, tree: &tree, past: None };
+    let keys: HashMap<&StepName, ActionKey> = events.iter().filter_map(key_of).collect();
+    let seen = afterwards::sights(ground, steps, |name| keys.get(name).copied())?;
+    drop(keys);
+    let mut saved = 0;
+    for event in &mut events {
+        match event {
+            Event::StepEnded { ended, took_ms, .. } => {
+                *ended = Ended::Cached { from: Origin::InPlace };
+                saved += *took_ms;
+            }
+            Event::RunEnded { saved_ms, .. } => *saved_ms = saved,
+            _ => {}
+        }
+    }
+    glance.keep_made(opened, steps, machine, &seen, &answer(&events, steps.len())?).ok()
+}
+
+fn key_of(event: &Event) -> Option<(&StepName, ActionKey)> {
+    match event {
+        Event::StepEnded { step, key, .. } => Some((step, (*key)?)),
+        _ => None,
+    }
 }
 
 /// The bytes that are kept: the length of [`Told`] in JSON (4), that, and the drafted lines of the journal.

@@ -149,6 +149,7 @@ fn judge(ground: Ground<'_>, history: &StepHistory, id: StepId, taken: &Ingredie
             if let Some(gone) = result.outputs.iter().find(|output| !is_kept(machine, &held, &output.entry)) {
                 return Verdict::Runs { why: format!("`{}` is gone and no longer in the store", gone.path) };
             }
+            machine.lately.remember(key, &result);
             Verdict::Known { result: Box::new(result), held, origin: Origin::Restored }
         }
         Err(faults) => {

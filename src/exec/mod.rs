@@ -2,6 +2,7 @@
 //! In: a graph and the steps that take part. Out: a stream of events and how the run ended.
 //! Never: words for screens, colours, a decision that the schedule could make.
 
+pub mod afterwards;
 pub mod compare;
 pub mod estimate;
 pub mod foresee;

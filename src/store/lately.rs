@@ -51,7 +51,10 @@ pub struct Lately {
 struct Memory {
     bytes: Vec<u8>,
     rows: HashMap<ActionKey, Row>,
+    /// What the store gave or took since then.
     fresh: HashMap<ActionKey, Vec<u8>>,
+    /// Whether some of that is not written yet.
+    changed: bool,
 }
 
 #[derive(Debug)]
@@ -91,6 +94,9 @@ impl Lately {
     #[must_use]
     pub fn result(&self, key: ActionKey) -> Option<ActionResult> {
         let memory = self.memory();
+        if let Some(bytes) = memory.fresh.get(&key) {
+            return Some(postcard::from_bytes::<Lean<'_>>(bytes).ok()?.restored());
+        }
         let row = memory.rows.get(&key).filter(|row| (0..FRESH).contains(&self.now.saturating_sub(row.asked)))?;
         let lean: Lean<'_> = postcard::from_bytes(memory.bytes.get(row.place.clone())?).ok()?;
         self.oldest.fetch_min(row.asked, Ordering::Relaxed);
@@ -108,7 +114,9 @@ impl Lately {
         if let Some(lean) = Lean::of(result)
             && let Ok(bytes) = postcard::to_stdvec(&lean)
         {
-            self.memory().fresh.insert(key, bytes);
+            let mut memory = self.memory();
+            memory.fresh.insert(key, bytes);
+            memory.changed = true;
         }
     }
 
@@ -118,10 +126,10 @@ impl Lately {
     /// [`FileError`]; nothing is lost but time.
     pub fn save(&self) -> Result<(), FileError> {
         let mut memory = self.memory();
-        if memory.fresh.is_empty() {
+        if !std::mem::take(&mut memory.changed) {
             return Ok(());
         }
-        let fresh = std::mem::take(&mut memory.fresh);
+        let fresh = &memory.fresh;
         let old = memory.rows.iter().filter(|(key, row)| !fresh.contains_key(*key) && self.now.saturating_sub(row.asked) < KEPT);
         let old = old.filter_map(|(key, row)| Some((*key, row.asked, memory.bytes.get(row.place.clone())?)));
         let bytes = encode(self.store, old.chain(fresh.iter().map(|(key, bytes)| (*key, self.now, bytes.as_slice()))));
@@ -220,7 +228,7 @@ fn decode(bytes: Vec<u8>, store: Digest<Blake3>) -> Option<Memory> {
         at = place.end;
         rows.insert(key, Row { asked, place });
     }
-    Some(Memory { bytes, rows, fresh: HashMap::new() })
+    Some(Memory { bytes, rows, ..Memory::default() })
 }
 
 #[cfg(test)]

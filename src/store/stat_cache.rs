@@ -2,7 +2,7 @@
 //! In: paths with what the kernel said. Out: digests, read from the files where they are not known. Never: a digest of
 //! content that could have changed since, which is the rule of `is_settled`; a file mapped into memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -17,8 +17,9 @@ use crate::base::digest::{Blake3, ContentDigest, Digest, Hasher};
 use crate::base::path::{AbsPath, RelPath};
 use crate::base::size::ByteSize;
 use crate::sys::file::{self, FileError};
+use crate::sys::folder::Folder;
 use crate::sys::stat::{Kind, Stat};
-use crate::sys::tree::{Folder, Tree};
+use crate::sys::tree::Tree;
 use crate::sys::{clock, stamps, walk};
 
 /// The largest piece that is read at once, in bytes.
@@ -67,6 +68,29 @@ pub(super) struct Known {
     pub(super) day: u32,
     /// Whether the same `stat` proves the same content.
     pub(super) settled: bool,
+    /// What this process told of it.
+    pub(super) told: Told,
+}
+
+/// What this process told of the content of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    Nothing,
+    /// One digest, each time.
+    One,
+    /// First one, then another.
+    Several,
+}
+
+/// What proves a file's content, as long as the kernel says the same of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proof {
+    /// What the kernel said.
+    pub stat: Stat,
+    /// The content.
+    pub content: ContentDigest,
+    /// Whether everyone who asked in this run was told of this content.
+    pub steady: bool,
 }
 
 #[derive(Debug, Default)]
@@ -183,7 +207,7 @@ impl StatCache {
         for (path, stat, digest) in made {
             let place = place_of(root, path, &mut place);
             let settled = is_settled(&stat, began) || memory.is_exact(stat.device, folders);
-            memory.insert(place.into(), Known { stat, digest, day: self.today, settled });
+            memory.insert(place.into(), Known { stat, digest, day: self.today, settled, told: Told::One });
         }
     }
 
@@ -192,6 +216,15 @@ impl StatCache {
     pub fn seen(&self, tree: &Tree, path: &RelPath) -> Option<Stat> {
         let root = tree.root().as_path().as_os_str().as_bytes();
         self.memory().files.get(place_of(root, path, &mut Vec::new())).map(|known| known.stat)
+    }
+
+    /// What is known beyond doubt of a file's content, for who believes it without a look.
+    #[must_use]
+    pub fn proof(&self, tree: &Tree, path: &RelPath) -> Option<Proof> {
+        let root = tree.root().as_path().as_os_str().as_bytes();
+        let memory = self.memory();
+        let known = memory.files.get(place_of(root, path, &mut Vec::new())).filter(|known| known.settled)?;
+        Some(Proof { stat: known.stat, content: known.digest, steady: known.told == Told::One })
     }
 
     /// The digest, when it is known without reading.
@@ -256,12 +289,21 @@ impl StatCache {
 
 impl Memory {
     fn remember(&mut self, path: Box<[u8]>, stat: &Stat, digest: ContentDigest, today: u32, began: i64) {
-        self.insert(path, Known { stat: *stat, digest, day: today, settled: is_settled(stat, began) });
+        self.insert(path, Known { stat: *stat, digest, day: today, settled: is_settled(stat, began), told: Told::One });
     }
 
     fn insert(&mut self, path: Box<[u8]>, known: Known) {
         self.changed = true;
-        self.files.insert(path, known);
+        let digest = known.digest;
+        match self.files.entry(path) {
+            hash_map::Entry::Vacant(place) => drop(place.insert(known)),
+            hash_map::Entry::Occupied(mut place) => {
+                let old = place.insert(known);
+                if old.told == Told::Several || (old.told == Told::One && old.digest != digest) {
+                    place.get_mut().told = Told::Several;
+                }
+            }
+        }
     }
 
     /// Whether times are exact on a device that one of these folders lies on.
@@ -284,6 +326,9 @@ impl Memory {
         if known.day + KEPT_DAYS / 4 < today {
             known.day = today;
             self.changed = true;
+        }
+        if known.told == Told::Nothing {
+            known.told = Told::One;
         }
         Some(known.digest)
     }
@@ -445,6 +490,31 @@ mod tests {
             let cache = StatCache::open(place("none"));
             cache.remember(path.as_path(), &stat, first, began);
             assert_eq!(cache.digest_of(&path, &stat).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "the test writes to the file as a step does")]
+    fn what_was_just_made_is_known_at_once_only_where_the_next_write_must_show_another_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = Tree::open(&AbsPath::new(folder.path()).unwrap()).unwrap();
+        let (path, place) = (RelPath::new("made").unwrap(), AbsPath::new(folder.path().join("made")).unwrap());
+        let exact = stamps::of(folder.path()).is_some_and(|(_, exact)| exact);
+        let cache = StatCache::open(AbsPath::new(folder.path().join("none")).unwrap());
+        let write = |round: u32| {
+            let bytes = format!("{round:9}");
+            std::fs::write(&place, &bytes).unwrap();
+            (Stat::of(&file::status(&place).unwrap()), ContentDigest(Digest::of(bytes.as_bytes())))
+        };
+        for round in 0..500 {
+            let began = clock::now().0;
+            let (stat, digest) = write(round);
+            cache.remember_made(&tree, [(&path, stat, digest)], began);
+            assert_eq!(cache.lookup(place.as_path(), &stat), exact.then_some(digest), "{round}");
+            assert_eq!(cache.seen(&tree, &path), Some(stat));
+            // The same size, in the same step of the clock.
+            let (later, _) = write(round + 1_000);
+            assert!(!exact || cache.lookup(place.as_path(), &later).is_none(), "{round}: a write was not seen");
         }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use crate::base::digest::{Blake3, ContentDigest, Digest};
 use crate::sys::stat::Stat;
 
-use super::stat_cache::Known;
+use super::stat_cache::{Known, Told};
 
 /// The first bytes; another version has others and is not read.
 const MARK: &[u8; 16] = b"kiln stat 1\n\0\0\0\0";
@@ -74,7 +74,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Files> {
         let day = u32::from_le_bytes(take(&mut rest)?);
         let digest = ContentDigest(Digest::from_bytes(take(&mut rest)?));
         let stat = Stat { device, inode, size, mode, modified, changed };
-        files.insert(path.into(), Known { stat, digest, day, settled: true });
+        files.insert(path.into(), Known { stat, digest, day, settled: true, told: Told::Nothing });
     }
     rest.is_empty().then_some(files)
 }
@@ -102,6 +102,7 @@ mod tests {
             digest: ContentDigest(Digest::of(&[seed])),
             day: 20_000,
             settled: true,
+            told: Told::Nothing,
         };
         [(&b"/a"[..], known(1)), (b"/\xff\n", known(2)), (b"", known(3))].map(|(path, known)| (path.into(), known)).into()
     }

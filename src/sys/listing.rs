@@ -11,7 +11,8 @@ use rustix::fs::FileType;
 use crate::base::path::RelPath;
 
 use super::file::FileError;
-use super::tree::{Folder, Tree};
+use super::folder::Folder;
+use super::tree::Tree;
 use super::walk::{Entry, WalkError, reserved};
 
 /// With fewer folders one thread is done before another has begun.

@@ -11,6 +11,7 @@ pub mod disk;
 pub mod env;
 pub mod exit;
 pub mod file;
+pub mod folder;
 pub mod folder_lock;
 pub mod folders;
 pub mod git;

@@ -6,23 +6,22 @@
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
 use std::collections::HashMap;
-use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::base::path::{AbsPath, RelPath};
 
 use super::account::Account;
 use super::file::{FileError, at};
+use super::folder::Folder;
 use super::stat::{self, Kind, Stat};
 
 /// The first bytes of the names of temporary files that stand beside their targets. Walks never see such files.
@@ -47,69 +46,12 @@ pub struct Tree {
     account: Option<Arc<Account>>,
 }
 
-/// A folder of a tree.
-#[derive(Debug)]
-pub struct Folder(OwnedFd);
-
-impl Folder {
-    /// What stands under a name: `Some(None)` when nothing does, `None` when that cannot be told.
-    #[must_use]
-    pub fn look(&self, name: &CStr) -> Option<Option<Stat>> {
-        match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(raw) => Some(Some(stat::of_raw(&raw).1)),
-            Err(Errno::NOENT | Errno::NOTDIR) => Some(None),
-            Err(_) => None,
-        }
-    }
-
-    /// What stands under a name.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn status(&self, name: &CStr) -> io::Result<(Kind, Stat)> {
-        Ok(stat::of_raw(&rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
-    }
-
-    /// What the kernel says of the folder itself.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn own_status(&self) -> io::Result<Stat> {
-        Ok(stat::of_raw(&rustix::fs::fstat(&self.0)?).1)
-    }
-
-    /// Opens the folder at `path` below this one to list it; no link may stand on the way.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn open(&self, path: &RelPath) -> io::Result<Self> {
-        resolve(&self.0, path, OFlags::RDONLY | OFlags::DIRECTORY, Links::Refused).map(Self)
-    }
-
-    /// Hands each name in a folder that was opened to list it to `take`, with what stands there as far as the folder itself says.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn names(&self, mut take: impl FnMut(&CStr, FileType)) -> io::Result<()> {
-        let mut room = [MaybeUninit::uninit(); 16 << 10];
-        let mut entries = RawDir::new(&self.0, &mut room);
-        while let Some(entry) = entries.next() {
-            let entry = entry?;
-            let name = entry.file_name();
-            if !matches!(name.to_bytes(), b"." | b"..") {
-                take(name, entry.file_type());
-            }
-        }
-        Ok(())
-    }
-}
-
 /// The most folders that a tree remembers.
 const FOLDERS: usize = 256;
 
 /// Whether folders on the way may be links that stay below the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Links {
+pub(super) enum Links {
     Inside,
     Refused,
 }
@@ -460,7 +402,7 @@ impl Tree {
 }
 
 /// Opens what stands at `path` below a folder, and nothing outside of it.
-fn resolve(folder: &OwnedFd, path: &RelPath, flags: OFlags, links: Links) -> io::Result<OwnedFd> {
+pub(super) fn resolve(folder: &OwnedFd, path: &RelPath, flags: OFlags, links: Links) -> io::Result<OwnedFd> {
     let name: &[u8] = if path.is_root() { b"." } else { path.as_bytes() };
     let how = ResolveFlags::BENEATH
         | match links {

@@ -315,6 +315,119 @@ fn a_run_in_which_nothing_changed_tells_and_records_what_it_would_without_a_kept
     }
 }
 
+/// Steps that name each file they read and make: what they leave is known when they end.
+const NAMED: &str = "kiln 1\nproject \"t\" { default \"all\"; }\n\
+    task \"loud\" { inputs \"src\"; outputs \"a\"; run \"cp src a; echo first; printf second\"; }\n\
+    task \"mute\" { inputs \"a\" \"other\"; outputs \"b\"; run \"cat a other > b\"; }\n\
+    task \"wide\" { matrix { n 1 2 3; }; inputs \"src\"; run \"echo $n\"; }\n\
+    group \"all\" \"loud\" \"mute\" \"wide\"\n";
+
+fn named() -> Project {
+    let project = Project::new(NAMED);
+    project.write("src", "source").write("other", "other");
+    project
+}
+
+#[test]
+fn the_run_after_one_that_did_something_tells_and_records_what_it_would_without_a_kept_one() {
+    let project = named();
+    let changes: [fn(&Project); 4] = [
+        |_| {},
+        |project| {
+            project.write("other", "changed");
+        },
+        |project| {
+            project.remove("a").remove("b");
+        },
+        |project| {
+            project.write("src", "changed").remove("b");
+        },
+    ];
+    for (round, change) in changes.into_iter().enumerate() {
+        change(&project);
+        kept(&project, "rerun-").into_iter().for_each(|name| fs::remove_file(name).unwrap());
+        project.kiln(&["run"]).ends(0);
+        // Whoever looks at files anew writes down what they hold.
+        let learnt = kept(&project, "files").remove(0);
+        let known = fs::read(&learnt).unwrap();
+        fs::remove_file(&learnt).unwrap();
+        let (fast, recorded) = (project.kiln(&["run"]), last_events(&project));
+        assert!(!learnt.exists(), "{round}: the run that did something kept nothing");
+        fs::write(&learnt, known).unwrap();
+        kept(&project, "rerun-").into_iter().for_each(|name| fs::remove_file(name).unwrap());
+        let (slow, expected) = (project.kiln(&["run"]), last_events(&project));
+        assert_eq!((fast.code, timeless(&fast.out), fast.err), (slow.code, timeless(&slow.out), slow.err), "{round}");
+        let sorted = |mut events: Vec<serde_json::Value>| {
+            events.sort_by_key(ToString::to_string);
+            events
+        };
+        assert_eq!(sorted(recorded), sorted(expected), "{round}");
+    }
+}
+
+#[test]
+fn what_changes_after_a_run_that_did_something_is_found_by_the_next_one() {
+    type Touch = (&'static str, fn(&Project));
+    let changes: [Touch; 8] = [
+        ("a source is rewritten with its size and time", |p| rewrite_in_secret(p.path("src"))),
+        ("the other source is rewritten with its size and time", |p| rewrite_in_secret(p.path("other"))),
+        ("an output is rewritten with its size and time", |p| rewrite_in_secret(p.path("a"))),
+        ("the last output is rewritten with its size and time", |p| rewrite_in_secret(p.path("b"))),
+        ("an output is removed", |p| {
+            p.remove("a");
+        }),
+        ("an output becomes a link", |p| relink(p.path("b"), "a")),
+        ("an output becomes executable", |p| fs::set_permissions(p.path("b"), fs::Permissions::from_mode(0o755)).unwrap()),
+        ("a step has another command", |p| {
+            p.write("build.kdl", NAMED.replace("cat a other", "cat other a"));
+        }),
+    ];
+    for (what, change) in changes {
+        let project = named();
+        project.kiln(&["run"]).ends(0);
+        assert_eq!(kept(&project, "rerun-").len(), 1, "{what}");
+        change(&project);
+        let ran = project.kiln(&["run"]).ends(0);
+        assert!(ran.out.lines().count() > 1, "{what} was not seen: {}", ran.out);
+        let parts = if what.contains("command") { ["other", "a"] } else { ["a", "other"] };
+        assert_eq!(project.read("a"), project.read("src"), "{what}");
+        assert_eq!(project.read("b"), parts.map(|name| project.read(name)).concat(), "{what}");
+        let mode = fs::symlink_metadata(project.path("b")).unwrap().permissions().mode();
+        assert_eq!(mode, 0o100_644, "{what}");
+    }
+}
+
+#[test]
+fn a_run_in_which_two_steps_saw_one_source_in_two_states_is_not_taken_for_done() {
+    let project = Project::new(
+        "kiln 1\ntask \"one\" { inputs \"src\"; outputs \"a\"; run \"cp src a\"; }\n\
+         task \"sly\" { inputs \"a\"; outputs \"b\"; run \"echo more >> src; cp a b\"; }\n\
+         task \"two\" { inputs \"src\" \"b\"; outputs \"c\"; run \"cat src b > c\"; }\n",
+    );
+    project.write("src", "first\n");
+    project.kiln(&["run", "two"]).ends(0).says("3 ran");
+    assert_eq!((project.read("a").as_str(), project.read("c").as_str()), ("first\n", "first\nmore\nfirst\n"));
+    assert!(kept(&project, "rerun-").is_empty());
+    project.kiln(&["run", "two"]).ends(0).never_says("3 cached");
+    assert_eq!(project.read("a"), "first\nmore\n");
+}
+
+#[test]
+fn steps_that_run_again_or_left_no_result_are_not_taken_for_done() {
+    for (body, expected) in [
+        ("task \"t\" { run \"echo t >> ../ran\" }", 2),
+        ("task \"t\" { inputs \"src\"; run \"echo t >> ../ran; touch src\" }", 2),
+        ("task \"t\" { inputs \"src\"; allow-failure; run \"echo t >> ../ran; exit 1\" }", 2),
+        ("task \"t\" { inputs \"src\"; run \"echo t >> ../ran\" }", 1),
+    ] {
+        let project = Project::new(&format!("kiln 1\n{body}\n"));
+        project.write("src", "x");
+        project.kiln(&["run", "t"]).ends(0);
+        project.kiln(&["run", "t"]).ends(0);
+        assert_eq!(project.ran().len(), expected, "{body}");
+    }
+}
+
 #[test]
 fn a_run_that_wants_to_hear_of_every_step_is_carried_out() {
     let project = project();

@@ -183,3 +183,27 @@ task "t" {
         assert_eq!(project.ran(), if round == 0 { vec!["t".to_owned()] } else { vec![] });
     }
 }
+
+#[test]
+fn what_docker_is_told_to_ignore_is_copied_and_only_the_plan_leaves_files_out() {
+    let plan = |patterns: &str| {
+        format!("kiln 1\nregistry \"out\" \"oci:dist\"\nimage \"web\" {{ from scratch; copy {patterns} \"/src/\"; tag \"t\"; push out }}\n")
+    };
+    let project = Project::new(&plan("\"src/\""));
+    project.write("src/a", "a").write("src/b.md", "b").write("src/deep/c.md", "c");
+    let built = || {
+        // Nothing is known from before: what is ignored would be left out now.
+        let _ = fs::remove_dir_all(project.cache());
+        project.kiln(&["run", "web"]).ends(0);
+        let listed = project.kiln(&["inspect", "oci:dist/web:t", "--files"]).ends(0).out;
+        let digest = project.snapshot("dist/web/index.json");
+        project.remove("dist");
+        (["/src/a", "/src/b.md", "/src/deep/c.md"].map(|name| listed.contains(name)), digest)
+    };
+    let all = built();
+    assert_eq!(all.0, [true; 3]);
+    project.write(".dockerignore", "*\n!src/a\n**/*.md\n").write("Dockerfile.dockerignore", "src\n").write(".containerignore", "src\n");
+    assert!(built() == all);
+    project.write("build.kdl", plan("\"src/\" \"!**/*.md\""));
+    assert_eq!(built().0, [true, false, false]);
+}

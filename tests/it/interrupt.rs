@@ -27,6 +27,29 @@ fn an_output_that_an_interrupted_step_had_begun_is_never_taken_for_a_result() {
 }
 
 #[test]
+fn a_step_that_anothers_failure_stopped_is_cancelled_and_never_taken_from_the_store() {
+    let plan = "kiln 1\ntask \"slow\" {\n    inputs \"in\"\n    outputs \"o\"\n    \
+                run \"echo slow >>../ran; echo half >o; if test -e ../bad; then echo >../begun; sleep 1000; fi; echo whole >>o\"\n}\n\
+                task \"bad\" { inputs \"in\"; run \"while test -e ../bad && ! test -e ../begun; do sleep 0.02; done; ! test -e ../bad\"; }\n\
+                group \"all\" \"slow\" \"bad\"\n";
+    let project = Project::new(plan);
+    project.write("in", "").write("../bad", "");
+    let ran = project.kiln(&["run", "-j", "2", "all", "--json"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    let events = ran.out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let ends: Vec<(String, String)> = events
+        .filter(|event| event["event"] == "step-ended")
+        .map(|event| (event["step"].to_string(), event.to_string()))
+        .filter(|(step, _)| step.contains("slow"))
+        .collect();
+    assert!(matches!(ends.as_slice(), [(_, ended)] if ended.contains("cancelled")), "{ends:?}");
+    project.is_left_alone();
+    project.remove("../bad");
+    project.kiln(&["run", "-j", "2", "all"]).ends(0).says("2 ran");
+    assert_eq!((project.ran().len(), project.read("o").as_str()), (2, "half\nwhole\n"));
+}
+
+#[test]
 fn a_second_ctrl_c_does_not_wait_for_those_who_want_to_finish() {
     let project =
         Project::new("kiln 1\ntask \"t\" {\n    run \"trap 'touch ../asked' TERM; touch ../begun; while :; do sleep 0.02; done\"\n}\n");

@@ -73,13 +73,15 @@ pub fn watch(settings: &Settings, output: &Output, asked: &Watch) -> Result<u8, 
     }
 }
 
-/// Ends the watch when kiln is asked to end, also while nothing runs.
+/// Ends the watch when kiln is asked to end, also while nothing runs. A signal that comes after this has returned is heard.
 fn listen(waker: Waker, signal: Arc<OnceLock<Interrupt>>) {
+    let (listens, heard) = std::sync::mpsc::channel();
     // Without a thread of its own, a signal ends a run, and then the watch.
     let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
         runtime.block_on(async {
             let Ok(mut interrupts) = Interrupts::listen() else { return };
+            drop(listens);
             loop {
                 let asked = interrupts.next().await;
                 signal.get_or_init(|| asked);
@@ -87,6 +89,8 @@ fn listen(waker: Waker, signal: Arc<OnceLock<Interrupt>>) {
             }
         });
     });
+    // The other end goes when the thread listens, or cannot.
+    let _: Result<(), _> = heard.recv();
 }
 
 impl Watching<'_> {
