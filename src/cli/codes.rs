@@ -309,7 +309,7 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "verify::no-log",
-        "A certificate of a person or a workflow is valid for minutes, and the key is thrown away. That it was used in these minutes is what a transparency log says, whose key `--trusted-root` or `--rekor-key` names. `--insecure-ignore-tlog` goes without: then the certificate must be valid now, and the answer says what was not checked.",
+        "A certificate of a person or a workflow is valid for minutes, and the key is thrown away. That it was used in these minutes is what a transparency log says, whose key `--trusted-root` or `--rekor-key` names, or a time stamp (`--timestamp-certificate-chain`). `--insecure-ignore-tlog` goes without: then the certificate must be valid now, and the answer says what was not checked.",
     ),
     (
         "verify::no-root",

@@ -43,6 +43,9 @@ pub struct Signed {
     /// The public key (PEM) of a transparency log that is believed
     #[arg(long, value_name = "FILE")]
     pub rekor_key: Option<PathBuf>,
+    /// Certificates (PEM) of authorities whose time stamps are believed
+    #[arg(long, value_name = "FILE")]
+    pub timestamp_certificate_chain: Option<PathBuf>,
     /// Does without a log: the certificate must be valid now where no log says when it was used
     #[arg(long)]
     pub insecure_ignore_tlog: bool,
@@ -99,6 +102,9 @@ impl Signed {
         if let Some(path) = &self.ca_roots {
             add(path, &mut |text| trust.add_roots(text).map_err(|error| error.to_string()));
         }
+        if let Some(path) = &self.timestamp_certificate_chain {
+            add(path, &mut |text| trust.add_stampers(text).map_err(|error| error.to_string()));
+        }
         if let Some(path) = &self.rekor_key {
             match key(path, "it is the log's own public key; `trusted_root.json` holds it, too") {
                 Ok(key) => trust.add_log(key),
@@ -112,11 +118,12 @@ impl Signed {
             let fault = Diagnostic::new(Class::Usage, "verify::no-root", "no root was named, and anybody can issue a certificate");
             faults.push(fault.help("`--trusted-root trusted_root.json` or `--ca-roots roots.pem` names those that are believed"));
         }
-        if trust.has_no_log() && !self.insecure_ignore_tlog {
-            let message = "no transparency log was named, so nobody says whether the certificate was valid when it was used";
+        if trust.has_no_witness() && !self.insecure_ignore_tlog {
+            let message =
+                "no transparency log and no time stamps were named, so nobody says whether the certificate was valid when it was used";
             faults.push(Diagnostic::new(Class::Usage, "verify::no-log", message).help(
-                "`--trusted-root trusted_root.json` or `--rekor-key rekor.pub` names one; `--insecure-ignore-tlog` does without, and the \
-                 certificate must be valid now",
+                "`--trusted-root trusted_root.json`, `--rekor-key rekor.pub` or `--timestamp-certificate-chain tsa.pem` names one; \
+                 `--insecure-ignore-tlog` does without, and the certificate must be valid now",
             ));
         }
         if faults.is_empty() { Ok(trust) } else { Err(faults) }

@@ -7,7 +7,7 @@ use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
 use crate::base::words;
 use crate::engine::verify::{self, Unverified, Verified};
 use crate::evidence::beside::ClaimKind;
-use crate::evidence::keyless::identity;
+use crate::evidence::keyless::identity::{self, Witness};
 use crate::evidence::signer::{Signer, Vouched};
 use crate::oci::reference::Reference;
 
@@ -97,7 +97,7 @@ fn text(image: &str, what: &str, verified: &Verified) -> String {
         Vouched::Key(fingerprint) => format!("{image}: {what} of key {}\n", &fingerprint[..16]),
         Vouched::Identity(by) => {
             let shown = |text: &str| words::shorten(&words::visible(text), 300);
-            let when = by.logged.map_or_else(String::new, |moment| format!("  signed {moment}, as the transparency log says\n"));
+            let when = by.seen.map_or_else(String::new, |(moment, witness)| format!("  signed {moment}, as the {} says\n", word(witness)));
             let not: String = not_checked(by).iter().map(|what| format!("  not checked: {what}\n")).collect();
             format!("{image}: {what} of {}\n  as {} says\n{when}{not}", shown(&by.name), shown(&by.issuer))
         }
@@ -111,7 +111,8 @@ fn json(image: &str, verified: &Verified) -> String {
         Vouched::Identity(by) => {
             answer["identity"] = by.name.as_str().into();
             answer["issuer"] = by.issuer.as_str().into();
-            answer["logged_at"] = by.logged.map_or(Value::Null, |moment| moment.to_string().into());
+            answer["signed_at"] = by.seen.map_or(Value::Null, |(moment, _)| moment.to_string().into());
+            answer["time_from"] = by.seen.map_or(Value::Null, |(_, witness)| word(witness).into());
             answer["not_checked"] = not_checked(by).into();
         }
     }
@@ -119,11 +120,20 @@ fn json(image: &str, verified: &Verified) -> String {
     format!("{answer}\n")
 }
 
+const fn word(witness: Witness) -> &'static str {
+    match witness {
+        Witness::Log => "transparency log",
+        Witness::Stamp => "time stamp",
+    }
+}
+
 /// What a proof does not rest on.
 fn not_checked(by: &identity::Vouched) -> Vec<&'static str> {
     let mut not = Vec::new();
-    if by.logged.is_none() {
-        not.push("when it was signed, and whether a transparency log knows of it; the certificate is valid now");
+    match by.seen {
+        Some((_, Witness::Log)) => {}
+        Some((_, Witness::Stamp)) => not.push("whether a transparency log knows of it"),
+        None => not.push("when it was signed, and whether a transparency log knows of it; the certificate is valid now"),
     }
     not.push("whether the certificate itself was made public (SCT)");
     not

@@ -160,7 +160,7 @@ fn keyless_signature_that_cosign_made_counts_for_its_identity_and_for_no_other()
     let ran = kiln(&project, &image, &all).ends(0).says(NAME).says("  not checked: when it was signed");
     assert!(ran.out.contains(&format!("a signature of {NAME}\n  as {ISSUER} says\n")), "{}", ran.out);
     let answer: Value = serde_json::from_str(&kiln(&project, &image, &[&all[..], &["--json"]].concat()).ends(0).out).unwrap();
-    assert_eq!((&answer["identity"], &answer["issuer"], &answer["logged_at"]), (&json!(NAME), &json!(ISSUER), &Value::Null));
+    assert_eq!((&answer["identity"], &answer["issuer"], &answer["signed_at"]), (&json!(NAME), &json!(ISSUER), &Value::Null));
     assert_eq!(answer["not_checked"].as_array().unwrap().len(), 2, "{answer}");
     let claim = kiln(&project, &image, &[&all[..], &["--attestation", "spdx", "--json"]].concat()).ends(0);
     assert_eq!(serde_json::from_str::<Value>(&claim.out).unwrap()["claim"]["spdxVersion"], "SPDX-2.3");
@@ -197,7 +197,12 @@ fn keyless_signature_that_cosign_made_counts_for_its_identity_and_for_no_other()
         .says("verify::bad-pattern");
     kiln(&project, &image, &[&IDENTITY[..], &["--key", "cosign.pub"]].concat()).ends(2).says("cannot be used with");
     // A log that has nothing of it proves nothing; the key in the certificate is a key like any other.
-    refuses(&project, &image, &[&IDENTITY[..], &ROOTS, &["--rekor-key", "log.pub"]].concat(), "nobody knows when it was signed");
+    refuses(
+        &project,
+        &image,
+        &[&IDENTITY[..], &ROOTS, &["--rekor-key", "log.pub"]].concat(),
+        "nothing with it that says when it was signed",
+    );
     kiln(&project, &image, &["--key", "cosign.pub"]).ends(0);
 }
 
@@ -323,4 +328,62 @@ fn keyless_bundle_that_refers_to_an_image_counts_by_its_certificate_and_its_log(
     kiln(&project, &image, &asked).ends(0).says("signed 2020-01-01T00:05:00Z");
     refuses(&project, &image, &[&IDENTITY[..], &ROOTS, &["--rekor-key", "log.pub"]].concat(), "leads to none of the roots");
     assert!(Path::new(&project.path("root.json")).exists());
+}
+
+const STAMPER: &str = "
+[tsa]
+default_tsa=own
+[own]
+serial=serial
+crypto_device=builtin
+signer_digest=sha256
+default_policy=1.2.3.4
+digests=sha256
+accuracy=secs:1
+ess_cert_id_chain=no
+[stamper]
+extendedKeyUsage=critical,timeStamping
+";
+
+#[test]
+fn keyless_signature_counts_by_a_time_stamp_of_a_named_authority_where_no_log_has_it() {
+    if !there(&["docker-registry", "cosign", "openssl"]) {
+        return;
+    }
+    let registry = Real::start(Mode::Open).unwrap();
+    let (project, image) = signed_by_authority(&registry, "codeSigning", "20200101000000Z", "20490101000000Z");
+    let openssl = |args: &str| output(&mut tool("openssl", &args.split(' ').collect::<Vec<_>>(), &project));
+    project.write("ts.cnf", STAMPER).write("serial", "01");
+    openssl("req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -config ca.cnf -subj /CN=tsa -keyout tsa.key -out tsa.csr");
+    openssl(
+        "x509 -req -in tsa.csr -CA root.pem -CAkey root.pkcs8 -CAcreateserial -days 100 -extfile ts.cnf -extensions stamper -out tsa.pem",
+    );
+    project.write("tsachain.pem", project.read("tsa.pem") + &project.read("root.pem"));
+    let payload = kiln::evidence::simple::payload("acme/web", image.split_once('@').unwrap().1.parse().unwrap());
+    let signature = leaf(&project).sign(&payload);
+    let attach = |stamped: &[u8]| {
+        project.write("payload", &payload).write("signature", STANDARD.encode(&signature)).write("raw", stamped);
+        openssl("ts -query -data raw -sha256 -cert -out query");
+        openssl("ts -reply -config ts.cnf -section own -queryfile query -signer tsa.pem -inkey tsa.key -out reply");
+        let with = ["--certificate", "leaf.pem", "--certificate-chain", "chain.pem", "--tsr", "reply"];
+        output(&mut tool(
+            "cosign",
+            &[&["attach", "signature", "--payload", "payload", "--signature", "signature"][..], &with, &[&image]].concat(),
+            &project,
+        ));
+    };
+    let asked = [&IDENTITY[..], &ROOTS, &["--timestamp-certificate-chain", "tsachain.pem"]].concat();
+    attach(b"another signature");
+    refuses(&project, &image, &asked, "has a time stamp of another signature");
+    attach(&signature);
+    kiln(&project, &image, &asked).ends(0).says("as the time stamp says").says("not checked: whether a transparency log knows of it");
+    project.write("other.pem", include_str!("../../fixtures/keyless/other_root.pem"));
+    let other = [&IDENTITY[..], &ROOTS, &["--timestamp-certificate-chain", "other.pem"]].concat();
+    refuses(&project, &image, &other, "of an authority that was not named");
+    // Whoever may issue certificates for code may not say what time it is.
+    kiln(&project, &image, &[&IDENTITY[..], &ROOTS, &["--rekor-key", "log.pub"]].concat()).ends(4);
+    let judge =
+        ["verify", "--ca-roots", "root.pem", "--ca-intermediates", "between.pem", "--insecure-ignore-sct", "--insecure-ignore-tlog"];
+    let stamped = ["--use-signed-timestamps", "--timestamp-certificate-chain", "tsachain.pem"];
+    output(&mut tool("cosign", &[&judge[..], &stamped, &IDENTITY, &[&image]].concat(), &project));
 }

@@ -18,6 +18,7 @@ const ISSUER_V2: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57
 /// A name that is neither an address nor a link.
 const OTHER_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264.1.7");
 const CODE_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.3");
+const TIME_STAMPING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.8");
 
 /// The largest certificate that is read, in bytes: the name in it is bounded by this as well.
 const LIMIT: usize = 32 << 10;
@@ -33,6 +34,8 @@ pub struct Certificate {
     pub issuer: Option<String>,
     /// Whether it says that the key may sign code.
     pub signs_code: bool,
+    /// Whether it says that the key may say what time it is.
+    pub stamps_time: bool,
 }
 
 /// Why bytes are no certificate that can be used, as a clause.
@@ -59,11 +62,13 @@ impl Certificate {
         let tbs = certificate.tbs_certificate();
         let info = tbs.subject_public_key_info().to_der().map_err(|_| BadCertificate::Form)?;
         let usage = tbs.get_extension::<ExtendedKeyUsage>().map_err(|_| BadCertificate::Form)?;
+        let may = |what: ObjectIdentifier| usage.as_ref().is_some_and(|(_, usage)| usage.0.contains(&what));
         Ok(Self {
             key: PublicKey::of_der(info).map_err(|_| BadCertificate::Key)?,
             names: names(tbs)?,
             issuer: issuer(tbs)?,
-            signs_code: usage.is_some_and(|(_, usage)| usage.0.contains(&CODE_SIGNING)),
+            signs_code: may(CODE_SIGNING),
+            stamps_time: may(TIME_STAMPING),
         })
     }
 }

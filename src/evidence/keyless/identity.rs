@@ -8,6 +8,7 @@ use crate::base::words;
 use super::certificate::Certificate;
 use super::entry::Signed;
 use super::material::Material;
+use super::stamp;
 use super::trust::Trust;
 
 /// Who must have signed, and who is believed about it.
@@ -59,8 +60,17 @@ pub struct Vouched {
     pub name: String,
     /// Who vouched for it.
     pub issuer: String,
-    /// When, as a log says; `None` when none was asked.
-    pub logged: Option<Moment>,
+    /// When, and who says so; `None` when nobody was asked.
+    pub seen: Option<(Moment, Witness)>,
+}
+
+/// Who says when something was signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Witness {
+    /// A transparency log, which has the signature for everybody to see.
+    Log,
+    /// An authority that stamps times.
+    Stamp,
 }
 
 impl Identity {
@@ -74,8 +84,8 @@ impl Identity {
         if !certificate.key.verifies(message, signature) {
             return Err("is not of the key in its certificate".to_owned());
         }
-        let logged = self.time(&Signed { message, payload, signature, certificate: der }, material)?;
-        self.trust.leads_to_root(der, &material.chain, logged.unwrap_or(self.now))?;
+        let seen = self.time(&Signed { message, payload, signature, certificate: der }, material)?;
+        self.trust.leads_to_root(der, &material.chain, seen.map_or(self.now, |(moment, _)| moment))?;
         if !certificate.signs_code {
             return Err("has a certificate that is not for signing code".to_owned());
         }
@@ -88,18 +98,20 @@ impl Identity {
             });
         };
         match certificate.issuer {
-            Some(issuer) if self.issuer.is(&issuer) => Ok(Vouched { name: name.clone(), issuer, logged }),
+            Some(issuer) if self.issuer.is(&issuer) => Ok(Vouched { name: name.clone(), issuer, seen }),
             Some(issuer) => Err(format!("is by `{}`, as `{}` says", shown(name), shown(&issuer))),
             None => Err(format!("is by `{}`, and nobody says who vouched for that", shown(name))),
         }
     }
 
-    /// When it was signed, as a log says.
-    fn time(&self, signed: &Signed<'_>, material: &Material) -> Result<Option<Moment>, String> {
-        let mut why = "has no entry of a log with it, so nobody knows when it was signed";
-        for entry in &material.entries {
-            match entry.time(&self.trust, signed) {
-                Ok(moment) => return Ok(Some(moment)),
+    /// When it was signed, as a log says, or else a time stamp.
+    fn time(&self, signed: &Signed<'_>, material: &Material) -> Result<Option<(Moment, Witness)>, String> {
+        let mut why = "has nothing with it that says when it was signed, no entry of a log and no time stamp";
+        let logged = material.entries.iter().map(|entry| (entry.time(&self.trust, signed), Witness::Log));
+        let stamped = material.stamps.iter().map(|stamp| (stamp::time(stamp, signed.signature, &self.trust), Witness::Stamp));
+        for (time, witness) in logged.chain(stamped) {
+            match time {
+                Ok(moment) => return Ok(Some((moment, witness))),
                 Err(other) => why = other,
             }
         }
@@ -133,7 +145,10 @@ mod tests {
         let name = NAME.replace("NAME", "v.*");
         let vouched = held(&identity(&name, ISSUER), &material).unwrap();
         assert!(vouched.name.starts_with(NAME.trim_end_matches("NAME")), "{vouched:?}");
-        assert_eq!((vouched.issuer.as_str(), vouched.logged), (ISSUER, Some(Moment::from_seconds(material.entries[0].integrated))));
+        assert_eq!(
+            (vouched.issuer.as_str(), vouched.seen),
+            (ISSUER, Some((Moment::from_seconds(material.entries[0].integrated), Witness::Log)))
+        );
         let exact = Identity { name: Expected::Exact(vouched.name.clone()), ..identity("", ISSUER) };
         assert_eq!(held(&exact, &material), Ok(vouched));
     }
@@ -160,11 +175,11 @@ mod tests {
         assert_eq!(held(&own, &bare).unwrap_err(), "has no certificate with it");
         // Without its entry the certificate would have to be valid now, and the user would have to take that.
         let unlogged = Material { entries: Vec::new(), ..material.clone() };
-        assert!(held(&own, &unlogged).unwrap_err().contains("nobody knows when"));
+        assert!(held(&own, &unlogged).unwrap_err().contains("nothing with it that says when"));
         let late = Identity { without_log: true, now: Moment(material.entries[0].integrated * 1_000 + 3_600_000), ..own.clone() };
         assert!(held(&late, &unlogged).unwrap_err().contains("not valid when it was signed"));
         let then = Identity { now: Moment::from_seconds(material.entries[0].integrated), ..late };
-        assert_eq!(held(&then, &unlogged).unwrap().logged, None);
+        assert_eq!(held(&then, &unlogged).unwrap().seen, None);
         // Another certificate of the same authority is not this signature's.
         let other = Material { certificate: Some(material.chain[0].clone()), ..material };
         assert!(held(&own, &other).is_err());

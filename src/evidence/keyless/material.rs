@@ -17,7 +17,9 @@ const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
 const CHAIN: &str = "dev.sigstore.cosign/chain";
 const BUNDLE: &str = "dev.sigstore.cosign/bundle";
 
-/// The most entries of logs that are looked at.
+const STAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
+
+/// The most entries of logs, and the most time stamps, that are looked at.
 const MOST_ENTRIES: usize = 16;
 
 /// What came along.
@@ -29,6 +31,8 @@ pub struct Material {
     pub chain: Vec<Vec<u8>>,
     /// Entries of transparency logs.
     pub entries: Vec<Entry>,
+    /// Time stamps, as DER.
+    pub stamps: Vec<Vec<u8>>,
 }
 
 impl Material {
@@ -40,8 +44,20 @@ impl Material {
             certificate: certificates(CERTIFICATE).into_iter().next(),
             chain: certificates(CHAIN),
             entries: annotations.get(BUNDLE).and_then(|text| Entry::read(text)).into_iter().collect(),
+            stamps: annotations.get(STAMP).and_then(|text| stamp(text)).into_iter().collect(),
         }
     }
+}
+
+/// The time stamp in the annotation that cosign keeps it in.
+fn stamp(json: &str) -> Option<Vec<u8>> {
+    #[derive(Deserialize)]
+    struct Annotation {
+        #[serde(rename = "SignedRFC3161Timestamp")]
+        stamp: String,
+    }
+    let read: Annotation = serde_json::from_str(json).ok()?;
+    STANDARD.decode(read.stamp).ok()
 }
 
 /// `verificationMaterial` of a bundle, as Protocol Buffers write it in JSON.
@@ -51,6 +67,19 @@ pub struct Bundled {
     certificate: Option<Raw>,
     x509_certificate_chain: Option<Chain>,
     tlog_entries: Option<Vec<BundledEntry>>,
+    timestamp_verification_data: Option<Stamps>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Stamps {
+    rfc3161_timestamps: Option<Vec<BundledStamp>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BundledStamp {
+    signed_timestamp: String,
 }
 
 #[derive(Deserialize)]
@@ -117,7 +146,9 @@ impl From<Bundled> for Material {
             bundled.x509_certificate_chain.into_iter().flat_map(|chain| chain.certificates).filter_map(raw).collect();
         let certificate = bundled.certificate.and_then(raw).or_else(|| (!chain.is_empty()).then(|| chain.remove(0)));
         let entries = bundled.tlog_entries.unwrap_or_default().into_iter().take(MOST_ENTRIES).filter_map(entry).collect();
-        Self { certificate, chain, entries }
+        let stamps = bundled.timestamp_verification_data.and_then(|data| data.rfc3161_timestamps).unwrap_or_default();
+        let stamps = stamps.into_iter().take(MOST_ENTRIES).filter_map(|stamp| STANDARD.decode(stamp.signed_timestamp).ok()).collect();
+        Self { certificate, chain, entries, stamps }
     }
 }
 

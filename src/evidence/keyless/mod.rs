@@ -6,6 +6,7 @@ pub mod certificate;
 pub mod entry;
 pub mod identity;
 pub mod material;
+mod stamp;
 pub mod trust;
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ use super::certificate::validity;
 
 /// `1.3.6.1.5.5.7.3.3`, without tag and length.
 const CODE_SIGNING: &[u8] = &[43, 6, 1, 5, 5, 7, 3, 3];
+/// `1.3.6.1.5.5.7.3.8`, likewise.
+const TIME_STAMPING: &[u8] = &[43, 6, 1, 5, 5, 7, 3, 8];
 /// The most certificates between a signer and a root that a stranger may hand in.
 const MOST_GIVEN: usize = 8;
 
@@ -25,6 +27,7 @@ const MOST_GIVEN: usize = 8;
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
     authorities: Vec<Authority>,
+    stampers: Vec<Authority>,
     logs: Vec<Log>,
 }
 
@@ -79,12 +82,16 @@ impl Trust {
     /// # Errors
     /// [`BadTrust`].
     pub fn add_roots(&mut self, text: &str) -> Result<(), BadTrust> {
-        let roots = pem::certificates(text).filter(|roots| !roots.is_empty()).ok_or(BadTrust::NoCertificate)?;
-        for root in roots {
-            let root = CertificateDer::from(root);
-            is_readable(&root)?;
-            self.authorities.push(Authority { root, between: Vec::new(), valid: Window::default() });
-        }
+        self.authorities.extend(roots(text)?);
+        Ok(())
+    }
+
+    /// Adds every certificate of a text as a root of authorities that stamp times.
+    ///
+    /// # Errors
+    /// [`BadTrust`].
+    pub fn add_stampers(&mut self, text: &str) -> Result<(), BadTrust> {
+        self.stampers.extend(roots(text)?);
         Ok(())
     }
 
@@ -103,13 +110,10 @@ impl Trust {
             return Err(BadTrust::Form);
         }
         for authority in read.certificate_authorities {
-            let mut chain = Vec::new();
-            for certificate in authority.cert_chain.certificates {
-                chain.push(CertificateDer::from(STANDARD.decode(certificate.raw_bytes).map_err(|_| BadTrust::Form)?));
-            }
-            let root = chain.pop().ok_or(BadTrust::Form)?;
-            is_readable(&root)?;
-            self.authorities.push(Authority { root, between: chain, valid: authority.valid_for.window()? });
+            self.authorities.push(authority.read()?);
+        }
+        for stamper in read.timestamp_authorities {
+            self.stampers.push(stamper.read()?);
         }
         for log in read.tlogs {
             let key = STANDARD.decode(log.public_key.raw_bytes).map_err(|_| BadTrust::Form)?;
@@ -125,10 +129,20 @@ impl Trust {
         self.authorities.is_empty()
     }
 
-    /// Whether no log is trusted to say when.
+    /// Whether no log and no stamper is trusted to say when.
     #[must_use]
-    pub const fn has_no_log(&self) -> bool {
-        self.logs.is_empty()
+    pub const fn has_no_witness(&self) -> bool {
+        self.logs.is_empty() && self.stampers.is_empty()
+    }
+
+    /// The certificates of stampers that may be relied on at a moment: a stamp need not bring its own along.
+    pub(super) fn stampers(&self, at: Moment) -> impl Iterator<Item = &Vec<CertificateDer<'static>>> {
+        self.stampers.iter().filter(move |stamper| stamper.valid.holds(at)).map(|stamper| &stamper.between)
+    }
+
+    /// As [`Trust::leads_to_root`], for whoever stamped a time.
+    pub(super) fn stamper_leads_to_root(&self, leaf: &[u8], given: &[Vec<u8>], at: Moment) -> Result<(), String> {
+        leads_to_root(&self.stampers, leaf, given, at, TIME_STAMPING)
     }
 
     /// The logs that may be relied on at a moment.
@@ -142,32 +156,47 @@ impl Trust {
     /// # Errors
     /// Why there is none, as a clause.
     pub fn leads_to_root(&self, leaf: &[u8], given: &[Vec<u8>], at: Moment) -> Result<(), String> {
-        let leaf = CertificateDer::from(leaf);
-        let end = EndEntityCert::try_from(&leaf).map_err(|error| unsound(&error))?;
-        let given = given.iter().take(MOST_GIVEN).map(|der| CertificateDer::from(der.as_slice()));
-        let given: Vec<CertificateDer<'_>> = given.collect();
-        let mut worst: Option<Error> = None;
-        for authority in self.authorities.iter().filter(|authority| authority.valid.holds(at)) {
-            match authority.vouches(&end, &given, at) {
-                Ok(()) => return Ok(()),
-                // Another root is no news; what fails on the way to one is.
-                Err(Error::UnknownIssuer) => {}
-                Err(error) => worst = Some(error),
-            }
-        }
-        Err(worst.map_or_else(|| "has a certificate that leads to none of the roots".to_owned(), |error| unsound(&error)))
+        leads_to_root(&self.authorities, leaf, given, at, CODE_SIGNING)
     }
 }
 
+fn leads_to_root(authorities: &[Authority], leaf: &[u8], given: &[Vec<u8>], at: Moment, purpose: &'static [u8]) -> Result<(), String> {
+    let leaf = CertificateDer::from(leaf);
+    let end = EndEntityCert::try_from(&leaf).map_err(|error| unsound(&error))?;
+    let given = given.iter().take(MOST_GIVEN).map(|der| CertificateDer::from(der.as_slice()));
+    let given: Vec<CertificateDer<'_>> = given.collect();
+    let mut worst: Option<Error> = None;
+    for authority in authorities.iter().filter(|authority| authority.valid.holds(at)) {
+        match authority.vouches(&end, &given, at, purpose) {
+            Ok(()) => return Ok(()),
+            // Another root is no news; what fails on the way to one is.
+            Err(Error::UnknownIssuer) => {}
+            Err(error) => worst = Some(error),
+        }
+    }
+    Err(worst.map_or_else(|| "has a certificate that leads to none of the roots".to_owned(), |error| unsound(&error)))
+}
+
+/// The certificates of a text as roots.
+fn roots(text: &str) -> Result<Vec<Authority>, BadTrust> {
+    let roots = pem::certificates(text).filter(|roots| !roots.is_empty()).ok_or(BadTrust::NoCertificate)?;
+    let root = |der: Vec<u8>| {
+        let root = CertificateDer::from(der);
+        is_readable(&root)?;
+        Ok(Authority { root, between: Vec::new(), valid: Window::default() })
+    };
+    roots.into_iter().map(root).collect()
+}
+
 impl Authority {
-    fn vouches(&self, end: &EndEntityCert<'_>, given: &[CertificateDer<'_>], at: Moment) -> Result<(), Error> {
+    fn vouches(&self, end: &EndEntityCert<'_>, given: &[CertificateDer<'_>], at: Moment, purpose: &'static [u8]) -> Result<(), Error> {
         let seconds = u64::try_from(at.seconds()).map_err(|_| Error::InvalidCertValidity)?;
         let (from, until) = validity(&self.root).map_err(|_| Error::BadDer)?;
         let anchor = [webpki::anchor_from_trusted_cert(&self.root)?];
         let between: Vec<CertificateDer<'_>> = self.between.iter().chain(given).cloned().collect();
         let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         // That the signer's own certificate says so is asked where it is read; an authority's need not say anything.
-        let usage = KeyUsage::required_if_present(CODE_SIGNING);
+        let usage = KeyUsage::required_if_present(purpose);
         end.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, &anchor, &between, time, usage, None, None)?;
         // Whoever named a root did not mean one that is over.
         if from <= at && at <= until { Ok(()) } else { Err(Error::InvalidCertValidity) }
@@ -203,6 +232,8 @@ struct Published {
     tlogs: Vec<PublishedLog>,
     #[serde(default)]
     certificate_authorities: Vec<PublishedAuthority>,
+    #[serde(default)]
+    timestamp_authorities: Vec<PublishedAuthority>,
 }
 
 #[derive(Deserialize)]
@@ -225,6 +256,19 @@ struct PublishedAuthority {
     cert_chain: PublishedChain,
     #[serde(default)]
     valid_for: PublishedWindow,
+}
+
+impl PublishedAuthority {
+    /// The root comes last.
+    fn read(self) -> Result<Authority, BadTrust> {
+        let mut between = Vec::new();
+        for certificate in self.cert_chain.certificates {
+            between.push(CertificateDer::from(STANDARD.decode(certificate.raw_bytes).map_err(|_| BadTrust::Form)?));
+        }
+        let root = between.pop().ok_or(BadTrust::Form)?;
+        is_readable(&root)?;
+        Ok(Authority { root, between, valid: self.valid_for.window()? })
+    }
 }
 
 #[derive(Deserialize)]
@@ -260,7 +304,7 @@ mod tests {
     fn a_chain_holds_while_the_certificate_does_and_to_named_roots_only() {
         let mut trust = Trust::default();
         trust.add_published(PUBLISHED).unwrap();
-        assert!(!trust.has_no_authority() && !trust.has_no_log());
+        assert!(!trust.has_no_authority() && !trust.has_no_witness());
         let (_, material) = github();
         let leaf = material.certificate.as_deref().unwrap();
         let (from, until) = validity(leaf).unwrap();
