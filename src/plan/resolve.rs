@@ -161,8 +161,8 @@ fn target(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &Defaults
     let kind = || {
         cx.facts.basis.note("profile", || Some(basis::text(&cx.shared.chosen.borrow().join(","))));
         Some(match instance.sort {
-            Sort::Task => TargetKind::Task(task::task(cx, instance, names, common, &taken).into_iter().map(Arc::new).collect()),
-            Sort::Image => TargetKind::Image(image::image(cx, instance, names).into_iter().map(Arc::new).collect()),
+            Sort::Task => TargetKind::Task(task::task(cx, instance, names, common, &taken)),
+            Sort::Image => TargetKind::Image(image::image(cx, instance, names)),
             Sort::Service => TargetKind::Service(Box::new(service::service(cx, instance, names)?)),
             Sort::Group => TargetKind::Group(project::targets(cx, names, view.texts(&node.args[1..]))),
         })

@@ -120,7 +120,7 @@ impl Writer {
             Scalar::Bool(flag) => self.0.extend_from_slice(&[3, u8::from(*flag)]),
             Scalar::Null => self.0.push(4),
         }
-        self.maybe(value.annotation.as_ref(), Self::word);
+        self.maybe(value.annotation.as_deref(), Self::word);
         self.span(&value.span);
         self.0.push(u8::from(value.bare));
     }
@@ -190,7 +190,7 @@ impl Reader<'_> {
             [4] => Scalar::Null,
             _ => return None,
         };
-        Some(Value { scalar, annotation: self.maybe(Self::word)?, span: self.span()?, bare: self.flag()? })
+        Some(Value { scalar, annotation: self.maybe(Self::word)?.map(Box::new), span: self.span()?, bare: self.flag()? })
     }
 }
 
@@ -213,7 +213,7 @@ mod tests {
         let leaf = Node { name: word("leaf"), args: vec![], props: vec![], children: Some(vec![]), span: span(2, 0) };
         let args = vec![
             value(Scalar::String("ä".into()), None),
-            value(Scalar::Integer(i128::MIN), Some(word("min"))),
+            value(Scalar::Integer(i128::MIN), Some(Box::new(word("min")))),
             value(Scalar::Float(-0.0), None),
             value(Scalar::Bool(true), None),
             value(Scalar::Null, None),

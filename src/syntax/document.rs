@@ -52,7 +52,7 @@ pub struct Value {
     /// What it is.
     pub scalar: Scalar,
     /// `(min)5`.
-    pub annotation: Option<Word>,
+    pub annotation: Option<Box<Word>>,
     /// Its place, quotes and annotation included.
     pub span: Span,
     /// Whether it was written as a bare word: `push a b sign`.

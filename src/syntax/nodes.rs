@@ -59,6 +59,7 @@ impl<'a> Builder<'a> {
                 _ => nodes.push(self.node()?),
             }
         }
+        nodes.shrink_to_fit();
         Some(nodes)
     }
 
@@ -89,6 +90,9 @@ impl<'a> Builder<'a> {
                 }
             }
         }
+        // Room for what may follow is a third of a large plan's memory.
+        args.shrink_to_fit();
+        props.shrink_to_fit();
         Some(Node { name, args, props, children, span: self.span(start, end) })
     }
 
@@ -109,7 +113,7 @@ impl<'a> Builder<'a> {
             Some(_) => {
                 let name = self.word()?;
                 self.take(Kind::ParenClose)?;
-                Some(name)
+                Some(Box::new(name))
             }
             None => None,
         };

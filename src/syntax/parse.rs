@@ -125,7 +125,7 @@ impl Reader<'_> {
         let before = entry.name().map(|name| name.span()).zip(entry.format());
         let start =
             before.map_or(whole.offset(), |(name, format)| name.offset() + name.len() + format.after_key.len() + 1 + format.after_eq.len());
-        let annotation = entry.ty().map(|name| self.word(name));
+        let annotation = entry.ty().map(|name| Box::new(self.word(name)));
         let span = self.span(start, whole.offset() + whole.len());
         let scalar = scalar_of(entry.value());
         let bare = matches!(scalar, Scalar::String(_)) && !span.text().ends_with(['"', '#']);

@@ -28,7 +28,7 @@ use super::task::shell;
 use super::view::{View, children, is_exclusion, shown, was_written};
 
 /// All definitions of an image; empty when its matrix cannot be built, which is reported.
-pub(in crate::plan) fn image(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names) -> Vec<ImageDef> {
+pub(in crate::plan) fn image(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names) -> Vec<Arc<ImageDef>> {
     let node = instance.node;
     if let Some(file) = children(cx, node, "dockerfile").next() {
         dockerfile::check_alone(cx, node, file);
@@ -54,7 +54,7 @@ pub(in crate::plan) fn image(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names
             recipes.push(Arc::new(made));
         }
         let named = || instance.cell_name(&cell, None);
-        found.push(cx.in_cell(&locals, named, || {
+        let made = cx.in_cell(&locals, named, || {
             let repository = repository(&view, node, instance);
             ImageDef {
                 cell: cell.name(),
@@ -67,7 +67,8 @@ pub(in crate::plan) fn image(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names
                 prune: view.child(node, "prune").and_then(|child| retention(&view, child)),
                 span: instance.span.clone(),
             }
-        }));
+        });
+        found.push(Arc::new(made));
     }
     found
 }

@@ -1,6 +1,7 @@
 //! `task` nodes: one definition per matrix cell and platform.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::id::TargetName;
@@ -35,7 +36,7 @@ const SHELL: &[&str] = &["sh", "-ec"];
 const LONGEST_NAME: usize = 200;
 
 /// All definitions of a task; empty when something about it is wrong, which is reported.
-pub(in crate::plan) fn task(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &Defaults, taken: &Taken) -> Vec<TaskCell> {
+pub(in crate::plan) fn task(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names, common: &Defaults, taken: &Taken) -> Vec<Arc<TaskCell>> {
     let node = instance.node;
     if !["run", "exec", "needs"].iter().any(|word| was_written(node, word)) && !has_unknown(node) {
         let fault = Diagnostic::plan("plan::empty", format!("task `{}` does nothing", instance.name), &instance.span, "no command");
@@ -68,7 +69,7 @@ pub(in crate::plan) fn task(cx: &Cx<'_>, instance: &Instance<'_>, names: &Names,
                     made
                 },
             );
-            found.push(made);
+            found.push(Arc::new(made));
         }
     }
     found

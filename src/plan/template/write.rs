@@ -243,7 +243,7 @@ fn word_in(word: &Word, frame: u32) -> Word {
 }
 
 fn value_in(value: &Value, frame: u32) -> Value {
-    let annotation = value.annotation.as_ref().map(|word| word_in(word, frame));
+    let annotation = value.annotation.as_ref().map(|word| Box::new(word_in(word, frame)));
     Value { scalar: value.scalar.clone(), annotation, span: span_in(&value.span, frame), bare: value.bare }
 }
 
