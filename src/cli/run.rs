@@ -120,7 +120,6 @@ pub fn carry_out(settings: &Settings, output: &Output, opened: &Opened, what: Wh
     let runtime = runtime_for(&opened.graph, &selection, jobs)?;
     let shims = Shims::own();
     if selection.steps.iter().any(|id| surely_starts(opened.graph.action(*id), how.force)) {
-        let _within = runtime.enter();
         shims.foresee();
     }
     let project = settings.project();
@@ -235,9 +234,9 @@ fn system(code: &'static str) -> impl FnOnce(io::Error) -> Diagnostic {
     move |error| Diagnostic::new(Class::Environment, code, format!("the system refused what kiln needs to start: {error}"))
 }
 
-fn begin(project: &crate::base::path::AbsPath, run: &crate::base::id::RunId, history: &StepHistory) -> Result<Arc<Recorder>, String> {
+fn begin(project: &crate::base::path::AbsPath, run: &crate::base::id::RunId, history: &Arc<StepHistory>) -> Result<Arc<Recorder>, String> {
     let journal = Journal::open(project.as_path()).map_err(|error| error.to_string())?;
-    Recorder::begin(&journal, run, clock::now(), history.clone()).map(Arc::new).map_err(|error| error.to_string())
+    Recorder::begin(&journal, run, clock::now(), Arc::clone(history)).map(Arc::new).map_err(|error| error.to_string())
 }
 
 fn renderer(output: &Output, opened: &Opened, selection: &Selection, history: &StepHistory, how: &How, jobs: usize) -> Box<dyn Renderer> {

@@ -1,6 +1,7 @@
 //! The shell around the schedule: starts what it hands out, tells what happened, and stops when asked.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use rayon::prelude::*;
@@ -301,7 +302,7 @@ impl Shell<'_> {
         let check = |place: StepId| Check { place, id: self.steps[place.index()], found: None, sender: self.sender.clone() };
         let checks: Vec<Check> = fresh.into_iter().map(check).collect();
         let (shared, account) = (Arc::clone(&self.shared), self.account.clone());
-        tokio::task::spawn_blocking(move || {
+        let batch = move || {
             // What these steps need has ended, so each of their folders is found once for all of them.
             let root = &shared.machine.root;
             let tree = account.map_or_else(|| Tree::for_a_glance(root), |account| Tree::with_account(root, account));
@@ -309,7 +310,10 @@ impl Shell<'_> {
             let look = |mut check: Check| check.found = step::settled(&shared, &tree, check.id).map(Box::new);
             // One step alone is not worth threads of its own.
             if checks.len() == 1 { checks.into_iter().for_each(look) } else { checks.into_par_iter().for_each(look) }
-        });
+        };
+        // On rayon's own threads: one that only waited for them would be needed for each step that has just ended. A panic is a bug in
+        // kiln that costs the answer of its check, which says so when it is dropped.
+        rayon::spawn(move || drop(panic::catch_unwind(AssertUnwindSafe(batch))));
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! One step, from the question whether it must run to what it leaves behind.
 
 use std::collections::HashSet;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, RwLock, TryLockError};
 
 use crate::base::digest::{ActionKey, ContentDigest, Digest};
 use crate::base::id::StepId;
@@ -97,7 +97,13 @@ pub fn settled(shared: &Shared, tree: &Tree, id: StepId) -> Option<StepEnd> {
     match look.verdict {
         Verdict::Known { ref result, ref held, origin } => {
             if origin == Origin::Restored {
-                let _writing = shared.restoring.read().unwrap_or_else(PoisonError::into_inner);
+                // Whoever waits for those who write already has stopped the run. This thread may be one of them, in the middle of
+                // another step: it must not wait here.
+                let _writing = match shared.restoring.try_read() {
+                    Err(TryLockError::WouldBlock) => return None,
+                    Err(TryLockError::Poisoned(held)) => held.into_inner(),
+                    Ok(held) => held,
+                };
                 if shared.machine.cancel.is_requested() {
                     return None;
                 }

@@ -2,7 +2,7 @@
 //! In: the ends of steps. Out: the last record of each, and a time to expect. Never: an error for a damaged index (it is
 //! empty then, and costs an estimate), a record lost because two kilns ended at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,7 @@ pub struct StepRecord {
 /// The last record of each step. The index of one project is one file beside its journal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StepHistory {
-    steps: BTreeMap<String, StepRecord>,
+    steps: HashMap<String, StepRecord>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,9 +79,13 @@ impl StepHistory {
         times.get(times.len() / 2).copied()
     }
 
-    /// The steps on record, by printed name.
+    fn sorted(&self) -> BTreeMap<&str, &StepRecord> {
+        self.steps.iter().map(|(name, record)| (name.as_str(), record)).collect()
+    }
+
+    /// The steps on record, sorted by printed name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &StepRecord)> {
-        self.steps.iter().map(|(name, record)| (name.as_str(), record))
+        self.sorted().into_iter()
     }
 
     /// Whether the record says more than what is known. A step that was cached under its last key does not, so a run in
@@ -121,7 +125,7 @@ impl StepHistory {
             history.take(step.to_string(), record);
         }
         history.shrink();
-        let index = Index { schema: SCHEMA, steps: &history.steps };
+        let index = Index { schema: SCHEMA, steps: history.sorted() };
         let bytes = file::at("write", path(dir), serde_json::to_vec(&index).map_err(std::io::Error::other))?;
         file::write_atomic(path(dir), &bytes, false)
     }

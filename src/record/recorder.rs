@@ -1,7 +1,7 @@
 //! The listener that writes a run down: its events to the journal, the ends of its steps to the index.
 //! In: events from any thread. Out: nothing; a fault of the disk is kept for the end. Never: stops a run.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::base::id::{RunId, StepName};
 use crate::base::time::Moment;
@@ -15,7 +15,7 @@ use super::journal::{Journal, JournalError, RunLog};
 #[derive(Debug)]
 pub struct Recorder {
     journal: Journal,
-    known: StepHistory,
+    known: Arc<StepHistory>,
     state: Mutex<State>,
 }
 
@@ -33,7 +33,7 @@ impl Recorder {
     ///
     /// # Errors
     /// As [`Journal::begin`].
-    pub fn begin(journal: &Journal, run: &RunId, at: Moment, known: StepHistory) -> Result<Self, JournalError> {
+    pub fn begin(journal: &Journal, run: &RunId, at: Moment, known: Arc<StepHistory>) -> Result<Self, JournalError> {
         let log = journal.begin(run)?;
         let state = State { log, run: run.clone(), at, ends: Vec::new(), fault: None };
         Ok(Self { journal: journal.clone(), known, state: Mutex::new(state) })

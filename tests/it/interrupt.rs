@@ -67,3 +67,48 @@ fn a_second_ctrl_c_does_not_wait_for_those_who_want_to_finish() {
     assert!(began.elapsed() < std::time::Duration::from_millis(2_500), "it waited for its grace of 5 s: {:?}", began.elapsed());
     project.is_left_alone();
 }
+
+#[test]
+fn a_run_that_is_stopped_while_it_puts_outputs_back_ends_and_leaves_whole_files() {
+    let names: Vec<String> = (1..=24).map(|n| n.to_string()).collect();
+    let script = r#"mkdir -p "out/$N"; i=0; while [ $i -lt 40 ]; do i=$((i+1)); seq $N 2000 > "out/$N/$i"; done"#;
+    let plan = format!(
+        "kiln 1\nproject \"p\" {{ default \"all\"; }}\neach n {} {{\n    task \"t-${{n}}\" {{\n        inputs \"in\"\n        \
+         outputs \"out/${{n}}/\"\n        env N=\"${{n}}\"\n        run #\"{script}\"#\n    }}\n}}\ngroup \"all\" {}\n",
+        names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" "),
+        names.iter().map(|name| format!("\"t-{name}\"")).collect::<Vec<_>>().join(" ")
+    );
+    let project = Project::new(&plan);
+    project.write("in", "");
+    project.kiln(&["run"]).ends(0);
+    let wanted = project.snapshot("out");
+    let began = std::time::Instant::now();
+    project.remove("out");
+    project.kiln(&["run"]).ends(0).says("24 cached");
+    let whole = began.elapsed();
+    let mut stopped = 0;
+    for round in 1..=12 {
+        project.remove("out");
+        let mut kiln = project.start(&["run"]);
+        std::thread::sleep(whole * round / 12);
+        let sent = std::process::Command::new("kill").args(["-s", "INT", &kiln.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let asked = std::time::Instant::now();
+        let code = loop {
+            if let Some(status) = kiln.try_wait().unwrap() {
+                break status.code();
+            }
+            assert!(asked.elapsed() < std::time::Duration::from_secs(20), "it does not end");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        };
+        // Before it listens a signal ends it as it ends any program; after all is done it ends well.
+        assert!(matches!(code, None | Some(0 | 130)), "{code:?}");
+        let left = project.snapshot("out");
+        stopped += usize::from(code == Some(130) && (2..wanted.len()).contains(&left.len()));
+        let torn: Vec<_> = left.iter().filter(|(path, found)| wanted.get(*path) != Some(found)).map(|(path, _)| path).collect();
+        assert!(torn.is_empty(), "round {round}: {torn:?}");
+    }
+    assert!(stopped > 0, "no signal came while outputs were put back");
+    project.kiln(&["run"]).ends(0).says("24 cached");
+    assert!(project.snapshot("out") == wanted);
+}

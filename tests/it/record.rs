@@ -198,7 +198,7 @@ fn the_newest_runs_are_kept_and_those_still_running() {
 fn a_disk_that_goes_away_is_told_at_the_end_and_stops_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Journal::open(dir.path()).unwrap();
-    let recorder = Recorder::begin(&journal, &RunId("r".into()), Moment(0), StepHistory::default()).unwrap();
+    let recorder = Recorder::begin(&journal, &RunId("r".into()), Moment(0), std::sync::Arc::default()).unwrap();
     std::fs::remove_dir_all(dir.path()).unwrap();
     events(&RunId("r".into())).into_iter().for_each(|event| recorder.event(event));
     assert!(recorder.finish().is_err());
@@ -209,7 +209,7 @@ fn a_recorded_run_leaves_the_records_of_its_steps() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Journal::open(dir.path()).unwrap();
     let run = RunId("r".into());
-    let recorder = Recorder::begin(&journal, &run, Moment(3), StepHistory::default()).unwrap();
+    let recorder = Recorder::begin(&journal, &run, Moment(3), std::sync::Arc::default()).unwrap();
     events(&run).into_iter().for_each(|event| recorder.event(event));
     recorder.finish().unwrap();
     let history = StepHistory::load(dir.path());
