@@ -11,6 +11,7 @@
 //! The file is a checksum (32 bytes) over all that follows it: the length of [`Kept`] (4) and of what was seen (8), [`Kept`] in
 //! postcard's encoding, what was seen (`sys::sights`), and the answer.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -65,7 +66,7 @@ struct Kept {
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct World {
     /// Variables that are passed and keyed.
-    variables: Vec<(String, Option<String>)>,
+    variables: Vec<(String, Option<OsString>)>,
     /// Programs, where PATH leads to them, and what stands there.
     programs: Vec<(String, Option<(PathBuf, Stat)>)>,
 }
@@ -214,7 +215,7 @@ impl World {
                 _ => return None,
             };
             let keyed = cell.pass_env.iter().filter(|name| !cell.unkeyed.contains(name));
-            world.variables.extend(keyed.map(|name| (name.clone(), env::var(name))));
+            world.variables.extend(keyed.map(|name| (name.clone(), env::exact(name))));
             // Whose version counts is asked for it.
             if cell.tools.iter().any(|name| opened.plan.tools.iter().any(|tool| tool.name == *name)) {
                 return None;
@@ -232,7 +233,7 @@ impl World {
     }
 
     fn is_same(&self, root: &AbsPath) -> bool {
-        self.variables.iter().all(|(name, value)| env::var(name) == *value)
+        self.variables.iter().all(|(name, value)| env::exact(name) == *value)
             && self.programs.iter().all(|(name, found)| found.is_some() && program_at(name, root) == *found)
     }
 }
