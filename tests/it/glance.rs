@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::project::Project;
+use crate::project::{Project, copy_kiln};
 
 const PLAN: &str = r##"
 kiln 1
@@ -568,7 +568,7 @@ fn another_program_does_not_believe_what_this_one_kept() {
     let mut project = project();
     let first = settle(&project);
     let other = project.path("kiln-copy");
-    fs::copy(env!("CARGO_BIN_EXE_kiln"), &other).unwrap();
+    copy_kiln(&other);
     let place = kept(&project, "glance-").remove(0);
     let before = fs::read(&place).unwrap();
     project.program(&other);

@@ -256,3 +256,10 @@ pub fn copy_tree(from: &Path, to: &Path) {
         }
     }
 }
+
+/// Copies kiln to a place where it is run. A process of its own writes the copy: a child of another test, between its fork and its exec,
+/// would hold a file open that this process writes, and what is open to write cannot be run.
+pub fn copy_kiln(place: &Path) {
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_kiln")).arg(place).status();
+    assert!(copied.unwrap().success());
+}

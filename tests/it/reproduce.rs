@@ -4,7 +4,7 @@
 use std::os::unix::fs::{MetadataExt as _, lchown};
 use std::path::Path;
 
-use crate::project::Project;
+use crate::project::{Project, copy_kiln};
 
 /// A clone of the project, its files made anew in the opposite order.
 fn cloned(from: &Project) -> Project {
@@ -38,7 +38,7 @@ fn given_away(project: &mut Project) {
         give(&folder);
         // The other user need not be able to reach the folder that the tests were built in.
         let program = folder.join("kiln");
-        std::fs::copy(env!("CARGO_BIN_EXE_kiln"), &program).unwrap();
+        copy_kiln(&program);
         project.program(&program);
         words.splice(0..0, ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"].map(str::to_owned));
     } else {

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::project::{Project, Ran};
+use super::project::{Project, Ran, copy_kiln};
 
 /// A plan with one task `t` whose node ends with `rest`.
 fn plan(rest: &str) -> String {
@@ -358,7 +358,7 @@ fn walls_stand_for_a_user_without_power_too() {
         "    inputs \"in.txt\"\n    outputs \"o\"\n    run \"(id -u; cat in.txt; cat src/a.txt) >o 2>&1 || true; ! echo x >/usr/x\"",
     );
     let program = project.beside("kiln");
-    fs::copy(env!("CARGO_BIN_EXE_kiln"), &program).unwrap();
+    copy_kiln(&program);
     let everything = project.beside("");
     assert!(Command::new("chown").args(["-R", "65534:65534"]).arg(&everything).status().unwrap().success());
     project.program(&program).prefix(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"].map(str::to_owned));
