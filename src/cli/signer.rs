@@ -7,7 +7,7 @@ use clap::Args;
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
 use crate::base::words;
 use crate::evidence::keyless::identity::{Expected, Identity};
-use crate::evidence::keyless::trust::Trust;
+use crate::evidence::keyless::trust::{BadTrust, Trust};
 use crate::evidence::public::PublicKey;
 use crate::evidence::signer::Signer;
 use crate::sys::{clock, file};
@@ -87,23 +87,21 @@ impl Signed {
 
     fn trust(&self) -> Result<Trust, Diagnostics> {
         let (mut trust, mut faults) = (Trust::default(), Diagnostics::default());
-        let mut add = |path: &Path, read: &mut dyn FnMut(&str) -> Result<(), String>| {
-            let shown = words::visible(&path.to_string_lossy());
+        let files: [(&Option<PathBuf>, Add); 3] = [
+            (&self.trusted_root, Trust::add_published),
+            (&self.ca_roots, Trust::add_roots),
+            (&self.timestamp_certificate_chain, Trust::add_stampers),
+        ];
+        for (path, add) in files {
+            let Some(path) = path else { continue };
             let text = file::read(path, TRUST_LIMIT).map_err(|error| error.to_string());
-            if let Err(why) = text.and_then(|bytes| read(&String::from_utf8_lossy(&bytes))) {
+            let added = text.and_then(|bytes| add(&mut trust, &String::from_utf8_lossy(&bytes)).map_err(|error| error.to_string()));
+            if let Err(why) = added {
+                let shown = words::visible(&path.to_string_lossy());
                 let fault = Diagnostic::new(Class::Usage, "verify::bad-trust", format!("`{shown}` cannot be used: {why}"));
                 faults
                     .push(fault.help("`cosign trusted-root create` and sigstore's own repository make `trusted_root.json`; roots are PEM"));
             }
-        };
-        if let Some(path) = &self.trusted_root {
-            add(path, &mut |text| trust.add_published(text).map_err(|error| error.to_string()));
-        }
-        if let Some(path) = &self.ca_roots {
-            add(path, &mut |text| trust.add_roots(text).map_err(|error| error.to_string()));
-        }
-        if let Some(path) = &self.timestamp_certificate_chain {
-            add(path, &mut |text| trust.add_stampers(text).map_err(|error| error.to_string()));
         }
         if let Some(path) = &self.rekor_key {
             match key(path, "it is the log's own public key; `trusted_root.json` holds it, too") {
@@ -129,6 +127,9 @@ impl Signed {
         if faults.is_empty() { Ok(trust) } else { Err(faults) }
     }
 }
+
+/// Adds what a file holds to what is trusted.
+type Add = fn(&mut Trust, &str) -> Result<(), BadTrust>;
 
 fn half(missing: &str, option: &str) -> Diagnostic {
     let message = format!("{missing}: a name is as good as who vouches for it");

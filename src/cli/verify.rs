@@ -70,7 +70,7 @@ pub fn verify(global: &Global, output: &Output, asked: &Verify) -> Result<u8, Di
     match run::runtime()?.block_on(verify::verify(&session, &reference, &signer, kind)) {
         Ok(verified) => {
             let image = format!("{}@{}", reference.repository, verified.digest);
-            output.answer(&if output.json { json(&image, &verified) } else { text(&image, &what, &verified) });
+            output.answer(&if output.json { json(&image, verified) } else { text(&image, &what, &verified) });
             Ok(0)
         }
         Err(Unverified::Registry(error)) => Err(error.diagnostic().into()),
@@ -104,7 +104,7 @@ fn text(image: &str, what: &str, verified: &Verified) -> String {
     }
 }
 
-fn json(image: &str, verified: &Verified) -> String {
+fn json(image: &str, verified: Verified) -> String {
     let mut answer = serde_json::json!({ "image": image, "verified": true });
     match &verified.by {
         Vouched::Key(fingerprint) => answer["key"] = fingerprint.as_str().into(),
@@ -116,7 +116,7 @@ fn json(image: &str, verified: &Verified) -> String {
             answer["not_checked"] = not_checked(by).into();
         }
     }
-    answer["claim"] = verified.claim.clone().unwrap_or_default();
+    answer["claim"] = verified.claim.unwrap_or_default();
     format!("{answer}\n")
 }
 

@@ -8,25 +8,33 @@ const LIMIT: usize = 1 << 20;
 
 /// The first block of a text: its label and what it holds. `None` when there is no whole one.
 pub(super) fn first(text: &str) -> Option<(&str, Vec<u8>)> {
-    let text = text.get(..text.len().min(LIMIT)).unwrap_or(text);
+    block(bounded(text)).map(|(label, bytes, _)| (label, bytes))
+}
+
+fn bounded(text: &str) -> &str {
+    text.get(..text.len().min(LIMIT)).unwrap_or(text)
+}
+
+/// The first block, and what follows it.
+fn block(text: &str) -> Option<(&str, Vec<u8>, &str)> {
     let (_, rest) = text.split_once("-----BEGIN ")?;
     let (label, rest) = rest.split_once("-----")?;
-    let (body, _) = rest.split_once(&format!("-----END {label}-----"))?;
+    let (body, rest) = rest.split_once(&format!("-----END {label}-----"))?;
     let body: String = body.chars().filter(|c| !c.is_whitespace()).collect();
-    Some((label, STANDARD.decode(body).ok()?))
+    Some((label, STANDARD.decode(body).ok()?, rest))
 }
 
 /// The certificates of a text, in their order; `None` when it holds anything else, or a block that is not whole.
 pub(super) fn certificates(text: &str) -> Option<Vec<Vec<u8>>> {
     let mut found = Vec::new();
-    let mut rest = text.get(..text.len().min(LIMIT)).unwrap_or(text);
+    let mut rest = bounded(text);
     while rest.contains("-----BEGIN ") {
-        let (label, bytes) = first(rest)?;
+        let (label, bytes, after) = block(rest)?;
         if label != "CERTIFICATE" {
             return None;
         }
         found.push(bytes);
-        rest = rest.split_once("-----END CERTIFICATE-----")?.1;
+        rest = after;
     }
     Some(found)
 }

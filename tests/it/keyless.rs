@@ -1,7 +1,6 @@
 //! Signers known by a certificate: an authority made by openssl stands for sigstore's, a key of the tests for its log. cosign signs,
 //! attaches and judges the same images.
 
-use std::path::Path;
 use std::process::Command;
 
 use base64::Engine as _;
@@ -80,10 +79,11 @@ fn tool(program: &str, args: &[&str], project: &Project) -> Command {
 }
 
 /// A project with an image in a registry, and an authority beside it: `root.pem`, `between.pem`, `leaf.pem` and `leaf.pkcs8`.
-/// The certificate of the leaf is good for `from` to `until`.
+/// The certificate of the leaf is good for `usage`, or says nothing of that, from `from` to `until`.
 fn signed_by_authority(registry: &Real, usage: &str, from: &str, until: &str) -> (Project, String) {
     let mut project = Project::new(PLAN);
-    project.write("in.txt", "a\n").write("ca.cnf", AUTHORITY.replace("USAGE", usage)).write("db", "");
+    let usage = if usage.is_empty() { String::new() } else { format!("extendedKeyUsage={usage}\n") };
+    project.write("in.txt", "a\n").write("ca.cnf", AUTHORITY.replace("extendedKeyUsage=USAGE\n", &usage)).write("db", "");
     project.write("log.pub", include_str!("../../fixtures/keys/rfc6979.pub"));
     project.env("KILN_PARAM_PLACE", &registry.host).commit();
     project.kiln(&["run"]).ends(0);
@@ -225,6 +225,19 @@ fn leaf(project: &Project) -> SigningKey {
     SigningKey::read(&project.read("leaf.pkcs8"), None).unwrap()
 }
 
+/// What a signature in the old form is over.
+fn payload(image: &str) -> Vec<u8> {
+    kiln::evidence::simple::payload("acme/web", image.split_once('@').unwrap().1.parse().unwrap())
+}
+
+/// Puts a signature of the leaf beside an image, with its certificates and what else came along.
+fn attach(project: &Project, image: &str, signature: &[u8], more: &[&str]) {
+    project.write("payload", payload(image)).write("signature", STANDARD.encode(signature));
+    let own = ["attach", "signature", "--payload", "payload", "--signature", "signature"];
+    let by = ["--certificate", "leaf.pem", "--certificate-chain", "chain.pem"];
+    output(&mut tool("cosign", &[&own[..], &by, more, &[image]].concat(), project));
+}
+
 #[test]
 fn keyless_signature_with_a_dead_certificate_counts_when_a_named_log_knew_it_in_its_time() {
     if !there(&["docker-registry", "cosign", "openssl"]) {
@@ -232,33 +245,29 @@ fn keyless_signature_with_a_dead_certificate_counts_when_a_named_log_knew_it_in_
     }
     let registry = Real::start(Mode::Open).unwrap();
     let (project, image) = signed_by_authority(&registry, "codeSigning", "20200101000000Z", "20200101001000Z");
-    let payload = kiln::evidence::simple::payload("acme/web", image.split_once('@').unwrap().1.parse().unwrap());
-    let signature = STANDARD.encode(leaf(&project).sign(&payload));
+    let payload = payload(&image);
+    let made = leaf(&project).sign(&payload);
+    let signature = STANDARD.encode(&made);
     let certificate = STANDARD.encode(project.read("leaf.pem"));
     let body = |signature: &str| {
         json!({ "apiVersion": "0.0.1", "kind": "hashedrekord", "spec": { "data": { "hash": sha256(&payload) },
             "signature": { "content": signature, "publicKey": { "content": certificate } } } })
     };
-    let attach = |entry: Value| {
-        project.write("payload", &payload).write("signature", &signature).write("entry", json!({ "rekorBundle": entry }).to_string());
-        let with = ["--certificate", "leaf.pem", "--certificate-chain", "chain.pem", "--rekor-response", "entry"];
-        output(&mut tool(
-            "cosign",
-            &[&["attach", "signature", "--payload", "payload", "--signature", "signature"][..], &with, &[&image]].concat(),
-            &project,
-        ));
+    let logged = |entry: Value| {
+        project.write("entry", json!({ "rekorBundle": entry }).to_string());
+        attach(&project, &image, &made, &["--rekor-response", "entry"]);
     };
     let asked = [&IDENTITY[..], &ROOTS, &["--rekor-key", "log.pub"]].concat();
     // Too late, and of another signature.
-    attach(entry(&body(&signature), THEN + 3_600));
+    logged(entry(&body(&signature), THEN + 3_600));
     refuses(&project, &image, &asked, "was not valid when it was signed");
-    attach(entry(&body(&STANDARD.encode("another")), THEN));
+    logged(entry(&body(&STANDARD.encode("another")), THEN));
     refuses(&project, &image, &asked, "is another signature's");
     let mut moved = entry(&body(&signature), THEN + 3_600);
     moved["Payload"]["integratedTime"] = THEN.into();
-    attach(moved);
+    logged(moved);
     refuses(&project, &image, &asked, "did not promise");
-    attach(entry(&body(&signature), THEN));
+    logged(entry(&body(&signature), THEN));
     kiln(&project, &image, &asked)
         .ends(0)
         .says("signed 2020-01-01T00:05:00Z, as the transparency log says")
@@ -278,16 +287,12 @@ fn keyless_certificate_that_is_not_for_code_signs_no_image() {
         return;
     }
     let registry = Real::start(Mode::Open).unwrap();
-    let (project, image) = signed_by_authority(&registry, "clientAuth", "20200101000000Z", "20490101000000Z");
-    let payload = kiln::evidence::simple::payload("acme/web", image.split_once('@').unwrap().1.parse().unwrap());
-    project.write("payload", &payload).write("signature", STANDARD.encode(leaf(&project).sign(&payload)));
-    let with = ["--certificate", "leaf.pem", "--certificate-chain", "chain.pem"];
-    output(&mut tool(
-        "cosign",
-        &[&["attach", "signature", "--payload", "payload", "--signature", "signature"][..], &with, &[&image]].concat(),
-        &project,
-    ));
-    refuses(&project, &image, &[&IDENTITY[..], &ROOTS, &["--insecure-ignore-tlog"]].concat(), "not for signing code");
+    // One that says nothing of what it is for may not do it either.
+    for usage in ["clientAuth", ""] {
+        let (project, image) = signed_by_authority(&registry, usage, "20200101000000Z", "20490101000000Z");
+        attach(&project, &image, &leaf(&project).sign(&payload(&image)), &[]);
+        refuses(&project, &image, &[&IDENTITY[..], &ROOTS, &["--insecure-ignore-tlog"]].concat(), "not for signing code");
+    }
 }
 
 #[test]
@@ -306,13 +311,12 @@ fn keyless_bundle_that_refers_to_an_image_counts_by_its_certificate_and_its_log(
     let body = json!({ "apiVersion": "0.0.1", "kind": "dsse", "spec": { "payloadHash": sha256(&statement),
         "signatures": [{ "signature": signature, "verifier": certificate }] } });
     let entry = entry(&body, THEN);
-    let id: Vec<u8> =
-        (0..32).map(|at| u8::from_str_radix(&entry["Payload"]["logID"].as_str().unwrap()[at * 2..at * 2 + 2], 16).unwrap()).collect();
+    let id = SigningKey::read(LOG, None).unwrap().public().hint();
     let der = |name: &str| {
         let text = project.read(name);
         text.lines().filter(|line| !line.starts_with("-----")).collect::<String>()
     };
-    let tlog = json!({ "logIndex": "7", "logId": { "keyId": STANDARD.encode(id) }, "kindVersion": { "kind": "dsse", "version": "0.0.1" },
+    let tlog = json!({ "logIndex": "7", "logId": { "keyId": id }, "kindVersion": { "kind": "dsse", "version": "0.0.1" },
         "integratedTime": THEN.to_string(), "inclusionPromise": { "signedEntryTimestamp": entry["SignedEntryTimestamp"] },
         "canonicalizedBody": entry["Payload"]["body"] });
     let material = json!({ "certificate": { "rawBytes": der("leaf.pem") }, "tlogEntries": [tlog] });
@@ -327,7 +331,6 @@ fn keyless_bundle_that_refers_to_an_image_counts_by_its_certificate_and_its_log(
     let asked = [&IDENTITY[..], &["--trusted-root", "root.json"]].concat();
     kiln(&project, &image, &asked).ends(0).says("signed 2020-01-01T00:05:00Z");
     refuses(&project, &image, &[&IDENTITY[..], &ROOTS, &["--rekor-key", "log.pub"]].concat(), "leads to none of the roots");
-    assert!(Path::new(&project.path("root.json")).exists());
 }
 
 const STAMPER: &str = "
@@ -359,23 +362,17 @@ fn keyless_signature_counts_by_a_time_stamp_of_a_named_authority_where_no_log_ha
         "x509 -req -in tsa.csr -CA root.pem -CAkey root.pkcs8 -CAcreateserial -days 100 -extfile ts.cnf -extensions stamper -out tsa.pem",
     );
     project.write("tsachain.pem", project.read("tsa.pem") + &project.read("root.pem"));
-    let payload = kiln::evidence::simple::payload("acme/web", image.split_once('@').unwrap().1.parse().unwrap());
-    let signature = leaf(&project).sign(&payload);
-    let attach = |stamped: &[u8]| {
-        project.write("payload", &payload).write("signature", STANDARD.encode(&signature)).write("raw", stamped);
+    let signature = leaf(&project).sign(&payload(&image));
+    let stamp = |stamped: &[u8]| {
+        project.write("raw", stamped);
         openssl("ts -query -data raw -sha256 -cert -out query");
         openssl("ts -reply -config ts.cnf -section own -queryfile query -signer tsa.pem -inkey tsa.key -out reply");
-        let with = ["--certificate", "leaf.pem", "--certificate-chain", "chain.pem", "--tsr", "reply"];
-        output(&mut tool(
-            "cosign",
-            &[&["attach", "signature", "--payload", "payload", "--signature", "signature"][..], &with, &[&image]].concat(),
-            &project,
-        ));
+        attach(&project, &image, &signature, &["--tsr", "reply"]);
     };
     let asked = [&IDENTITY[..], &ROOTS, &["--timestamp-certificate-chain", "tsachain.pem"]].concat();
-    attach(b"another signature");
+    stamp(b"another signature");
     refuses(&project, &image, &asked, "has a time stamp of another signature");
-    attach(&signature);
+    stamp(&signature);
     kiln(&project, &image, &asked).ends(0).says("as the time stamp says").says("not checked: whether a transparency log knows of it");
     project.write("other.pem", include_str!("../../fixtures/keyless/other_root.pem"));
     let other = [&IDENTITY[..], &ROOTS, &["--timestamp-certificate-chain", "other.pem"]].concat();

@@ -39,6 +39,8 @@ pub struct Signed<'a> {
     pub signature: &'a [u8],
     /// The certificate, as DER.
     pub certificate: &'a [u8],
+    /// The key in it.
+    pub key: &'a PublicKey,
 }
 
 #[derive(Deserialize)]
@@ -133,10 +135,7 @@ impl Signed<'_> {
         let Some(text) = decoded(text).and_then(|bytes| String::from_utf8(bytes).ok()) else { return false };
         match pem::first(&text) {
             Some(("CERTIFICATE", der)) => der == self.certificate,
-            Some(("PUBLIC KEY", _)) => {
-                let own = super::certificate::Certificate::read(self.certificate);
-                own.is_ok_and(|own| PublicKey::read(&text).is_ok_and(|key| key == own.key))
-            }
+            Some(("PUBLIC KEY", der)) => PublicKey::of_der(der).is_ok_and(|key| key == *self.key),
             _ => false,
         }
     }
@@ -152,6 +151,7 @@ fn is_hash(hash: &Value, of: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::certificate::Certificate;
     use super::super::tests::{PUBLISHED, github};
     use super::*;
 
@@ -161,7 +161,8 @@ mod tests {
         trust.add_published(PUBLISHED).unwrap();
         let ((payload, signature), material) = github();
         let (entry, certificate) = (material.entries[0].clone(), material.certificate.unwrap());
-        let signed = Signed { message: &payload, payload: &payload, signature: &signature, certificate: &certificate };
+        let key = Certificate::read(&certificate).unwrap().key;
+        let signed = Signed { message: &payload, payload: &payload, signature: &signature, certificate: &certificate, key: &key };
         assert_eq!(entry.time(&trust, &signed).unwrap(), Moment::from_seconds(entry.integrated));
         let not_promised = "has an entry that the log did not promise";
         for changed in [
@@ -204,7 +205,13 @@ mod tests {
         let leaf = github().1.certificate.unwrap();
         let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", base(&leaf));
         let own = base(pem.as_bytes());
-        let signed = Signed { message: b"message", payload: b"payload", signature: b"signature", certificate: &leaf };
+        let mut signed = Signed {
+            message: b"message",
+            payload: b"payload",
+            signature: b"signature",
+            certificate: &leaf,
+            key: &Certificate::read(&leaf).unwrap().key,
+        };
         let entry = |body: Value| Entry {
             body: base(body.to_string().as_bytes()),
             integrated: 0,
@@ -228,6 +235,12 @@ mod tests {
         }
         for body in bodies(b"signature", &by, b"payload", b"message") {
             assert_eq!(entry(body.clone()).is_of(&signed), Some(false), "another key: {body}");
+        }
+        // The key alone, in place of its certificate.
+        let key = PublicKey::read(std::str::from_utf8(certificate).unwrap()).unwrap();
+        signed.key = &key;
+        for body in bodies(b"signature", &by, b"payload", b"message") {
+            assert_eq!(entry(body.clone()).is_of(&signed), Some(true), "the key itself: {body}");
         }
         for body in bodies(b"signature", &own, b"other", b"other") {
             assert_eq!(entry(body.clone()).is_of(&signed), Some(false), "another text: {body}");

@@ -84,7 +84,7 @@ impl Identity {
         if !certificate.key.verifies(message, signature) {
             return Err("is not of the key in its certificate".to_owned());
         }
-        let seen = self.time(&Signed { message, payload, signature, certificate: der }, material)?;
+        let seen = self.time(&Signed { message, payload, signature, certificate: der, key: &certificate.key }, material)?;
         self.trust.leads_to_root(der, &material.chain, seen.map_or(self.now, |(moment, _)| moment))?;
         if !certificate.signs_code {
             return Err("has a certificate that is not for signing code".to_owned());

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::base::forms;
 
@@ -16,7 +18,6 @@ use super::entry::Entry;
 const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
 const CHAIN: &str = "dev.sigstore.cosign/chain";
 const BUNDLE: &str = "dev.sigstore.cosign/bundle";
-
 const STAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
 
 /// The most entries of logs, and the most time stamps, that are looked at.
@@ -60,20 +61,21 @@ fn stamp(json: &str) -> Option<Vec<u8>> {
     STANDARD.decode(read.stamp).ok()
 }
 
-/// `verificationMaterial` of a bundle, as Protocol Buffers write it in JSON.
+/// `verificationMaterial` of a bundle, as Protocol Buffers write it in JSON. Each part is read for itself: one that is odd says nothing, and
+/// takes nothing from the others.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Bundled {
-    certificate: Option<Raw>,
-    x509_certificate_chain: Option<Chain>,
-    tlog_entries: Option<Vec<BundledEntry>>,
-    timestamp_verification_data: Option<Stamps>,
+struct Bundled {
+    certificate: Value,
+    x509_certificate_chain: Value,
+    tlog_entries: Value,
+    timestamp_verification_data: Value,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Stamps {
-    rfc3161_timestamps: Option<Vec<BundledStamp>>,
+    rfc3161_timestamps: Vec<Value>,
 }
 
 #[derive(Deserialize)]
@@ -82,25 +84,34 @@ struct BundledStamp {
     signed_timestamp: String,
 }
 
+/// A certificate.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Raw {
+pub(super) struct Raw {
     raw_bytes: String,
 }
 
+impl Raw {
+    pub(super) fn der(&self) -> Option<Vec<u8>> {
+        STANDARD.decode(&self.raw_bytes).ok()
+    }
+}
+
+/// Certificates, each vouched for by the next.
 #[derive(Deserialize)]
-struct Chain {
-    certificates: Vec<Raw>,
+pub(super) struct Chain {
+    pub(super) certificates: Vec<Raw>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct BundledEntry {
-    log_index: Number,
+    #[serde(default)]
+    log_index: Value,
     log_id: LogId,
     #[serde(default)]
-    integrated_time: Number,
-    inclusion_promise: Option<Promise>,
+    integrated_time: Value,
+    inclusion_promise: Promise,
     canonicalized_body: String,
 }
 
@@ -116,49 +127,44 @@ struct Promise {
     signed_entry_timestamp: String,
 }
 
-/// 64 bits, which JSON has as a text.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Number {
-    Text(String),
-    Plain(i64),
-}
-
-impl Default for Number {
-    fn default() -> Self {
-        Self::Plain(0)
+/// 64 bits, which JSON has as a text, and not at all where they are 0.
+fn number(value: &Value) -> Option<i64> {
+    match value {
+        Value::Null => Some(0),
+        Value::String(text) => text.parse().ok(),
+        other => other.as_i64(),
     }
 }
 
-impl Number {
-    fn get(&self) -> Option<i64> {
-        match self {
-            Self::Text(text) => text.parse().ok(),
-            Self::Plain(number) => Some(*number),
-        }
-    }
+fn part<T: DeserializeOwned>(value: Value) -> Option<T> {
+    serde_json::from_value(value).ok()
 }
 
-impl From<Bundled> for Material {
-    fn from(bundled: Bundled) -> Self {
-        let raw = |raw: Raw| STANDARD.decode(raw.raw_bytes).ok();
-        let mut chain: Vec<Vec<u8>> =
-            bundled.x509_certificate_chain.into_iter().flat_map(|chain| chain.certificates).filter_map(raw).collect();
-        let certificate = bundled.certificate.and_then(raw).or_else(|| (!chain.is_empty()).then(|| chain.remove(0)));
-        let entries = bundled.tlog_entries.unwrap_or_default().into_iter().take(MOST_ENTRIES).filter_map(entry).collect();
-        let stamps = bundled.timestamp_verification_data.and_then(|data| data.rfc3161_timestamps).unwrap_or_default();
-        let stamps = stamps.into_iter().take(MOST_ENTRIES).filter_map(|stamp| STANDARD.decode(stamp.signed_timestamp).ok()).collect();
+impl Material {
+    /// What a bundle has in `verificationMaterial`.
+    #[must_use]
+    pub fn of_bundle(material: Value) -> Self {
+        let Bundled { certificate, x509_certificate_chain, tlog_entries, timestamp_verification_data } = part(material).unwrap_or_default();
+        let links = part(x509_certificate_chain).map_or_else(Vec::new, |chain: Chain| chain.certificates);
+        let mut chain: Vec<Vec<u8>> = links.iter().filter_map(Raw::der).collect();
+        let alone = part(certificate).and_then(|raw: Raw| raw.der());
+        let certificate = alone.or_else(|| (!chain.is_empty()).then(|| chain.remove(0)));
+        let entries: Vec<Value> = part(tlog_entries).unwrap_or_default();
+        let entries = entries.into_iter().take(MOST_ENTRIES).filter_map(|one| entry(part(one)?)).collect();
+        let stamps = part(timestamp_verification_data).map_or_else(Vec::new, |data: Stamps| data.rfc3161_timestamps);
+        let stamp = |one| STANDARD.decode(part::<BundledStamp>(one)?.signed_timestamp).ok();
+        let stamps = stamps.into_iter().take(MOST_ENTRIES).filter_map(stamp).collect();
         Self { certificate, chain, entries, stamps }
     }
 }
 
-/// An entry with a promise; `None` for one without, since it says nothing of the time.
+/// An entry with a promise; one without is none, since it says nothing of the time.
 fn entry(entry: BundledEntry) -> Option<Entry> {
     let log = STANDARD.decode(entry.log_id.key_id).ok()?;
     Some(Entry {
-        promise: STANDARD.decode(entry.inclusion_promise?.signed_entry_timestamp).ok()?,
-        integrated: entry.integrated_time.get()?,
-        index: entry.log_index.get()?,
+        promise: STANDARD.decode(entry.inclusion_promise.signed_entry_timestamp).ok()?,
+        integrated: number(&entry.integrated_time)?,
+        index: number(&entry.log_index)?,
         log: forms::hex(&log),
         body: entry.canonicalized_body,
     })

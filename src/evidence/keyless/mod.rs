@@ -2,8 +2,8 @@
 //! In: what came with a signature, and what the user trusts. Out: who signed and when, or why that is not known.
 //! Never: trusts a root, a log or a time that nobody named.
 
-pub mod certificate;
-pub mod entry;
+mod certificate;
+mod entry;
 pub mod identity;
 pub mod material;
 mod stamp;

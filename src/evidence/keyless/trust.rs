@@ -5,21 +5,20 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use serde::Deserialize;
 use webpki::{EndEntityCert, Error, KeyUsage};
-
-use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::base::time::Moment;
 
 use super::super::pem;
 use super::super::public::PublicKey;
-use super::certificate::validity;
+use super::certificate::{self, validity};
+use super::material::Chain;
 
-/// `1.3.6.1.5.5.7.3.3`, without tag and length.
-const CODE_SIGNING: &[u8] = &[43, 6, 1, 5, 5, 7, 3, 3];
-/// `1.3.6.1.5.5.7.3.8`, likewise.
-const TIME_STAMPING: &[u8] = &[43, 6, 1, 5, 5, 7, 3, 8];
+/// What certificates may be good for, as the bytes of the identifier without tag and length.
+const CODE_SIGNING: &[u8] = certificate::CODE_SIGNING.as_bytes();
+const TIME_STAMPING: &[u8] = certificate::TIME_STAMPING.as_bytes();
 /// The most certificates between a signer and a root that a stranger may hand in.
 const MOST_GIVEN: usize = 8;
 
@@ -33,16 +32,18 @@ pub struct Trust {
 
 #[derive(Debug, Clone)]
 struct Authority {
-    root: CertificateDer<'static>,
+    root: TrustAnchor<'static>,
+    /// From when to when the root's own certificate is valid.
+    lives: (Moment, Moment),
     between: Vec<CertificateDer<'static>>,
     valid: Window,
 }
 
 /// A log that promises to hold an entry for ever.
 #[derive(Debug, Clone)]
-pub struct Log {
+pub(super) struct Log {
     /// Its key, whose digest is its name.
-    pub key: PublicKey,
+    pub(super) key: PublicKey,
     valid: Window,
 }
 
@@ -136,17 +137,18 @@ impl Trust {
     }
 
     /// The certificates of stampers that may be relied on at a moment: a stamp need not bring its own along.
-    pub(super) fn stampers(&self, at: Moment) -> impl Iterator<Item = &Vec<CertificateDer<'static>>> {
-        self.stampers.iter().filter(move |stamper| stamper.valid.holds(at)).map(|stamper| &stamper.between)
+    pub(super) fn stampers(&self, at: Moment) -> impl Iterator<Item = &[u8]> {
+        let there = self.stampers.iter().filter(move |stamper| stamper.valid.holds(at));
+        there.flat_map(|stamper| stamper.between.iter().map(AsRef::as_ref))
     }
 
     /// As [`Trust::leads_to_root`], for whoever stamped a time.
-    pub(super) fn stamper_leads_to_root(&self, leaf: &[u8], given: &[Vec<u8>], at: Moment) -> Result<(), String> {
-        leads_to_root(&self.stampers, leaf, given, at, TIME_STAMPING)
+    pub(super) fn stamper_leads_to_root(&self, leaf: &[u8], given: &[Vec<u8>], at: Moment) -> bool {
+        leads_to_root(&self.stampers, leaf, given, at, TIME_STAMPING).is_ok()
     }
 
     /// The logs that may be relied on at a moment.
-    pub fn logs(&self, at: Moment) -> impl Iterator<Item = &Log> {
+    pub(super) fn logs(&self, at: Moment) -> impl Iterator<Item = &Log> {
         self.logs.iter().filter(move |log| log.valid.holds(at))
     }
 
@@ -155,7 +157,7 @@ impl Trust {
     ///
     /// # Errors
     /// Why there is none, as a clause.
-    pub fn leads_to_root(&self, leaf: &[u8], given: &[Vec<u8>], at: Moment) -> Result<(), String> {
+    pub(super) fn leads_to_root(&self, leaf: &[u8], given: &[Vec<u8>], at: Moment) -> Result<(), String> {
         leads_to_root(&self.authorities, leaf, given, at, CODE_SIGNING)
     }
 }
@@ -180,25 +182,26 @@ fn leads_to_root(authorities: &[Authority], leaf: &[u8], given: &[Vec<u8>], at: 
 /// The certificates of a text as roots.
 fn roots(text: &str) -> Result<Vec<Authority>, BadTrust> {
     let roots = pem::certificates(text).filter(|roots| !roots.is_empty()).ok_or(BadTrust::NoCertificate)?;
-    let root = |der: Vec<u8>| {
-        let root = CertificateDer::from(der);
-        is_readable(&root)?;
-        Ok(Authority { root, between: Vec::new(), valid: Window::default() })
-    };
-    roots.into_iter().map(root).collect()
+    roots.into_iter().map(|der| Authority::new(&CertificateDer::from(der), Vec::new())).collect()
 }
 
 impl Authority {
+    /// One that may be relied on at any time.
+    fn new(root: &CertificateDer<'_>, between: Vec<CertificateDer<'static>>) -> Result<Self, BadTrust> {
+        let anchor = webpki::anchor_from_trusted_cert(root).map_err(|_| BadTrust::Certificate)?.to_owned();
+        let lives = validity(root).map_err(|_| BadTrust::Certificate)?;
+        Ok(Self { root: anchor, lives, between, valid: Window::default() })
+    }
+
     fn vouches(&self, end: &EndEntityCert<'_>, given: &[CertificateDer<'_>], at: Moment, purpose: &'static [u8]) -> Result<(), Error> {
         let seconds = u64::try_from(at.seconds()).map_err(|_| Error::InvalidCertValidity)?;
-        let (from, until) = validity(&self.root).map_err(|_| Error::BadDer)?;
-        let anchor = [webpki::anchor_from_trusted_cert(&self.root)?];
         let between: Vec<CertificateDer<'_>> = self.between.iter().chain(given).cloned().collect();
         let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         // That the signer's own certificate says so is asked where it is read; an authority's need not say anything.
         let usage = KeyUsage::required_if_present(purpose);
-        end.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, &anchor, &between, time, usage, None, None)?;
+        end.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, std::slice::from_ref(&self.root), &between, time, usage, None, None)?;
         // Whoever named a root did not mean one that is over.
+        let (from, until) = self.lives;
         if from <= at && at <= until { Ok(()) } else { Err(Error::InvalidCertValidity) }
     }
 }
@@ -217,11 +220,6 @@ fn unsound(error: &Error) -> String {
         }
         other => format!("has a certificate whose chain to the root does not hold ({other:?})"),
     }
-}
-
-fn is_readable(root: &CertificateDer<'_>) -> Result<(), BadTrust> {
-    webpki::anchor_from_trusted_cert(root).map_err(|_| BadTrust::Certificate)?;
-    validity(root).map(drop).map_err(|_| BadTrust::Certificate)
 }
 
 #[derive(Deserialize)]
@@ -253,7 +251,7 @@ struct PublishedKey {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PublishedAuthority {
-    cert_chain: PublishedChain,
+    cert_chain: Chain,
     #[serde(default)]
     valid_for: PublishedWindow,
 }
@@ -263,23 +261,11 @@ impl PublishedAuthority {
     fn read(self) -> Result<Authority, BadTrust> {
         let mut between = Vec::new();
         for certificate in self.cert_chain.certificates {
-            between.push(CertificateDer::from(STANDARD.decode(certificate.raw_bytes).map_err(|_| BadTrust::Form)?));
+            between.push(CertificateDer::from(certificate.der().ok_or(BadTrust::Form)?));
         }
         let root = between.pop().ok_or(BadTrust::Form)?;
-        is_readable(&root)?;
-        Ok(Authority { root, between, valid: self.valid_for.window()? })
+        Ok(Authority { valid: self.valid_for.window()?, ..Authority::new(&root, between)? })
     }
-}
-
-#[derive(Deserialize)]
-struct PublishedChain {
-    certificates: Vec<PublishedCertificate>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PublishedCertificate {
-    raw_bytes: String,
 }
 
 #[derive(Deserialize, Default)]
