@@ -67,12 +67,13 @@ pub enum Other {
 /// An image that is not there, or not sound; the faults of the plan where one of its images is meant.
 pub fn inspect(global: &Global, output: &Output, asked: &Inspect) -> Result<u8, Diagnostics> {
     if let Some(Other::Diff { before, after, platform, insecure }) = &asked.other {
-        let wanted = Wanted { platform: platform.as_ref(), layers: true, former: false, insecure: *insecure };
+        let wanted = Wanted { platform: platform.as_ref(), layers: true, beside: false, former: false, insecure: *insecure };
         return diff(global, output, before, after, wanted);
     }
     let text = asked.image.as_deref().unwrap_or_default();
     let layers = asked.files || asked.advice;
-    let wanted = Wanted { platform: asked.platform.as_ref(), layers, former: asked.advice, insecure: asked.insecure };
+    let Inspect { platform, advice, insecure, .. } = asked;
+    let wanted = Wanted { platform: platform.as_ref(), layers, beside: true, former: *advice, insecure: *insecure };
     let found = images::find(global, text, wanted)?;
     let platforms =
         found.platforms.iter().map(|(platform, image)| one(&found, platform, image, asked)).collect::<Result<_, Diagnostic>>()?;
@@ -116,21 +117,21 @@ fn one(found: &Found, platform: &str, image: &BaseImage, asked: &Inspect) -> Res
         annotations: serde_json::to_value(&image.manifest.annotations).unwrap_or_default(),
         layers,
         files: held.as_ref().filter(|_| asked.files).map(files),
-        advice: held.filter(|_| asked.advice).map(|held| advised(found, platform, image, &held, &lines)),
+        advice: held.filter(|_| asked.advice).map(|held| advised(found, platform, image, held, &lines)),
     })
 }
 
 /// What its contents say, and what its former builds do.
-fn advised(found: &Found, platform: &str, image: &BaseImage, held: &Contents, lines: &BTreeMap<usize, String>) -> Vec<AdviceView> {
-    let mut all = advice::advice(held);
+fn advised(found: &Found, platform: &str, image: &BaseImage, held: Contents, lines: &BTreeMap<usize, String>) -> Vec<AdviceView> {
+    let mut all = advice::advice(&held);
     let former = found.former.iter().find(|(own, _)| own == platform).map_or(&[][..], |(_, former)| former.as_slice());
-    all.extend(habits::advice(&over_builds(&found.store, image, held, former, lines.len())));
+    all.extend(habits::advice(&over_builds(&found.store, image, held.layers, former, lines.len())));
     told(&all, lines)
 }
 
 /// The image's own layers, as many as lie uppermost, with what they were in former builds that were made of the same lines. The row ends
 /// at the first one that is made otherwise, or that the store no longer has.
-fn over_builds(store: &Store, image: &BaseImage, held: &Contents, former: &[BaseImage], own: usize) -> Vec<Layer> {
+fn over_builds(store: &Store, image: &BaseImage, held: Vec<contents::LayerItems>, former: &[BaseImage], own: usize) -> Vec<Layer> {
     let uppermost = |image: &BaseImage| {
         let first = image.manifest.layers.len().checked_sub(own)?;
         let made = made_by(image);
@@ -138,7 +139,7 @@ fn over_builds(store: &Store, image: &BaseImage, held: &Contents, former: &[Base
     };
     let Some((first, words)) = uppermost(image) else { return Vec::new() };
     let mut layers: Vec<Layer> =
-        (first..first + own).filter_map(|at| Some(Layer { at, now: held.layers.get(at)?.clone(), before: Vec::new() })).collect();
+        held.into_iter().enumerate().skip(first).take(own).map(|(at, now)| Layer { at, now, before: Vec::new() }).collect();
     let mut newer = image;
     for older in former {
         let Some((start, _)) = uppermost(older).filter(|(_, then)| *then == words) else { break };

@@ -307,9 +307,7 @@ impl Shell<'_> {
             let root = &shared.machine.root;
             let tree = account.map_or_else(|| Tree::for_a_glance(root), |account| Tree::with_account(root, account));
             let Ok(tree) = tree else { return };
-            let look = |mut check: Check| check.found = step::settled(&shared, &tree, check.id).map(Box::new);
-            // One step alone is not worth threads of its own.
-            if checks.len() == 1 { checks.into_iter().for_each(look) } else { checks.into_par_iter().for_each(look) }
+            checks.into_par_iter().for_each(|mut check| check.found = step::settled(&shared, &tree, check.id).map(Box::new));
         };
         // On rayon's own threads: one that only waited for them would be needed for each step that has just ended. A panic is a bug in
         // kiln that costs the answer of its check, which says so when it is dropped.

@@ -168,9 +168,8 @@ impl<'a> Lowering<'a> {
             let mut stages = BTreeSet::new();
             for from in recipe.copies().filter_map(|copy| copy.image.as_ref()?.elsewhere()) {
                 let called = from.shown();
-                if !stages.contains(&called) {
+                if stages.insert(called.clone()) {
                     fetch(self, StepKind::Stage, from, Some(&called));
-                    stages.insert(called);
                 }
             }
             let id = self.add(name(StepKind::Build, platform, None), ActionKind::Build(build), &target.span);

@@ -51,7 +51,7 @@ pub fn inventory(root: &AbsPath) -> Result<Inventory, LayoutError> {
         let known = all.documents.contains_key(&document.digest);
         // Platforms may have been left out of a copy.
         let Some(status) = file::optional(file::status(layout.blob(document.digest)))?.filter(|_| !known) else { continue };
-        let read = layout.parse(&document, &layout.small(&document)?)?;
+        let read = layout.read(&document)?;
         let config = match &read {
             Document::Manifest(manifest) if manifest.config.media_type == media_type::CONFIG => layout.small(&manifest.config).ok(),
             _ => None,
@@ -103,7 +103,7 @@ pub fn clear(root: &AbsPath, now: Moment, decide: impl FnOnce(&Inventory) -> Dec
 /// The blobs to which a document leads, itself first.
 fn reached(layout: &Layout<'_>, document: &Descriptor) -> Result<Vec<BlobDigest>, LayoutError> {
     let mut found = vec![document.digest];
-    match layout.parse(document, &layout.small(document)?)? {
+    match layout.read(document)? {
         Document::Index(index) => found.extend(index.manifests.iter().map(|entry| entry.digest)),
         Document::Manifest(manifest) => {
             found.push(manifest.config.digest);

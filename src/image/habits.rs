@@ -4,8 +4,6 @@
 //! A layer that did not change is not sent again, wherever it lies: layers are made each for itself. But a layer is sent whole, and engines
 //! unpack again what lies above one that changed. So what changes rarely belongs into layers of its own, and below the rest.
 
-use std::collections::BTreeMap;
-
 use crate::base::words::count;
 use crate::store::layer_reader::EntryKind;
 
@@ -88,14 +86,14 @@ fn below(layer: &Layer, above: &[Layer]) -> Option<Advice> {
         return None;
     }
     let last = layer.before.iter().flatten().next()?;
-    let mut changed: BTreeMap<&Vec<u8>, &Item> = layer.now.items.iter().collect();
-    changed.retain(|path, item| item.header.kind != EntryKind::Folder && last.items.get(*path) != Some(*item));
+    let is_new = |(path, item): &(&Vec<u8>, &Item)| item.header.kind != EntryKind::Folder && last.items.get(*path) != Some(*item);
+    let changed: Vec<&Vec<u8>> = layer.now.items.iter().filter(is_new).map(|(path, _)| path).collect();
     Some(Advice {
         kind: Kind::Order,
         layer: layer.at,
         by: Some(most.at),
         count: changed.len(),
-        paths: changed.into_keys().take(MOST_PATHS).cloned().collect(),
+        paths: changed.into_iter().take(MOST_PATHS).cloned().collect(),
         bytes,
         what: format!("{}, and lies below what changes less often", often(layer)),
     })

@@ -311,7 +311,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    pub(super) fn parse(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<Document, LayoutError> {
+    fn parse(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<Document, LayoutError> {
         manifest::read(&descriptor.media_type, bytes).map_err(|cause| LayoutError::Document {
             digest: descriptor.digest,
             path: self.root.clone(),
@@ -392,9 +392,9 @@ impl<'a> Layout<'a> {
 
 /// Whether an entry has this tag, or this name as engines write it.
 fn is_named(entry: &Descriptor, name: &str) -> bool {
-    let reference = |text: &str| text.parse::<Reference>().ok();
+    let is_same = |own: Reference| name.parse().is_ok_and(|wanted: Reference| wanted == own);
     entry.annotations.get(REF_NAME).is_some_and(|tag| tag == name)
-        || entry.annotations.get(ENGINE_NAME).is_some_and(|own| reference(own).is_some() && reference(own) == reference(name))
+        || entry.annotations.get(ENGINE_NAME).and_then(|own| own.parse().ok()).is_some_and(is_same)
 }
 
 fn known_tags(index: &Index) -> String {

@@ -24,8 +24,6 @@ use super::build::BaseImage;
 
 /// The files that say what an archive holds.
 const DOCUMENTS: [&str; 3] = ["oci-layout", "index.json", "manifest.json"];
-/// The largest config that is read, in bytes.
-const CONFIG_LIMIT: u64 = 8 << 20;
 /// Entries of an archive; an image has a few hundred.
 const MOST_ENTRIES: u64 = 100_000;
 /// Links that are followed from one name of a layer to another.
@@ -37,15 +35,6 @@ pub struct Unarchived {
     documents: BTreeMap<Vec<u8>, Vec<u8>>,
     files: BTreeMap<Vec<u8>, (BlobDigest, u64)>,
     links: BTreeMap<Vec<u8>, Vec<u8>>,
-}
-
-/// An image as Docker's list names it. There is no manifest of it: what is here was made of the list.
-#[derive(Debug)]
-pub struct Saved {
-    /// Its names.
-    pub names: Vec<String>,
-    /// The image; its descriptor is that of its config, which is its id for Docker.
-    pub image: BaseImage,
 }
 
 /// Why an archive cannot be used.
@@ -153,46 +142,51 @@ impl Unarchived {
     /// The images that Docker's list names.
     ///
     /// # Errors
-    /// [`UnarchiveError`] when there is no such list, or it names what is not there or not sound.
-    pub fn saved(&self, store: &Store, path: &AbsPath) -> Result<Vec<Saved>, UnarchiveError> {
+    /// [`UnarchiveError::NotOne`] when there is no such list.
+    pub fn listed(&self, path: &AbsPath) -> Result<Vec<Listed>, UnarchiveError> {
         let not_one = |reason: String| UnarchiveError::NotOne { path: path.clone(), reason };
         let list = self.document("manifest.json").ok_or_else(|| not_one("it has no `index.json` and no `manifest.json`".to_owned()))?;
-        let list: Vec<Listed> =
-            serde_json::from_slice(list).map_err(|error| not_one(format!("its `manifest.json` cannot be used: {error}")))?;
+        serde_json::from_slice(list).map_err(|error| not_one(format!("its `manifest.json` cannot be used: {error}")))
+    }
+
+    /// One of these images. There is no manifest of it: what is here is made of the list. Its descriptor is that of its config, which is
+    /// its id for Docker.
+    ///
+    /// # Errors
+    /// [`UnarchiveError`] when the list names what is not there or not sound.
+    pub fn image(&self, store: &Store, path: &AbsPath, listed: Listed) -> Result<BaseImage, UnarchiveError> {
+        let not_one = |reason: String| UnarchiveError::NotOne { path: path.clone(), reason };
         let file = |name: &str| {
             self.file(name.as_bytes()).ok_or_else(|| {
                 let name = words::shorten(&words::visible(name), 100);
                 not_one(format!("its `manifest.json` names `{name}`, which is not in it"))
             })
         };
-        let image = |listed: Listed| {
-            let (digest, size) = file(&listed.config)?;
-            let config: Config = serde_json::from_slice(&store.read(digest.0, CONFIG_LIMIT)?)
-                .map_err(|error| not_one(format!("its config cannot be used: {error}")))?;
-            let ids = &config.rootfs.diff_ids;
-            if ids.len() != listed.layers.len() {
-                let (layers, ids) = (words::count(listed.layers.len(), "layer"), ids.len());
-                return Err(not_one(format!("its `manifest.json` lists {layers}, but the config {ids}")));
-            }
-            let mut layers = Vec::new();
-            for (name, id) in listed.layers.iter().zip(ids) {
-                let (digest, size) = file(name)?;
-                let layer = Descriptor::new(media_type::DOCKER_LAYER, digest, size);
-                // Layers lie there unpacked, under the digest that the config has; some tools pack them.
-                if digest.0 != id.0 {
-                    let mut hasher = Hasher::<Sha256>::new();
-                    layer_reader::unpacked(store, &layer, Limits::of(&layer), &mut hasher)?;
-                    if hasher.finish() != id.0 {
-                        return Err(not_one(format!("`{}` is not the layer that the config names", words::visible(name))));
-                    }
+        let (digest, size) = file(&listed.config)?;
+        let config: Config = serde_json::from_slice(&store.read(digest.0, manifest::LIMIT)?)
+            .map_err(|error| not_one(format!("its config cannot be used: {error}")))?;
+        let ids = &config.rootfs.diff_ids;
+        if ids.len() != listed.layers.len() {
+            let (layers, ids) = (words::count(listed.layers.len(), "layer"), ids.len());
+            return Err(not_one(format!("its `manifest.json` lists {layers}, but the config {ids}")));
+        }
+        let mut layers = Vec::new();
+        for (name, id) in listed.layers.iter().zip(ids) {
+            let (digest, size) = file(name)?;
+            let layer = Descriptor::new(media_type::DOCKER_LAYER, digest, size);
+            // Layers lie there unpacked, under the digest that the config has; some tools pack them.
+            if digest.0 != id.0 {
+                let mut hasher = Hasher::<Sha256>::new();
+                layer_reader::unpacked(store, &layer, Limits::of(&layer), &mut hasher)?;
+                if hasher.finish() != id.0 {
+                    return Err(not_one(format!("`{}` is not the layer that the config names", words::visible(name))));
                 }
-                layers.push(layer);
             }
-            let descriptor = Descriptor::new(media_type::DOCKER_CONFIG, digest, size);
-            let manifest = Manifest::of_type(media_type::DOCKER_MANIFEST, descriptor.clone(), layers);
-            Ok(Saved { names: listed.names.unwrap_or_default(), image: BaseImage { descriptor, manifest, config } })
-        };
-        list.into_iter().map(image).collect()
+            layers.push(layer);
+        }
+        let descriptor = Descriptor::new(media_type::DOCKER_CONFIG, digest, size);
+        let manifest = Manifest::of_type(media_type::DOCKER_MANIFEST, descriptor.clone(), layers);
+        Ok(BaseImage { descriptor, manifest, config })
     }
 
     fn file(&self, name: &[u8]) -> Option<(BlobDigest, u64)> {
@@ -208,8 +202,8 @@ impl Unarchived {
 }
 
 /// One image of Docker's list. Source: moby, image/spec/spec.md.
-#[derive(Deserialize)]
-struct Listed {
+#[derive(Debug, Deserialize)]
+pub struct Listed {
     #[serde(rename = "Config")]
     config: String,
     #[serde(rename = "RepoTags")]
@@ -218,15 +212,19 @@ struct Listed {
     layers: Vec<String>,
 }
 
-impl Saved {
+impl Listed {
+    /// Its names.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        self.names.as_deref().unwrap_or_default()
+    }
+
     /// Whether it is meant by a tag or by a whole name.
     #[must_use]
     pub fn is_named(&self, name: &str) -> bool {
-        let reference = |text: &str| text.parse::<Reference>().ok();
-        self.names
-            .iter()
-            .filter_map(|own| reference(own))
-            .any(|own| own.tag.as_ref().is_some_and(|tag| tag.as_str() == name) || reference(name).is_some_and(|wanted| wanted == own))
+        let wanted = name.parse::<Reference>().ok();
+        let is_meant = |own: Reference| own.tag.as_ref().is_some_and(|tag| tag.as_str() == name) || wanted.as_ref() == Some(&own);
+        self.names().iter().filter_map(|own| own.parse().ok()).any(is_meant)
     }
 }
 
@@ -249,19 +247,8 @@ mod tests {
 
     #[test]
     fn a_saved_image_is_meant_by_its_tag_or_its_whole_name() {
-        let config = Config {
-            created: None,
-            architecture: "arm64".into(),
-            variant: None,
-            os: "linux".into(),
-            config: crate::oci::config::Execution::default(),
-            rootfs: crate::oci::config::RootFs { kind: "layers".into(), diff_ids: Vec::new() },
-            history: Vec::new(),
-            more: BTreeMap::new(),
-        };
-        let descriptor = Descriptor::of(media_type::DOCKER_CONFIG, b"");
-        let manifest = Manifest::of_type(media_type::DOCKER_MANIFEST, descriptor.clone(), Vec::new());
-        let saved = Saved { names: vec!["acme/web:1.4".into(), "nonsense name".into()], image: BaseImage { descriptor, manifest, config } };
+        let names = Some(vec!["acme/web:1.4".to_owned(), "nonsense name".to_owned()]);
+        let saved = Listed { config: String::new(), names, layers: Vec::new() };
         for (name, expected) in
             [("1.4", true), ("acme/web:1.4", true), ("docker.io/acme/web:1.4", true), ("web:1.4", false), ("1", false), ("", false)]
         {

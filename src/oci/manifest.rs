@@ -67,14 +67,7 @@ impl Manifest {
     pub fn of_type(own: &str, config: Descriptor, layers: Vec<Descriptor>) -> Self {
         Self { schema_version: 2, media_type: Some(own.to_owned()), config, layers, annotations: BTreeMap::new(), more: BTreeMap::new() }
     }
-}
 
-/// The document that one with these further fields is about.
-fn subject_of(more: &BTreeMap<String, Value>) -> Option<BlobDigest> {
-    more.get("subject")?.get("digest")?.as_str()?.parse().ok()
-}
-
-impl Manifest {
     /// The document that it is about. Source: image-spec 1.1, manifest.md, `subject`.
     #[must_use]
     pub fn subject(&self) -> Option<BlobDigest> {
@@ -88,9 +81,7 @@ impl Index {
     pub fn subject(&self) -> Option<BlobDigest> {
         subject_of(&self.more)
     }
-}
 
-impl Index {
     /// An OCI index.
     #[must_use]
     pub fn new(manifests: Vec<Descriptor>) -> Self {
@@ -102,6 +93,11 @@ impl Index {
     pub fn of_type(own: &str, manifests: Vec<Descriptor>) -> Self {
         Self { schema_version: 2, media_type: Some(own.to_owned()), manifests, annotations: BTreeMap::new(), more: BTreeMap::new() }
     }
+}
+
+/// The document that one with these further fields is about.
+fn subject_of(more: &BTreeMap<String, Value>) -> Option<BlobDigest> {
+    more.get("subject")?.get("digest")?.as_str()?.parse().ok()
 }
 
 /// The canonical bytes of a document of ours: compact JSON, fields in the order of the specification, maps sorted.

@@ -87,8 +87,8 @@ impl Client {
         }
         if untagged && let Some(listed) = self.all_documents(&site).await? {
             all.is_whole = true;
-            let known: BTreeSet<BlobDigest> = open.iter().map(|found| found.document.digest).collect();
-            let fresh: Vec<BlobDigest> = listed.iter().map(|one| one.digest).filter(|digest| !known.contains(digest)).collect();
+            let mut known: BTreeSet<BlobDigest> = open.iter().map(|found| found.document.digest).collect();
+            let fresh: Vec<BlobDigest> = listed.iter().map(|one| one.digest).filter(|digest| known.insert(*digest)).collect();
             if fresh.len() > MAX_DOCUMENTS {
                 return Err(too_many(&site));
             }

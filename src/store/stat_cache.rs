@@ -133,11 +133,10 @@ impl StatCache {
     /// # Errors
     /// As [`StatCache::digest_of`], for every file that has no digest, in the order given.
     pub fn digests(&self, tree: &Tree, files: &[(&RelPath, &Stat)]) -> Result<Vec<ContentDigest>, Vec<HashError>> {
-        let root = tree.root().as_path().as_os_str().as_bytes();
         let known: Vec<Option<ContentDigest>> = {
             let mut memory = self.memory();
             let mut place = Vec::new();
-            files.iter().map(|(path, stat)| memory.lookup(place_of(root, path, &mut place), stat, self.today)).collect()
+            files.iter().map(|(path, stat)| memory.lookup(place_of(tree, path, &mut place), stat, self.today)).collect()
         };
         let digest = |reader: &mut Reader<'_>, ((path, stat), known): (&(&RelPath, &Stat), &Option<ContentDigest>)| match known {
             Some(digest) => Ok((*digest, None)),
@@ -164,7 +163,7 @@ impl StatCache {
             match one {
                 Ok((digest, began)) => {
                     if let Some(began) = began {
-                        memory.remember(place_of(root, path, &mut place).into(), stat, digest, self.today, began);
+                        memory.remember(place_of(tree, path, &mut place).into(), stat, digest, self.today, began);
                     }
                     digests.push(digest);
                 }
@@ -200,12 +199,11 @@ impl StatCache {
     /// Takes in what a step made or kiln itself wrote, so that nobody is writing to it: where times are exact, the next write must show
     /// another one, and nothing has to be read once more. `began` is as for [`StatCache::remember`].
     pub(super) fn remember_made<'f>(&self, tree: &Tree, made: impl IntoIterator<Item = (&'f RelPath, Stat, ContentDigest)>, began: i64) {
-        let root = tree.root().as_path().as_os_str().as_bytes();
         let folders = [self.place.as_path().parent(), Some(tree.root().as_path())];
         let mut place = Vec::new();
         let mut memory = self.memory();
         for (path, stat, digest) in made {
-            let place = place_of(root, path, &mut place);
+            let place = place_of(tree, path, &mut place);
             let settled = is_settled(&stat, began) || memory.is_exact(stat.device, folders);
             memory.insert(place.into(), Known { stat, digest, day: self.today, settled, told: Told::One });
         }
@@ -214,16 +212,14 @@ impl StatCache {
     /// What the kernel said of a file when its digest was last asked for, whether or not that proves anything.
     #[must_use]
     pub fn seen(&self, tree: &Tree, path: &RelPath) -> Option<Stat> {
-        let root = tree.root().as_path().as_os_str().as_bytes();
-        self.memory().files.get(place_of(root, path, &mut Vec::new())).map(|known| known.stat)
+        self.memory().files.get(place_of(tree, path, &mut Vec::new())).map(|known| known.stat)
     }
 
     /// What is known beyond doubt of a file's content, for who believes it without a look.
     #[must_use]
     pub fn proof(&self, tree: &Tree, path: &RelPath) -> Option<Proof> {
-        let root = tree.root().as_path().as_os_str().as_bytes();
         let memory = self.memory();
-        let known = memory.files.get(place_of(root, path, &mut Vec::new())).filter(|known| known.settled)?;
+        let known = memory.files.get(place_of(tree, path, &mut Vec::new())).filter(|known| known.settled)?;
         Some(Proof { stat: known.stat, content: known.digest, steady: known.told == Told::One })
     }
 
@@ -362,8 +358,9 @@ fn margin(stat: &Stat) -> i128 {
     if whole { 2_100_000_000 } else { i128::from(TICK_MS) * 1_000_000 }
 }
 
-/// The path of a file below a root, written to `place`: many are asked for, one after the other.
-fn place_of<'p>(root: &[u8], path: &RelPath, place: &'p mut Vec<u8>) -> &'p [u8] {
+/// The path of a file of a tree, written to `place`: many are asked for, one after the other.
+fn place_of<'p>(tree: &Tree, path: &RelPath, place: &'p mut Vec<u8>) -> &'p [u8] {
+    let root = tree.root().as_path().as_os_str().as_bytes();
     place.clear();
     place.extend_from_slice(root);
     if !path.is_root() {

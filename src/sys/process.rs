@@ -222,6 +222,11 @@ fn try_spawn(spec: &Spec<'_>, found: &Path) -> Result<Child, Fault> {
     }
 }
 
+/// Whether a moment has come, if there is one.
+fn is_over(moment: Option<Duration>, now: Duration) -> bool {
+    moment.is_some_and(|moment| moment <= now)
+}
+
 /// A pipe: kiln's end, and the one for a program, which waits when it writes more than is read.
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
@@ -337,17 +342,16 @@ impl Child {
                 _ => {}
             }
             let now = self.clock.elapsed();
-            let is_over = |moment: Option<Duration>| moment.is_some_and(|moment| moment <= now);
-            if is_over(deadline) {
+            if is_over(deadline, now) {
                 return Next::Stop(Stopped::TimedOut, Urgency::Gentle);
             }
-            if is_over(overdue) {
+            if is_over(overdue, now) {
                 return Next::Overdue;
             }
             if running && let Some(told) = self.shim.told() {
                 return Next::Told(Some(told));
             }
-            if is_over(flooded) {
+            if is_over(flooded, now) {
                 return Next::Drained;
             }
             let bell = match watch.asked {
@@ -379,11 +383,10 @@ impl Child {
             // After the pipes: what was printed while kiln itself was held up counts.
             if ready.nothing {
                 let now = self.clock.elapsed();
-                let is_over = |moment: Option<Duration>| moment.is_some_and(|moment| moment <= now);
-                if is_over(silent) {
+                if is_over(silent, now) {
                     return Next::Stop(Stopped::Silent, Urgency::Gentle);
                 }
-                if is_over(drained) {
+                if is_over(drained, now) {
                     return Next::Drained;
                 }
             }
@@ -397,10 +400,10 @@ impl Child {
         let mut watched: Vec<PollFd<'_>> = files.iter().flatten().map(|file| PollFd::from_borrowed_fd(*file, PollFlags::IN)).collect();
         let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
         // Interrupted or not, the caller looks at everything again.
-        let count = rustix::event::poll(&mut watched, limit.as_ref()).unwrap_or(0);
+        let nothing = rustix::event::poll(&mut watched, limit.as_ref()).unwrap_or(0) == 0;
         let mut answers = watched.iter().map(|watched| !watched.revents().is_empty());
         let [helper, out, err, _] = files.map(|file| file.is_some() && answers.next().unwrap_or(false));
-        Ready { helper: helper && count > 0, pipes: [out && count > 0, err && count > 0], nothing: count == 0 }
+        Ready { helper, pipes: [out, err], nothing }
     }
 
     fn stop(&mut self, watch: &mut Watch, why: Stopped, urgency: Urgency, grace: Duration) {

@@ -1,6 +1,5 @@
 //! What `kiln inspect` reads besides the plan, a layout and a registry's image: archives of every form, and what stands beside an image.
 
-use std::io::Write as _;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -10,6 +9,7 @@ use super::layouts;
 use super::parts::{output, part};
 use super::project::Project;
 use super::real_registry::{Mode, Real};
+use super::scan;
 
 const PLAN: &str = r#"kiln 1
 registry "out" "oci:dist"
@@ -43,16 +43,10 @@ fn asked(project: &Project, words: &[&str], code: i32) -> Value {
     serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {}", ran.out))
 }
 
-fn gzipped(bytes: &[u8]) -> Vec<u8> {
-    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    packed.write_all(bytes).unwrap();
-    packed.finish().unwrap()
-}
-
 #[test]
 fn an_archive_is_the_image_that_was_saved_in_it() {
     let project = project();
-    let packed = gzipped(&std::fs::read(project.path("saved/web.tar")).unwrap());
+    let packed = scan::gzip(&std::fs::read(project.path("saved/web.tar")).unwrap());
     project.write("saved/web.tar.gz", packed);
     let expected = asked(&project, &["inspect", "oci:dist/web:t", "--files"], 0);
     for place in [
@@ -136,6 +130,8 @@ fn an_archive_that_is_not_what_it_says_is_refused_with_the_reason() {
     }]})
     .to_string();
     let manifest = ("manifest.json", one.as_bytes(), None);
+    let two = list("c.json", &["l/layer.tar", "l/layer.tar"]);
+    let more = ("manifest.json", two.as_bytes(), None);
     let held = ("c.json", good.as_bytes(), None);
     let blob = format!("blobs/sha256/{}", digest(b"{}").replace("sha256:", ""));
     for (what, members, code, words) in [
@@ -145,7 +141,8 @@ fn an_archive_that_is_not_what_it_says_is_refused_with_the_reason() {
         ("no config", vec![manifest, ("l/layer.tar", &layer[..], None)], 2, "names `c.json`, which is not in it"),
         ("another layer", vec![manifest, held, ("l/layer.tar", &b"\0"[..], None)], 2, "is not the layer that the config names"),
         ("a circle", vec![manifest, held, ("l/layer.tar", b"", Some("layer.tar"))], 2, "which is not in it"),
-        ("two lists of layers", vec![("manifest.json", b"[]", None)], 2, "holds no image"),
+        ("no image", vec![("manifest.json", b"[]", None)], 2, "holds no image"),
+        ("more layers than ids", vec![more, held, ("l/layer.tar", &layer[..], None)], 2, "lists 2 layers, but the config 1"),
         ("no blob", vec![version, ("index.json", named.as_bytes(), None)], 2, "is missing"),
         ("other bytes", vec![version, ("index.json", named.as_bytes(), None), (&blob[..], b"[]", None)], 2, "is missing"),
     ] {
@@ -156,6 +153,24 @@ fn an_archive_that_is_not_what_it_says_is_refused_with_the_reason() {
     }
     project.write("x.tar", b"not an archive at all".repeat(100));
     project.kiln(&["inspect", "x.tar"]).ends(2).says("is not a sound archive");
+}
+
+#[test]
+fn the_platform_that_a_config_says_has_the_name_that_plans_have_for_it() {
+    let project = Project::new("kiln 1\n");
+    let layer = archive(&[("etc/passwd", b"root", None)]);
+    let id = kiln::base::digest::Digest::<kiln::base::digest::Sha256>::of(&layer).to_string();
+    for (variant, name, asked_for) in
+        [("v8", "linux/arm64", "arm64"), ("", "linux/arm64", "arm64"), ("v9", "linux/arm64/v9", "linux/arm64/v9")]
+    {
+        let config =
+            json!({"architecture": "arm64", "variant": variant, "os": "linux", "rootfs": {"type": "layers", "diff_ids": [id]}}).to_string();
+        let list = json!([{"Config": "c.json", "RepoTags": ["a:1"], "Layers": ["layer.tar"]}]).to_string();
+        let members = [("manifest.json", list.as_bytes(), None), ("c.json", config.as_bytes(), None), ("layer.tar", &layer[..], None)];
+        project.write("x.tar", archive(&members));
+        let view = asked(&project, &["inspect", "x.tar", "--platform", asked_for], 0);
+        assert_eq!((&view["available"], &view["platforms"][0]["platform"]), (&json!([name]), &json!(name)), "{variant}");
+    }
 }
 
 /// What is told of an image that was signed, listed and recorded: kind, claim, whose, where found.

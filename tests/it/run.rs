@@ -1,5 +1,6 @@
 //! Tasks as a user runs them: what runs, what does not, and what stands there afterwards.
 
+use crate::layouts;
 use crate::project::Project;
 
 /// `make` copies `in.txt` to `out/a` and `out/b`, and says that it ran in a file beside the project.
@@ -456,11 +457,9 @@ registry "out" "oci:out"
 
 /// The layers of the only image in an OCI layout.
 fn image_layers(project: &Project, layout: &str) -> Vec<String> {
-    let read = |name: &str| serde_json::from_str::<serde_json::Value>(&project.read(&format!("{layout}/{name}"))).unwrap();
-    let blob = |digest: &serde_json::Value| read(&format!("blobs/{}", digest.as_str().unwrap().replace(':', "/")));
-    let mut manifest = blob(&read("index.json")["manifests"][0]["digest"]);
+    let mut manifest = layouts::document(project, layout, &layouts::index(project, layout)["manifests"][0]);
     if manifest.get("manifests").is_some() {
-        manifest = blob(&manifest["manifests"][0]["digest"]);
+        manifest = layouts::document(project, layout, &manifest["manifests"][0]);
     }
     manifest["layers"].as_array().unwrap().iter().map(|layer| layer["digest"].as_str().unwrap().to_owned()).collect()
 }

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::layouts;
 use crate::project::Project;
 use crate::publish::remote;
 use crate::real_registry::{Access, Cutter, Mode, Real};
@@ -211,8 +212,6 @@ image "i" {
 }
 
 fn layer_of(project: &Project) -> String {
-    let read = |name: &str| serde_json::from_str::<serde_json::Value>(&project.read(&format!("dist/i/{name}"))).unwrap();
-    let place = |digest: &serde_json::Value| format!("blobs/{}", digest.as_str().unwrap().replace(':', "/"));
-    let manifest = read(&place(&read("index.json")["manifests"][0]["digest"]));
-    format!("dist/i/{}", place(&manifest["layers"][0]["digest"]))
+    let manifest = layouts::document(project, "dist/i", &layouts::index(project, "dist/i")["manifests"][0]);
+    format!("dist/i/{}", layouts::place(&manifest["layers"][0]))
 }

@@ -7,33 +7,37 @@ use crate::base::platform::Platform;
 use crate::base::words;
 use crate::image::build::BaseImage;
 use crate::image::layout::{Layout, LayoutError};
-use crate::image::unarchive::{Saved, UnarchiveError, unarchive};
+use crate::image::unarchive::{Listed, UnarchiveError, unarchive};
+use crate::oci::descriptor::Descriptor;
 use crate::oci::manifest::Document;
+use crate::report::inspect::ReferrerView;
+use crate::store::local::Store;
 
 use super::super::args::Global;
 use super::super::machine;
 use super::beside::{self, About};
-use super::{Found, MOST_PLATFORMS, Wanted, broken, no_image, no_platform, platform_of};
+use super::{Found, MOST_PLATFORMS, Wanted, no_image, no_platform, platform_of, unsound};
 
 fn fault(error: &LayoutError) -> Diagnostic {
     Diagnostic::new(Class::Usage, "inspect::layout", error.to_string())
 }
 
 pub(super) fn of_folder(global: &Global, root: &AbsPath, tag: Option<&str>, wanted: Wanted<'_>) -> Result<Found, Diagnostic> {
-    of_layout(global, Layout::folder(root), &root.to_string(), tag, wanted)
+    of_layout(&machine::store_apart(global)?, Layout::folder(root), &root.to_string(), tag, wanted)
 }
 
 pub(super) fn of_archive(global: &Global, path: &AbsPath, name: Option<&str>, wanted: Wanted<'_>) -> Result<Found, Diagnostic> {
     let store = machine::store_apart(global)?;
-    let unsound = |error: UnarchiveError| {
+    let refused = |error: UnarchiveError| {
         let help = "it can be an OCI layout as a tar file, or what `docker save` writes; also with gzip or zstd";
         Diagnostic::new(Class::Usage, "inspect::archive", error.to_string()).help(help)
     };
-    let held = unarchive(&store, path).map_err(unsound)?;
+    let held = unarchive(&store, path).map_err(refused)?;
     if held.is_layout() {
-        return of_layout(global, Layout::archive(path, &held, &store), &path.to_string(), name, wanted);
+        return of_layout(&store, Layout::archive(path, &held, &store), &path.to_string(), name, wanted);
     }
-    let image = chosen(held.saved(&store, path).map_err(unsound)?, &path.to_string(), name)?.image;
+    let chosen = chosen(held.listed(path).map_err(refused)?, &path.to_string(), name)?;
+    let image = held.image(&store, path, chosen).map_err(refused)?;
     let platform = platform_of(&image.config);
     if let Some(wanted) = wanted.platform.filter(|wanted| wanted.to_string() != platform) {
         return Err(no_platform(&path.to_string(), wanted, &[platform]));
@@ -43,9 +47,8 @@ pub(super) fn of_archive(global: &Global, path: &AbsPath, name: Option<&str>, wa
 }
 
 /// The image of that name, or the only one.
-fn chosen(mut saved: Vec<Saved>, path: &str, name: Option<&str>) -> Result<Saved, Diagnostic> {
-    let known: Vec<String> =
-        saved.iter().flat_map(|image| &image.names).take(20).map(|name| format!("`{}`", words::visible(name))).collect();
+fn chosen(mut saved: Vec<Listed>, path: &str, name: Option<&str>) -> Result<Listed, Diagnostic> {
+    let known: Vec<String> = saved.iter().flat_map(Listed::names).take(20).map(|name| format!("`{}`", words::visible(name))).collect();
     saved.retain(|image| name.is_none_or(|name| image.is_named(name)));
     let has = || if known.is_empty() { "it names none".to_owned() } else { format!("it has {}", words::list(&known, "and")) };
     match (saved.len(), name) {
@@ -56,8 +59,7 @@ fn chosen(mut saved: Vec<Saved>, path: &str, name: Option<&str>) -> Result<Saved
     }
 }
 
-fn of_layout(global: &Global, layout: Layout<'_>, shown: &str, tag: Option<&str>, wanted: Wanted<'_>) -> Result<Found, Diagnostic> {
-    let store = machine::store_apart(global)?;
+fn of_layout(store: &Store, layout: Layout<'_>, shown: &str, tag: Option<&str>, wanted: Wanted<'_>) -> Result<Found, Diagnostic> {
     let (top, named) = layout.top(tag).map_err(|error| fault(&error))?;
     let mut platforms = Vec::new();
     let host = [Platform::host()];
@@ -67,8 +69,8 @@ fn of_layout(global: &Global, layout: Layout<'_>, shown: &str, tag: Option<&str>
         if !alone && wanted.platform.is_some_and(|wanted| wanted != platform) {
             continue;
         }
-        let imported = layout.image(&store, tag, platform).map_err(|error| fault(&error))?;
-        let image = BaseImage::read(&store, &imported.descriptor).map_err(|error| broken(&error))?;
+        let imported = layout.image(store, tag, platform).map_err(|error| fault(&error))?;
+        let image = BaseImage::read(store, &imported.descriptor).map_err(|error| unsound(&error))?;
         platforms.push((if alone { platform_of(&image.config) } else { platform.to_string() }, image));
     }
     let available: Vec<String> =
@@ -76,14 +78,18 @@ fn of_layout(global: &Global, layout: Layout<'_>, shown: &str, tag: Option<&str>
     if let (true, Some(platform)) = (platforms.is_empty(), wanted.platform) {
         return Err(no_platform(shown, platform, &available));
     }
+    let referrers = if wanted.beside { referrers(layout, &top, &platforms).map_err(|error| fault(&error))? } else { Vec::new() };
+    Ok(Found { store: store.clone(), top, available, platforms, recipes: Vec::new(), referrers, former: Vec::new() })
+}
+
+fn referrers(layout: Layout<'_>, top: &Descriptor, platforms: &[(String, BaseImage)]) -> Result<Vec<ReferrerView>, LayoutError> {
     let subjects: Vec<BlobDigest> = std::iter::once(top.digest).chain(platforms.iter().map(|(_, image)| image.descriptor.digest)).collect();
-    let listed = layout.referrers(&subjects).map_err(|error| fault(&error))?;
+    let listed = layout.referrers(&subjects)?;
     let mut about: Vec<About> = listed.into_iter().map(|(entry, subject)| About { entry, subject, tag: None }).collect();
-    if let Document::Index(index) = layout.read(&top).map_err(|error| fault(&error))? {
+    if let Document::Index(index) = layout.read(top)? {
         for (entry, subject) in beside::within(&index).into_iter().filter(|(_, subject)| subjects.contains(subject)) {
-            about.extend(beside::pieces(&entry, layout.read(&entry).map_err(|error| fault(&error))?, subject, None));
+            about.extend(beside::pieces(&entry, layout.read(&entry)?, subject, None));
         }
     }
-    let referrers = beside::shown(about, &platforms, top.digest);
-    Ok(Found { store, top, available, platforms, recipes: Vec::new(), referrers, former: Vec::new() })
+    Ok(beside::shown(about, platforms, top.digest))
 }

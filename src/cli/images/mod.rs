@@ -13,14 +13,13 @@ use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
 use crate::base::path::AbsPath;
 use crate::base::platform::Platform;
 use crate::base::words;
-use crate::image::build::{BaseImage, ImageError};
+use crate::image::build::BaseImage;
 use crate::oci::config::Config;
 use crate::oci::descriptor::Descriptor;
 use crate::oci::reference::Reference;
 use crate::plan::image::Recipe;
 use crate::plan::target::TargetKind;
 use crate::report::inspect::ReferrerView;
-use crate::store::layer_reader::LayerError;
 use crate::store::local::Store;
 use crate::sys::{env, file};
 
@@ -37,6 +36,8 @@ pub struct Wanted<'a> {
     pub platform: Option<&'a Platform>,
     /// Whether its layers will be read.
     pub layers: bool,
+    /// Whether what names it as its subject will be shown.
+    pub beside: bool,
     /// Whether its former builds will be looked at.
     pub former: bool,
     /// Whether its host may be spoken to without TLS.
@@ -55,7 +56,7 @@ pub struct Found {
     pub platforms: Vec<(String, BaseImage)>,
     /// What the plan says of it, where it is the plan's.
     pub recipes: Vec<Arc<Recipe>>,
-    /// What names it as its subject.
+    /// What names it as its subject, as far as that was wanted.
     pub referrers: Vec<ReferrerView>,
     /// For each platform its former builds, the newest first; where it is the plan's, as far as they were wanted and are kept.
     pub former: Vec<(String, Vec<BaseImage>)>,
@@ -127,19 +128,15 @@ fn no_image(text: &str, why: &str, help: &str) -> Diagnostic {
 }
 
 /// A document or a layer that is not what it should be.
-fn broken(error: &ImageError) -> Diagnostic {
+pub fn unsound(error: &dyn std::error::Error) -> Diagnostic {
     Diagnostic::new(Class::Environment, "inspect::unsound", error.to_string()).help("nothing of it was unpacked; build or push it again")
 }
 
-/// A layer that cannot be read to its end.
-pub fn unsound(error: &LayerError) -> Diagnostic {
-    Diagnostic::new(Class::Environment, "inspect::unsound", error.to_string()).help("nothing of it was unpacked; build or push it again")
-}
-
-/// The platform that a config says.
+/// The platform that a config says, in the words of a plan; as it stands there where kiln knows none of that name.
 fn platform_of(config: &Config) -> String {
     let variant = config.variant.as_ref().filter(|variant| !variant.is_empty()).map_or(String::new(), |variant| format!("/{variant}"));
-    words::shorten(&words::visible(&format!("{}/{}{variant}", config.os, config.architecture)), 60)
+    let said = format!("{}/{}{variant}", config.os, config.architecture);
+    said.parse::<Platform>().map_or_else(|_| words::shorten(&words::visible(&said), 60), |platform| platform.to_string())
 }
 
 fn no_platform(text: &str, wanted: &Platform, available: &[String]) -> Diagnostic {

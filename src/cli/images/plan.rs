@@ -13,7 +13,7 @@ use crate::store::local::Store;
 use super::super::machine;
 use super::super::open::Opened;
 use super::super::settings::Settings;
-use super::{Found, Wanted, broken, no_image, no_platform};
+use super::{Found, Wanted, no_image, no_platform, unsound};
 
 /// Runs on record that are looked through for former builds, and such builds of one platform.
 const MOST_RUNS: usize = 100;
@@ -77,7 +77,7 @@ pub(super) fn of_plan(settings: &Settings, opened: &Opened, text: &str, wanted: 
         let Some(platform) = step.platform.as_ref().filter(|platform| wanted.platform.is_none_or(|wanted| wanted == *platform)) else {
             continue;
         };
-        platforms.push((platform.to_string(), BaseImage::read(&store, &built(step)?).map_err(|error| broken(&error))?));
+        platforms.push((platform.to_string(), BaseImage::read(&store, &built(step)?).map_err(|error| unsound(&error))?));
     }
     if let (true, Some(platform)) = (platforms.is_empty(), wanted.platform) {
         return Err(no_platform(text, platform, &available));
@@ -104,11 +104,12 @@ fn former(settings: &Settings, store: &Store, builds: &[StepName], platforms: &[
         for event in journal.read(run).unwrap_or_default() {
             let Event::StepEnded { step, ended: Ended::Done | Ended::Cached { .. }, key: Some(key), .. } = event else { continue };
             let platform = step.platform.as_ref().filter(|_| builds.contains(&step)).map(ToString::to_string);
-            let Some(at) = platform.and_then(|platform| found.iter().position(|(own, _)| *own == platform)) else { continue };
+            let place = platform.and_then(|platform| found.iter().position(|(own, _)| *own == platform));
+            let Some(at) = place.filter(|at| found[*at].1.len() < MOST_FORMER) else { continue };
             let Some(image) = store.result(key).ok().flatten().and_then(|result| result.image) else { continue };
             let (former, now) = (&mut found[at].1, &platforms[at].1);
             let newer = former.last().unwrap_or(now).descriptor.digest;
-            if image.descriptor.digest != newer && former.len() < MOST_FORMER {
+            if image.descriptor.digest != newer {
                 former.extend(BaseImage::read(store, &image.descriptor));
             }
         }

@@ -1,6 +1,7 @@
 //! Images of a registry: documents alone, unless their layers are wanted.
 
 use crate::base::diagnostic::{Diagnostic, Diagnostics};
+use crate::base::digest::BlobDigest;
 use crate::base::platform::Platform;
 use crate::evidence::artifact::Companion;
 use crate::image::build::BaseImage;
@@ -9,15 +10,13 @@ use crate::oci::descriptor::Descriptor;
 use crate::oci::manifest::{self, Document, Manifest};
 use crate::oci::reference::{Reference, Repository};
 use crate::registry::session::Session;
+use crate::report::inspect::ReferrerView;
 use crate::store::local::Store;
 
 use super::super::args::Global;
 use super::super::{machine, run};
 use super::beside::{self, About};
-use super::{Found, MOST_PLATFORMS, Wanted, broken, no_image, no_platform, platform_of};
-
-/// The largest config that is read, in bytes.
-const CONFIG_LIMIT: u64 = 8 << 20;
+use super::{Found, MOST_PLATFORMS, Wanted, no_image, no_platform, platform_of, unsound};
 
 pub(super) fn of_registry(global: &Global, reference: &Reference, wanted: Wanted<'_>) -> Result<Found, Diagnostics> {
     let (session, store) = machine::apart(global, wanted.insecure.then(|| reference.repository.host()))?;
@@ -76,6 +75,16 @@ impl Registry<'_> {
                 (available, vec![(platform.to_string(), self.image(&child, manifest, Some(platform)).await?)])
             }
         };
+        let referrers = if self.wanted.beside { self.referrers(&top, within, &platforms).await? } else { Vec::new() };
+        Ok(Found { store: self.store.clone(), top, available, platforms, recipes: Vec::new(), referrers, former: Vec::new() })
+    }
+
+    async fn referrers(
+        &self,
+        top: &Descriptor,
+        within: Vec<(Descriptor, BlobDigest)>,
+        platforms: &[(String, BaseImage)],
+    ) -> Result<Vec<ReferrerView>, Diagnostic> {
         let mut subjects = vec![top.digest];
         subjects.extend(platforms.iter().map(|(_, image)| image.descriptor.digest).filter(|digest| *digest != top.digest));
         let mut about = Vec::new();
@@ -95,8 +104,7 @@ impl Registry<'_> {
                 about.extend(beside::pieces(&found, document, subject, Some(tag.as_str())));
             }
         }
-        let referrers = beside::shown(about, &platforms, top.digest);
-        Ok(Found { store: self.store.clone(), top, available, platforms, recipes: Vec::new(), referrers, former: Vec::new() })
+        Ok(beside::shown(about, platforms, top.digest))
     }
 
     /// The documents of one platform; with its layers where these are wanted.
@@ -114,14 +122,14 @@ impl Registry<'_> {
                 }
             };
             let pulled = self.session.pull(&pinned, &platform).await.map_err(|error| error.diagnostic())?;
-            return BaseImage::read(self.store, &pulled.descriptor).map_err(|error| broken(&error));
+            return BaseImage::read(self.store, &pulled.descriptor).map_err(|error| unsound(&error));
         }
         let config = self.config(&manifest).await?;
         Ok(BaseImage { descriptor: own.clone(), manifest, config })
     }
 
     async fn config(&self, manifest: &Manifest) -> Result<Config, Diagnostic> {
-        let read = self.session.small_blob(self.repository(), &manifest.config, CONFIG_LIMIT).await;
+        let read = self.session.small_blob(self.repository(), &manifest.config, manifest::LIMIT).await;
         let bytes = read.map_err(|error| error.diagnostic())?;
         serde_json::from_slice(&bytes)
             .map_err(|error| no_image(&self.reference.to_string(), &format!("has no config of an image: {error}"), ""))
