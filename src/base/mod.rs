@@ -12,5 +12,6 @@ pub mod places;
 pub mod platform;
 mod segment;
 pub mod size;
+pub mod table;
 pub mod time;
 pub mod words;
