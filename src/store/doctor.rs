@@ -104,7 +104,7 @@ impl Store {
 #[must_use]
 pub fn stat_cache_is_sound(place: &AbsPath) -> Option<bool> {
     file::status(place).ok()?;
-    Some(file::read(place, stat_file::LIMIT).is_ok_and(|bytes| stat_file::decode(&bytes).is_some()))
+    Some(file::read(place, stat_file::LIMIT).is_ok_and(|bytes| stat_file::table(bytes).is_some()))
 }
 
 fn held(folder: &AbsPath) -> usize {

@@ -6,10 +6,9 @@
 //! A result proves what the outputs of a key are, whether or not the store still has it; so nothing goes wrong when it was
 //! collected meanwhile. After a day the store is asked again, so that it knows what is in use.
 //!
-//! The file is a checksum (32 bytes) over all that follows: the identity of the store's folder, and rows: key
-//! (32), the second in which the store was asked (8), the length of the rest (4), and the rest in postcard's encoding.
+//! The file is a [`Table`] whose mark ends with the identity of the store's folder. The value of a key is the second in which the store
+//! was asked (8 bytes), and the rest in postcard's encoding.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,6 +19,7 @@ use crate::base::canon::{HashSink, Sink as _};
 use crate::base::digest::{ActionKey, Blake3, ContentDigest, Digest};
 use crate::base::id::RunId;
 use crate::base::path::{AbsPath, RelPath};
+use crate::base::table::{self, News, Table};
 use crate::sys::clock;
 use crate::sys::file::{self, FileError};
 use crate::sys::stat::Stat;
@@ -29,8 +29,10 @@ use super::result::{ActionResult, OutputEntry, OutputFile};
 
 /// The largest file that is read, in bytes.
 const LIMIT: u64 = 1 << 30;
-const SUM: usize = 32;
-const HEAD: usize = 32 + 8 + 4;
+/// The first bytes, before the identity of the store; another version has others and is not read.
+const MARK: &[u8; 16] = b"kiln results 2\n\0";
+/// The bytes of the second in which the store was asked.
+const ASKED: usize = 8;
 /// For so many seconds a row answers in place of the store.
 const FRESH: i64 = 86_400;
 /// Rows that the store was not asked about for so many seconds are dropped.
@@ -40,7 +42,7 @@ const KEPT: i64 = 30 * 86_400;
 #[derive(Debug)]
 pub struct Lately {
     place: AbsPath,
-    store: Digest<Blake3>,
+    mark: Vec<u8>,
     now: i64,
     /// When the oldest row was asked for that answered.
     oldest: AtomicI64,
@@ -49,18 +51,11 @@ pub struct Lately {
 
 #[derive(Debug, Default)]
 struct Memory {
-    bytes: Vec<u8>,
-    rows: HashMap<ActionKey, Row>,
+    saved: Table,
     /// What the store gave or took since then.
-    fresh: HashMap<ActionKey, Vec<u8>>,
+    fresh: News<()>,
     /// Whether some of that is not written yet.
     changed: bool,
-}
-
-#[derive(Debug)]
-struct Row {
-    asked: i64,
-    place: Range<usize>,
 }
 
 /// An [`ActionResult`] of a task, by value or borrowed.
@@ -85,21 +80,20 @@ impl Lately {
     /// Reads what an earlier command saved at `place` about `store`; a file that is not there or damaged is as good as an empty one.
     #[must_use]
     pub fn open(place: AbsPath, store: &Store) -> Self {
-        let (store, now) = (identity(store), clock::now().seconds());
-        let memory = file::read(&place, LIMIT).ok().and_then(|bytes| decode(bytes, store)).unwrap_or_default();
-        Self { place, store, now, oldest: AtomicI64::new(now), memory: Mutex::new(memory) }
+        let (mark, now) = ([MARK, identity(store).as_bytes().as_slice()].concat(), clock::now().seconds());
+        let saved = file::read(&place, LIMIT).ok().and_then(|bytes| Table::read(bytes, &mark)).unwrap_or_default();
+        Self { place, mark, now, oldest: AtomicI64::new(now), memory: Mutex::new(Memory { saved, ..Memory::default() }) }
     }
 
     /// The result of an action, when the store gave it within the last day.
     #[must_use]
     pub fn result(&self, key: ActionKey) -> Option<ActionResult> {
         let memory = self.memory();
-        if let Some(bytes) = memory.fresh.get(&key) {
-            return Some(postcard::from_bytes::<Lean<'_>>(bytes).ok()?.restored());
-        }
-        let row = memory.rows.get(&key).filter(|row| (0..FRESH).contains(&self.now.saturating_sub(row.asked)))?;
-        let lean: Lean<'_> = postcard::from_bytes(memory.bytes.get(row.place.clone())?).ok()?;
-        self.oldest.fetch_min(row.asked, Ordering::Relaxed);
+        let key = key.0.as_bytes();
+        let value = memory.fresh.get(key).map(|(value, ())| value).or_else(|| memory.saved.get(key))?;
+        let asked = asked(value).filter(|asked| (0..FRESH).contains(&self.now.saturating_sub(*asked)))?;
+        let lean: Lean<'_> = postcard::from_bytes(&value[ASKED..]).ok()?;
+        self.oldest.fetch_min(asked, Ordering::Relaxed);
         Some(lean.restored())
     }
 
@@ -112,10 +106,10 @@ impl Lately {
     /// Takes in what the store gave or took.
     pub fn remember(&self, key: ActionKey, result: &ActionResult) {
         if let Some(lean) = Lean::of(result)
-            && let Ok(bytes) = postcard::to_stdvec(&lean)
+            && let Ok(value) = postcard::to_extend(&lean, self.now.to_le_bytes().to_vec())
         {
             let mut memory = self.memory();
-            memory.fresh.insert(key, bytes);
+            memory.fresh.set(key.0.as_bytes(), (), |bytes| bytes.extend_from_slice(&value));
             memory.changed = true;
         }
     }
@@ -129,10 +123,8 @@ impl Lately {
         if !std::mem::take(&mut memory.changed) {
             return Ok(());
         }
-        let fresh = &memory.fresh;
-        let old = memory.rows.iter().filter(|(key, row)| !fresh.contains_key(*key) && self.now.saturating_sub(row.asked) < KEPT);
-        let old = old.filter_map(|(key, row)| Some((*key, row.asked, memory.bytes.get(row.place.clone())?)));
-        let bytes = encode(self.store, old.chain(fresh.iter().map(|(key, bytes)| (*key, self.now, bytes.as_slice()))));
+        let keeps = |value: &[u8]| asked(value).is_some_and(|asked| self.now.saturating_sub(asked) < KEPT);
+        let bytes = table::merge(&self.mark, &memory.saved, &memory.fresh, keeps, |()| true);
         file::write_atomic(&self.place, &bytes, false)
     }
 
@@ -196,39 +188,9 @@ impl<'a> Lean<'a> {
     }
 }
 
-fn encode<'b>(store: Digest<Blake3>, rows: impl Iterator<Item = (ActionKey, i64, &'b [u8])>) -> Vec<u8> {
-    let mut bytes = vec![0; SUM];
-    bytes.extend_from_slice(store.as_bytes());
-    for (key, asked, rest) in rows {
-        let Ok(length) = u32::try_from(rest.len()) else { continue };
-        bytes.extend_from_slice(key.0.as_bytes());
-        bytes.extend_from_slice(&asked.to_le_bytes());
-        bytes.extend_from_slice(&length.to_le_bytes());
-        bytes.extend_from_slice(rest);
-    }
-    let sum = Digest::<Blake3>::of(&bytes[SUM..]);
-    bytes[..SUM].copy_from_slice(sum.as_bytes());
-    bytes
-}
-
-fn decode(bytes: Vec<u8>, store: Digest<Blake3>) -> Option<Memory> {
-    let (sum, body) = bytes.split_at_checked(SUM)?;
-    if Digest::<Blake3>::of(body).as_bytes() != sum || body.get(..32)? != store.as_bytes() {
-        return None;
-    }
-    let mut rows = HashMap::with_capacity(bytes.len() / 128);
-    let mut at = SUM + 32;
-    while at < bytes.len() {
-        let head = bytes.get(at..at + HEAD)?;
-        let key = ActionKey(Digest::from_bytes(*head.first_chunk()?));
-        let asked = i64::from_le_bytes(*head[32..].first_chunk()?);
-        let length = usize::try_from(u32::from_le_bytes(*head[40..].first_chunk()?)).ok()?;
-        let place = at + HEAD..at + HEAD + length;
-        bytes.get(place.clone())?;
-        at = place.end;
-        rows.insert(key, Row { asked, place });
-    }
-    Some(Memory { bytes, rows, ..Memory::default() })
+/// The second in which the store was asked for a row.
+fn asked(value: &[u8]) -> Option<i64> {
+    value.first_chunk().map(|asked| i64::from_le_bytes(*asked))
 }
 
 #[cfg(test)]
@@ -307,18 +269,26 @@ mod tests {
 
     #[test]
     fn a_file_cut_anywhere_or_with_one_bit_flipped_is_as_good_as_none() {
-        let store = Digest::of(b"store");
-        let lean = postcard::to_stdvec(&Lean::of(&result("a")).unwrap()).unwrap();
-        let bytes = encode(store, [(key("a"), 1, lean.as_slice()), (key("b"), 2, &lean)].into_iter());
-        assert_eq!(decode(bytes.clone(), store).unwrap().rows.len(), 2);
-        assert!(decode(bytes.clone(), Digest::of(b"another store")).is_none());
-        for end in 0..bytes.len() {
-            assert!(decode(bytes[..end].to_vec(), store).is_none(), "cut at {end}");
+        let bench = Bench::new();
+        let lately = bench.open();
+        for name in ["a", "b"] {
+            lately.remember(key(name), &result(name));
         }
-        for at in 0..bytes.len() * 8 {
+        lately.save().unwrap();
+        let bytes = file::read(bench.place(), LIMIT).unwrap();
+        let found = |bytes: &[u8]| {
+            file::write_atomic(bench.place(), bytes, false).unwrap();
+            let lately = bench.open();
+            ["a", "b"].map(|name| lately.result(key(name)).is_some())
+        };
+        assert_eq!(found(&bytes), [true, true]);
+        for end in 0..bytes.len() {
+            assert_eq!(found(&bytes[..end]), [false, false], "cut at {end}");
+        }
+        for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
-            damaged[at / 8] ^= 1 << (at % 8);
-            assert!(decode(damaged, store).is_none(), "bit {at}");
+            damaged[at] ^= 1 << (at % 8);
+            assert_eq!(found(&damaged), [false, false], "byte {at}");
         }
     }
 }

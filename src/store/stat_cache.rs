@@ -2,7 +2,7 @@
 //! In: paths with what the kernel said. Out: digests, read from the files where they are not known. Never: a digest of
 //! content that could have changed since, which is the rule of `is_settled`; a file mapped into memory.
 
-use std::collections::{HashMap, hash_map};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -16,11 +16,14 @@ use rayon::prelude::*;
 use crate::base::digest::{Blake3, ContentDigest, Digest, Hasher};
 use crate::base::path::{AbsPath, RelPath};
 use crate::base::size::ByteSize;
+use crate::base::table::{self, News, Table};
 use crate::sys::file::{self, FileError};
 use crate::sys::folder::Folder;
 use crate::sys::stat::{Kind, Stat};
 use crate::sys::tree::Tree;
 use crate::sys::{clock, stamps, walk};
+
+use super::stat_file::{self, Known};
 
 /// The largest piece that is read at once, in bytes.
 const PIECE: usize = 256 << 10;
@@ -57,29 +60,13 @@ pub enum HashError {
     },
 }
 
-/// What is known of one file.
+/// What this process alone knows of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Known {
-    /// What the kernel said when the content was read.
-    pub(super) stat: Stat,
-    /// The content.
-    pub(super) digest: ContentDigest,
-    /// The day of the last run that asked, counted from 1970.
-    pub(super) day: u32,
-    /// Whether the same `stat` proves the same content.
-    pub(super) settled: bool,
-    /// What this process told of it.
-    pub(super) told: Told,
-}
-
-/// What this process told of the content of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
-    Nothing,
-    /// One digest, each time.
-    One,
-    /// First one, then another.
-    Several,
+struct Note {
+    /// Whether the same [`Stat`] proves the same content.
+    settled: bool,
+    /// Whether it told first of one content, then of another.
+    several: bool,
 }
 
 /// What proves a file's content, as long as the kernel says the same of it.
@@ -95,7 +82,12 @@ pub struct Proof {
 
 #[derive(Debug, Default)]
 struct Memory {
-    files: HashMap<Box<[u8]>, Known>,
+    /// What an earlier run knew, all of it settled.
+    saved: Table,
+    /// The rows of it that this process told of, a bit for each.
+    told: Vec<u64>,
+    /// What this process learned.
+    news: News<Note>,
     changed: bool,
     /// By device, whether every two writes to a file of it show other times.
     exact: HashMap<u64, bool>,
@@ -113,8 +105,9 @@ impl StatCache {
     /// Reads what an earlier run saved at `place`; a file that is not there or damaged is as good as an empty one.
     #[must_use]
     pub fn open(place: AbsPath) -> Self {
-        let files = file::read(&place, super::stat_file::LIMIT).ok().and_then(|bytes| super::stat_file::decode(&bytes)).unwrap_or_default();
-        Self { place, memory: Mutex::new(Memory { files, ..Memory::default() }), today: today() }
+        let saved = file::read(&place, stat_file::LIMIT).ok().and_then(stat_file::table).unwrap_or_default();
+        let told = vec![0; saved.len().div_ceil(64)];
+        Self { place, memory: Mutex::new(Memory { saved, told, ..Memory::default() }), today: today() }
     }
 
     /// The digest of the regular file at `path`, of which the kernel said `stat`.
@@ -158,12 +151,12 @@ impl StatCache {
         let mut faults = Vec::new();
         let mut place = Vec::new();
         let mut memory = self.memory();
-        memory.files.reserve(unknown);
+        memory.news.reserve(unknown);
         for ((path, stat), one) in files.iter().zip(all) {
             match one {
                 Ok((digest, began)) => {
                     if let Some(began) = began {
-                        memory.remember(place_of(tree, path, &mut place).into(), stat, digest, self.today, began);
+                        memory.remember(place_of(tree, path, &mut place), stat, digest, self.today, began);
                     }
                     digests.push(digest);
                 }
@@ -187,13 +180,13 @@ impl StatCache {
     /// Whether it is known without reading that the file at `path`, of which the kernel says `stat`, has this content.
     #[must_use]
     pub fn proves(&self, tree: &Tree, path: &RelPath, stat: &Stat, content: ContentDigest) -> bool {
-        self.lookup(tree.root().at(path).as_path(), stat) == Some(content)
+        self.memory().lookup(place_of(tree, path, &mut Vec::new()), stat, self.today) == Some(content)
     }
 
     /// Takes in what the caller read from a file or wrote to it. `stat` is what the kernel said afterwards, and
     /// `began` the moment, in milliseconds since 1970, before the content was first read.
     pub(super) fn remember(&self, path: &Path, stat: &Stat, digest: ContentDigest, began: i64) {
-        self.memory().remember(path.as_os_str().as_bytes().into(), stat, digest, self.today, began);
+        self.memory().remember(path.as_os_str().as_bytes(), stat, digest, self.today, began);
     }
 
     /// Takes in what a step made or kiln itself wrote, so that nobody is writing to it: where times are exact, the next write must show
@@ -205,22 +198,25 @@ impl StatCache {
         for (path, stat, digest) in made {
             let place = place_of(tree, path, &mut place);
             let settled = is_settled(&stat, began) || memory.is_exact(stat.device, folders);
-            memory.insert(place.into(), Known { stat, digest, day: self.today, settled, told: Told::One });
+            memory.insert(place, &Known { stat, digest, day: self.today }, settled);
         }
     }
 
     /// What the kernel said of a file when its digest was last asked for, whether or not that proves anything.
     #[must_use]
     pub fn seen(&self, tree: &Tree, path: &RelPath) -> Option<Stat> {
-        self.memory().files.get(place_of(tree, path, &mut Vec::new())).map(|known| known.stat)
+        self.memory().find(place_of(tree, path, &mut Vec::new())).map(|(known, _)| known.stat)
     }
 
     /// What is known beyond doubt of a file's content, for who believes it without a look.
     #[must_use]
     pub fn proof(&self, tree: &Tree, path: &RelPath) -> Option<Proof> {
-        let memory = self.memory();
-        let known = memory.files.get(place_of(tree, path, &mut Vec::new())).filter(|known| known.settled)?;
-        Some(Proof { stat: known.stat, content: known.digest, steady: known.told == Told::One })
+        let (known, found) = self.memory().find(place_of(tree, path, &mut Vec::new()))?;
+        let (settled, steady) = match found {
+            Found::News(note) => (note.settled, !note.several),
+            Found::Saved { told, .. } => (true, told),
+        };
+        settled.then_some(Proof { stat: known.stat, content: known.digest, steady })
     }
 
     /// The digest, when it is known without reading.
@@ -247,8 +243,8 @@ impl StatCache {
         self.settle();
         let mut memory = self.memory();
         let oldest = self.today.saturating_sub(KEPT_DAYS);
-        memory.files.retain(|_, known| known.settled && known.day >= oldest);
-        let bytes = super::stat_file::encode(&memory.files);
+        let keeps = |value: &[u8]| stat_file::day(value).is_some_and(|day| day >= oldest);
+        let bytes = table::merge(stat_file::MARK, &memory.saved, &memory.news, keeps, |note| note.settled);
         memory.changed = false;
         drop(memory);
         file::write_atomic(&self.place, &bytes, false)
@@ -259,22 +255,23 @@ impl StatCache {
         let mut left = SETTLED_AT_ONCE;
         // A wait of some ticks is worth it; a file stamped in whole seconds, or by a clock that runs ahead, is not waited for.
         let soon = |stat: &Stat| newest(stat) + margin(stat) < now + i128::from(2 * TICK_MS) * 1_000_000;
-        let fresh: Vec<(Box<[u8]>, Known)> = {
+        let fresh: Vec<(Box<[u8]>, Stat)> = {
             let memory = self.memory();
-            let fresh = memory.files.iter().filter(|(_, known)| !known.settled && soon(&known.stat));
-            let affordable = fresh.filter(|(_, known)| {
-                let fits = known.stat.size <= left;
-                left -= if fits { known.stat.size } else { 0 };
+            let unsettled = memory.news.iter().filter(|(_, _, note)| !note.settled);
+            let fresh = unsettled.filter_map(|(path, value, _)| Some((path, Known::read(value)?.stat))).filter(|(_, stat)| soon(stat));
+            let affordable = fresh.filter(|(_, stat)| {
+                let fits = stat.size <= left;
+                left -= if fits { stat.size } else { 0 };
                 fits
             });
-            affordable.map(|(path, known)| (path.clone(), *known)).collect()
+            affordable.map(|(path, stat)| (path.into(), stat)).collect()
         };
-        let Some(last) = fresh.iter().map(|(_, known)| newest(&known.stat) + margin(&known.stat)).max() else { return };
+        let Some(last) = fresh.iter().map(|(_, stat)| newest(stat) + margin(stat)).max() else { return };
         std::thread::sleep(Duration::from_nanos(u64::try_from(last - now).unwrap_or(0)) + Duration::from_millis(1));
-        fresh.par_iter().for_each(|(path, known)| {
+        fresh.par_iter().for_each(|(path, stat)| {
             let path = Path::new(std::ffi::OsStr::from_bytes(path));
             // A file that is gone or changed is looked at by the run that needs it.
-            let _ = self.read(path, &known.stat, || file::open_unfollowed(path));
+            let _ = self.read(path, stat, || file::open_unfollowed(path));
         });
     }
 
@@ -284,22 +281,27 @@ impl StatCache {
 }
 
 impl Memory {
-    fn remember(&mut self, path: Box<[u8]>, stat: &Stat, digest: ContentDigest, today: u32, began: i64) {
-        self.insert(path, Known { stat: *stat, digest, day: today, settled: is_settled(stat, began), told: Told::One });
+    /// What is known of a file, and from where.
+    fn find(&self, path: &[u8]) -> Option<(Known, Found)> {
+        if let Some((value, note)) = self.news.get(path) {
+            return Some((Known::read(value)?, Found::News(*note)));
+        }
+        let row = self.saved.find(path)?;
+        let told = self.told[row / 64] & 1 << (row % 64) != 0;
+        Some((Known::read(self.saved.row(row)?.1)?, Found::Saved { row, told }))
     }
 
-    fn insert(&mut self, path: Box<[u8]>, known: Known) {
+    fn remember(&mut self, path: &[u8], stat: &Stat, digest: ContentDigest, today: u32, began: i64) {
+        self.insert(path, &Known { stat: *stat, digest, day: today }, is_settled(stat, began));
+    }
+
+    fn insert(&mut self, path: &[u8], known: &Known, settled: bool) {
         self.changed = true;
-        let digest = known.digest;
-        match self.files.entry(path) {
-            hash_map::Entry::Vacant(place) => drop(place.insert(known)),
-            hash_map::Entry::Occupied(mut place) => {
-                let old = place.insert(known);
-                if old.told == Told::Several || (old.told == Told::One && old.digest != digest) {
-                    place.get_mut().told = Told::Several;
-                }
-            }
-        }
+        let several = self.find(path).is_some_and(|(old, found)| match found {
+            Found::News(note) => note.several || old.digest != known.digest,
+            Found::Saved { told, .. } => told && old.digest != known.digest,
+        });
+        self.news.set(path, Note { settled, several }, |bytes| known.write(bytes));
     }
 
     /// Whether times are exact on a device that one of these folders lies on.
@@ -314,20 +316,31 @@ impl Memory {
     }
 
     fn lookup(&mut self, path: &[u8], stat: &Stat, today: u32) -> Option<ContentDigest> {
-        let known = self.files.get_mut(path)?;
-        if !known.settled || known.stat != *stat {
+        let (known, found) = self.find(path)?;
+        if known.stat != *stat {
             return None;
         }
-        // The day alone is not worth a write each morning.
-        if known.day + KEPT_DAYS / 4 < today {
-            known.day = today;
-            self.changed = true;
+        match found {
+            Found::News(note) => note.settled.then_some(known.digest),
+            Found::Saved { row, .. } => {
+                self.told[row / 64] |= 1 << (row % 64);
+                // The day alone is not worth a write each morning.
+                if known.day + KEPT_DAYS / 4 < today {
+                    self.insert(path, &Known { day: today, ..known }, true);
+                }
+                Some(known.digest)
+            }
         }
-        if known.told == Told::Nothing {
-            known.told = Told::One;
-        }
-        Some(known.digest)
     }
+}
+
+/// From where something is known of a file.
+#[derive(Debug, Clone, Copy)]
+enum Found {
+    /// This process learned it.
+    News(Note),
+    /// An earlier run wrote it, and this process told of it or not.
+    Saved { row: usize, told: bool },
 }
 
 fn today() -> u32 {
