@@ -147,7 +147,7 @@ impl Compare<'_> {
         let action = self.graph().action(root);
         let differences = look::last_manifest(self.machine, self.history, action)
             .map_or_else(Vec::new, |old| self.differences(root, &old, &look.taken, &[]));
-        let failed = matches!(self.history.get(&action.name).map(|last| &last.ended), Some(Ended::Failed { .. }));
+        let failed = matches!(self.history.get(&action.name).map(|last| last.ended), Some(Ended::Failed { .. }));
         let because = match look.verdict {
             Verdict::Runs { why } if !failed || differences.is_empty() => why,
             _ => "it failed last time".to_owned(),

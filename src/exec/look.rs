@@ -182,7 +182,7 @@ fn reason(machine: &Machine, history: &StepHistory, action: &Action, taken: &Ing
         Some(old) => {
             let changes = explain::differences(&old, &key::manifest(action, taken));
             let changes = explain::roots(changes, explain::values(&old.basis(), basis));
-            match history.get(&action.name).map(|last| &last.ended) {
+            match history.get(&action.name).map(|last| last.ended) {
                 _ if !changes.is_empty() => explain::reason(&changes),
                 Some(Ended::Failed { .. }) => "it failed last time".to_owned(),
                 _ => "its last run left no result".to_owned(),

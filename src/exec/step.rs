@@ -87,7 +87,7 @@ impl StepEnd {
 #[must_use]
 pub fn may_be_known(shared: &Shared, id: StepId) -> bool {
     let action = shared.action(id);
-    !shared.forced.contains(&id) && (matches!(action.kind, ActionKind::Group) || shared.history.get(&action.name).is_some())
+    !shared.forced.contains(&id) && (matches!(action.kind, ActionKind::Group) || shared.history.knows(&action.name))
 }
 
 /// The end of a step whose result is known and in place, or can be put there; `None` when it may have to run, and when that cannot be

@@ -1,20 +1,23 @@
 //! What the last runs knew of each step: key, log, how it ended, how long it took.
 //! In: the ends of steps. Out: the last record of each, and a time to expect. Never: an error for a damaged index (it is
 //! empty then, and costs an estimate), a record lost because two kilns ended at once.
+//!
+//! The index is a [`Table`] by printed names. A value is the beginning of the run (8 bytes, milliseconds since 1970, the lowest first), and the
+//! rest in postcard's encoding.
 
-use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::digest::{ActionKey, ContentDigest};
 use crate::base::id::{RunId, StepName};
+use crate::base::table::{self, News, Table};
 use crate::base::time::Moment;
-use crate::event::Ended;
+use crate::event::{Ended, FailureClass, Origin};
 use crate::sys::file::{self, FileError};
 
-use super::SCHEMA;
-
+/// The first bytes; another version has others and is not read. What [`Row`] holds, and the variants of its enums in their order, belong to it.
+const MARK: &[u8; 16] = b"kiln steps 2\n\0\0\0";
 /// Durations that are remembered of each step.
 const DURATIONS: usize = 5;
 /// Steps that are remembered; those that ran longest ago are dropped first.
@@ -23,7 +26,7 @@ const STEPS: usize = 200_000;
 const LARGEST: u64 = 256 << 20;
 
 /// The end of a step, as far as later runs want to know it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepRecord {
     /// The run.
     pub run: RunId,
@@ -32,60 +35,52 @@ pub struct StepRecord {
     /// How it ended.
     pub ended: Ended,
     /// The key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<ActionKey>,
     /// What went into the key, as a blob in the store.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<ContentDigest>,
     /// The log, as a blob in the store.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<ContentDigest>,
     /// How long its commands took the last times they ran well, oldest first, in milliseconds.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub took_ms: Vec<u64>,
 }
 
 /// The last record of each step. The index of one project is one file beside its journal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StepHistory {
-    steps: HashMap<String, StepRecord>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Index<S> {
-    schema: u64,
-    steps: S,
+    steps: Table,
 }
 
 impl StepHistory {
     /// Reads the index in `dir`. What is missing, damaged or of another version is read as empty.
     #[must_use]
     pub fn load(dir: &Path) -> Self {
-        let index = file::read(path(dir), LARGEST).ok().and_then(|bytes| serde_json::from_slice::<Index<_>>(&bytes).ok());
-        index.filter(|index| index.schema == SCHEMA).map_or_else(Self::default, |index| Self { steps: index.steps })
+        let steps = file::read(path(dir), LARGEST).ok().and_then(|bytes| Table::read(bytes, MARK));
+        Self { steps: steps.unwrap_or_default() }
     }
 
     /// The last record of a step.
     #[must_use]
-    pub fn get(&self, step: &StepName) -> Option<&StepRecord> {
-        self.steps.get(&step.to_string())
+    pub fn get(&self, step: &StepName) -> Option<StepRecord> {
+        StepRecord::read(self.steps.get(step.to_string().as_bytes())?)
+    }
+
+    /// Whether the step has a record.
+    #[must_use]
+    pub fn knows(&self, step: &StepName) -> bool {
+        self.steps.find(step.to_string().as_bytes()).is_some()
     }
 
     /// How long the step should take when it runs, in milliseconds: the median of the last times.
     #[must_use]
     pub fn expected_ms(&self, step: &StepName) -> Option<u64> {
-        let mut times = self.get(step)?.took_ms.clone();
+        let mut times = self.get(step)?.took_ms;
         times.sort_unstable();
         times.get(times.len() / 2).copied()
     }
 
-    fn sorted(&self) -> BTreeMap<&str, &StepRecord> {
-        self.steps.iter().map(|(name, record)| (name.as_str(), record)).collect()
-    }
-
     /// The steps on record, sorted by printed name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &StepRecord)> {
-        self.sorted().into_iter()
+    pub fn iter(&self) -> impl Iterator<Item = (&str, StepRecord)> {
+        self.steps.iter().filter_map(|(name, value)| Some((str::from_utf8(name).ok()?, StepRecord::read(value)?)))
     }
 
     /// Whether the record says more than what is known. A step that was cached under its last key does not, so a run in
@@ -93,20 +88,8 @@ impl StepHistory {
     #[must_use]
     pub fn is_news(&self, step: &StepName, record: &StepRecord) -> bool {
         let good = |ended: &Ended| matches!(ended, Ended::Done | Ended::Cached { .. });
-        let known = self.get(step).is_some_and(|known| known.key == record.key && record.key.is_some() && good(&known.ended));
-        !(known && matches!(record.ended, Ended::Cached { .. }))
-    }
-
-    /// Takes the end of a step in. Skipped and cancelled steps leave the earlier record as it is; `record.took_ms` holds
-    /// the duration of this run alone, or nothing when the step did not run well.
-    fn take(&mut self, step: String, mut record: StepRecord) {
-        let before = self.steps.get(&step);
-        let mut times = before.map(|before| before.took_ms.clone()).unwrap_or_default();
-        times.append(&mut record.took_ms);
-        record.took_ms = times.split_off(times.len().saturating_sub(DURATIONS));
-        // A cached step has no new log: the one from when it ran is the one to show.
-        record.log = record.log.or_else(|| before.filter(|before| before.key == record.key)?.log);
-        self.steps.insert(step, record);
+        let cached = matches!(record.ended, Ended::Cached { .. }) && record.key.is_some();
+        !(cached && self.get(step).is_some_and(|known| known.key == record.key && good(&known.ended)))
     }
 
     /// Adds the ends of one run's steps to the index in `dir`, which another kiln may be changing at the same time.
@@ -114,37 +97,122 @@ impl StepHistory {
     /// # Errors
     /// [`FileError`] when the index cannot be locked or written. A caller goes on: only estimates suffer.
     pub fn merge(dir: &Path, ends: Vec<(StepName, StepRecord)>) -> Result<(), FileError> {
+        Self::merge_at_most(dir, ends, STEPS)
+    }
+
+    fn merge_at_most(dir: &Path, ends: Vec<(StepName, StepRecord)>, most: usize) -> Result<(), FileError> {
         if ends.is_empty() {
             return Ok(());
         }
         let lock_path = dir.join("steps.lock");
         let lock = file::append(&lock_path)?;
         file::at("lock", &lock_path, lock.lock())?;
-        let mut history = Self::load(dir);
+        let Self { steps } = Self::load(dir);
+        let mut news = News::default();
+        news.reserve(ends.len());
         for (step, record) in ends {
-            history.take(step.to_string(), record);
+            let name = step.to_string();
+            let before = news.get(name.as_bytes()).map(|(value, _)| value).or_else(|| steps.get(name.as_bytes()));
+            let record = record.after(before.and_then(StepRecord::read));
+            news.set(name.as_bytes(), record.at, |bytes| record.write(bytes));
         }
-        history.shrink();
-        let index = Index { schema: SCHEMA, steps: history.sorted() };
-        let bytes = file::at("write", path(dir), serde_json::to_vec(&index).map_err(std::io::Error::other))?;
-        file::write_atomic(path(dir), &bytes, false)
+        let oldest = oldest(&steps, &news, most);
+        let stays = |at: &Moment| oldest.is_none_or(|oldest| *at >= oldest);
+        let bytes = table::merge(MARK, &steps, &news, |value| at(value).is_some_and(|at| stays(&at)), stays);
+        file::write_atomic(path(dir), &bytes, false)?;
+        if steps.is_empty() {
+            // The index as it was before it was a table: nobody reads it any more.
+            drop(file::remove(dir.join("steps.json")));
+        }
+        Ok(())
+    }
+}
+
+/// When the run began whose steps are the oldest to stay, where there are more than `most` in all.
+fn oldest(steps: &Table, news: &News<Moment>, most: usize) -> Option<Moment> {
+    if steps.len() + news.len() <= most {
+        return None;
+    }
+    let others = steps.iter().filter(|(name, _)| news.get(name).is_none()).filter_map(|(_, value)| at(value));
+    let mut ages: Vec<Moment> = others.chain(news.iter().map(|(_, _, at)| *at)).collect();
+    ages.sort_unstable();
+    // All steps of one run are as old: they stay, or go, together.
+    ages.len().checked_sub(most).and_then(|surplus| ages.get(surplus).copied())
+}
+
+/// When the run of a row began, without a look at the rest.
+fn at(value: &[u8]) -> Option<Moment> {
+    value.first_chunk().map(|at| Moment(i64::from_le_bytes(*at)))
+}
+
+/// A [`StepRecord`] without its moment, as it is written.
+#[derive(Serialize, Deserialize)]
+struct Row {
+    run: RunId,
+    ended: End,
+    key: Option<ActionKey>,
+    manifest: Option<ContentDigest>,
+    log: Option<ContentDigest>,
+    took_ms: Vec<u64>,
+}
+
+/// [`Ended`], which is written with names where others read it.
+#[derive(Serialize, Deserialize)]
+enum End {
+    Done,
+    Cached(Origin),
+    Failed { class: FailureClass, reason: String, help: Option<String>, allowed: bool },
+    Skipped(StepName),
+    Cancelled,
+}
+
+impl StepRecord {
+    /// The record of a step of which `before` was known. `self.took_ms` holds the duration of this run alone, or nothing when
+    /// the step did not run well.
+    fn after(mut self, before: Option<Self>) -> Self {
+        let Some(before) = before else { return self };
+        // A cached step has no new log: the one from when it ran is the one to show.
+        self.log = self.log.or_else(|| before.log.filter(|_| before.key == self.key));
+        let mut times = before.took_ms;
+        times.append(&mut self.took_ms);
+        self.took_ms = times.split_off(times.len().saturating_sub(DURATIONS));
+        self
     }
 
-    fn shrink(&mut self) {
-        if self.steps.len() <= STEPS {
-            return;
-        }
-        let mut ages: Vec<Moment> = self.steps.values().map(|record| record.at).collect();
-        ages.sort_unstable();
-        let youngest_dropped = ages[ages.len() - STEPS - 1];
-        self.steps.retain(|_, record| record.at > youngest_dropped);
+    /// Appends the value of a row.
+    fn write(self, bytes: &mut Vec<u8>) {
+        let Self { run, at, ended, key, manifest, log, took_ms } = self;
+        let ended = match ended {
+            Ended::Done => End::Done,
+            Ended::Cached { from } => End::Cached(from),
+            Ended::Failed { class, reason, help, allowed } => End::Failed { class, reason, help, allowed },
+            Ended::Skipped { because } => End::Skipped(because),
+            Ended::Cancelled => End::Cancelled,
+        };
+        bytes.extend_from_slice(&at.0.to_le_bytes());
+        // Memory takes all that it is given, and nothing here refuses to be written.
+        let _ = postcard::to_io(&Row { run, ended, key, manifest, log, took_ms }, bytes);
+    }
+
+    /// Reads what [`StepRecord::write`] wrote.
+    fn read(value: &[u8]) -> Option<Self> {
+        let (at, rest) = (at(value)?, value.get(size_of::<i64>()..)?);
+        let Row { run, ended, key, manifest, log, took_ms } = postcard::from_bytes(rest).ok()?;
+        let ended = match ended {
+            End::Done => Ended::Done,
+            End::Cached(from) => Ended::Cached { from },
+            End::Failed { class, reason, help, allowed } => Ended::Failed { class, reason, help, allowed },
+            End::Skipped(because) => Ended::Skipped { because },
+            End::Cancelled => Ended::Cancelled,
+        };
+        Some(Self { run, at, ended, key, manifest, log, took_ms })
     }
 }
 
 /// Where the index is.
 #[must_use]
 pub fn path(dir: &Path) -> PathBuf {
-    dir.join("steps.json")
+    dir.join("steps")
 }
 
 #[cfg(test)]
@@ -185,40 +253,88 @@ mod tests {
     #[test]
     fn a_cached_step_keeps_the_log_of_when_it_ran() {
         let log = Some(ContentDigest(Digest::of(b"log")));
-        let mut history = StepHistory::default();
-        history.take("a".into(), StepRecord { log, ..record(&[5]) });
-        history.take("a".into(), record(&[]));
-        assert_eq!(history.steps["a"].log, log);
-        history.take("a".into(), StepRecord { key: None, ..record(&[]) });
-        assert_eq!(history.steps["a"].log, None);
+        let ran = StepRecord { log, ..record(&[5]) };
+        assert_eq!(record(&[]).after(Some(ran.clone())).log, log);
+        assert_eq!(StepRecord { key: None, ..record(&[]) }.after(Some(ran)).log, None);
     }
 
     #[test]
     fn a_step_cached_under_its_last_key_is_no_news() {
-        let cached = || StepRecord { ended: Ended::Cached { from: crate::event::Origin::InPlace }, ..record(&[]) };
-        let mut history = StepHistory::default();
-        assert!(history.is_news(&step("a"), &cached()));
-        history.take("a".into(), record(&[5]));
+        let cached = || StepRecord { ended: Ended::Cached { from: Origin::InPlace }, ..record(&[]) };
+        let dir = tempfile::tempdir().unwrap();
+        assert!(StepHistory::default().is_news(&step("a"), &cached()));
+        StepHistory::merge(dir.path(), vec![(step("a"), record(&[5]))]).unwrap();
+        let history = StepHistory::load(dir.path());
         assert!(!history.is_news(&step("a"), &cached()));
         assert!(history.is_news(&step("a"), &record(&[5])));
+        assert!(history.is_news(&step("a"), &StepRecord { key: None, ..cached() }));
         assert!(history.is_news(&step("a"), &StepRecord { key: Some(ActionKey(Digest::of(b"other"))), ..cached() }));
     }
 
     #[test]
-    fn an_index_cut_at_any_byte_is_empty_or_whole() {
+    fn every_end_is_read_back_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let failed = |help: Option<&str>| Ended::Failed {
+            class: FailureClass::Policy,
+            reason: "exit code 2".into(),
+            help: help.map(Into::into),
+            allowed: help.is_some(),
+        };
+        let skipped = StepName {
+            cell: crate::base::id::Cell(vec![("bin".into(), "a\nb".into())]),
+            platform: Some("linux/arm64/v8".parse().unwrap()),
+            registry: Some("ghcr".into()),
+            ..step("b")
+        };
+        let ends = [
+            Ended::Done,
+            Ended::Cached { from: Origin::InPlace },
+            Ended::Cached { from: Origin::Restored },
+            failed(None),
+            failed(Some("do this")),
+            Ended::Skipped { because: skipped.clone() },
+            Ended::Cancelled,
+        ];
+        let digest = |word: &[u8]| Some(ContentDigest(Digest::of(word)));
+        for ended in ends {
+            let record = StepRecord { ended, at: Moment(-7), manifest: digest(b"manifest"), log: digest(b"log"), ..record(&[u64::MAX]) };
+            let mut value = Vec::new();
+            record.clone().write(&mut value);
+            assert_eq!((StepRecord::read(&value), at(&value)), (Some(record.clone()), Some(record.at)));
+            StepHistory::merge(dir.path(), vec![(skipped.clone(), record.clone())]).unwrap();
+            assert_eq!(StepHistory::load(dir.path()).get(&skipped).map(|found| found.ended), Some(record.ended));
+        }
+    }
+
+    #[test]
+    fn an_index_cut_at_any_byte_or_with_one_bit_flipped_is_empty() {
         let dir = tempfile::tempdir().unwrap();
         StepHistory::merge(dir.path(), vec![(step("a"), record(&[1])), (step("b"), record(&[2]))]).unwrap();
         let whole = StepHistory::load(dir.path());
         let bytes = file::read(path(dir.path()), LARGEST).unwrap();
+        let found = |bytes: &[u8]| {
+            file::write_atomic(path(dir.path()), bytes, false).unwrap();
+            StepHistory::load(dir.path())
+        };
         for end in 0..bytes.len() {
-            file::write_atomic(path(dir.path()), &bytes[..end], false).unwrap();
-            assert_eq!(StepHistory::load(dir.path()), StepHistory::default(), "cut at {end}");
+            assert_eq!(found(&bytes[..end]), StepHistory::default(), "cut at {end}");
         }
-        file::write_atomic(path(dir.path()), &bytes, false).unwrap();
-        assert_eq!(StepHistory::load(dir.path()), whole);
-        let newer = String::from_utf8(bytes).unwrap().replacen("\"schema\":1", "\"schema\":2", 1);
-        file::write_atomic(path(dir.path()), newer.as_bytes(), false).unwrap();
-        assert_eq!(StepHistory::load(dir.path()), StepHistory::default());
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << (at % 8);
+            assert_eq!(found(&damaged), StepHistory::default(), "byte {at}");
+        }
+        assert_eq!(found(&bytes), whole);
+        assert_eq!(whole.iter().map(|(name, record)| (name, record.took_ms)).collect::<Vec<_>>(), [("a", vec![1]), ("b", vec![2])]);
+    }
+
+    #[test]
+    fn the_index_of_a_former_version_goes_when_a_new_one_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let former = dir.path().join("steps.json");
+        file::write_atomic(&former, b"{\"schema\":1,\"steps\":{}}", false).unwrap();
+        StepHistory::merge(dir.path(), vec![(step("a"), record(&[1]))]).unwrap();
+        assert!(!former.exists() && StepHistory::load(dir.path()).get(&step("a")).is_some());
     }
 
     #[test]
@@ -239,12 +355,21 @@ mod tests {
 
     #[test]
     fn the_oldest_steps_are_dropped_when_there_are_too_many() {
-        let mut history = StepHistory::default();
-        for n in 0..STEPS + 10 {
-            history.take(n.to_string(), StepRecord { at: Moment(n as i64), ..record(&[]) });
-        }
-        history.shrink();
-        assert_eq!(history.steps.len(), STEPS);
-        assert!(!history.steps.contains_key("9") && history.steps.contains_key("10"));
+        let dir = tempfile::tempdir().unwrap();
+        let names = || StepHistory::load(dir.path()).iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+        let run = |at: i64, names: &[&str]| {
+            let ends = names.iter().map(|name| (step(name), StepRecord { at: Moment(at), ..record(&[]) }));
+            StepHistory::merge_at_most(dir.path(), ends.collect(), 4).unwrap();
+        };
+        run(1, &["a", "b"]);
+        run(2, &["b", "c", "d"]);
+        assert_eq!(names(), ["a", "b", "c", "d"]);
+        run(3, &["e"]);
+        assert_eq!(names(), ["b", "c", "d", "e"]);
+        // Those of one run are as old as each other.
+        run(4, &["f"]);
+        assert_eq!(names(), ["b", "c", "d", "e", "f"]);
+        run(5, &["g", "h", "i", "j", "k"]);
+        assert_eq!(names(), ["g", "h", "i", "j", "k"]);
     }
 }

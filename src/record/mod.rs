@@ -14,7 +14,7 @@ pub mod recorder;
 use crate::base::id::RunId;
 use crate::base::time::Moment;
 
-/// The version of the journal's lines and of the index of steps. Another version is not read.
+/// The version of the journal's lines. Another version is not read.
 pub const SCHEMA: u64 = 1;
 
 /// Makes the name of a run: the moment it begins, to the millisecond, and four digits of `random`. Sortable as text.

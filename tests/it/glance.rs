@@ -202,7 +202,7 @@ const CHANGES: &[Change] = &[
     ("the store is emptied by kiln", Some(false), |p| {
         p.kiln(&["cache", "gc", "--max-size", "0"]);
     }),
-    ("the history is removed", Some(true), |p| fs::remove_file(&kept(p, "steps.json")[0]).unwrap()),
+    ("the history is removed", Some(true), |p| kept(p, "steps").iter().for_each(|path| fs::remove_file(path).unwrap())),
     ("results and store's rows are removed", Some(true), |p| {
         fs::remove_file(&kept(p, "results")[0]).unwrap();
         fs::remove_dir_all(p.cache().join("store")).unwrap();
