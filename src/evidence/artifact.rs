@@ -16,8 +16,7 @@ use crate::oci::reference::Tag;
 use super::public::PublicKey;
 use super::{bundle, dsse, simple};
 
-/// The type of a config that there is none of, and its bytes. Source: image-spec 1.1, manifest.md, "Guidance for an Empty Descriptor".
-const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// What a config that there is none of holds.
 const EMPTY_BYTES: &[u8] = b"{}";
 
 /// Annotations of artifacts that hold statements. Source: in-toto attestation, and cosign's bundles.
@@ -64,7 +63,7 @@ impl Artifact {
     }
 
     fn new(subject: &Descriptor, kind: &str, content: Vec<u8>, annotations: BTreeMap<String, String>) -> Self {
-        let mut document = Manifest::new(Descriptor::of(EMPTY, EMPTY_BYTES), vec![Descriptor::of(kind, &content)]);
+        let mut document = Manifest::new(Descriptor::of(media_type::EMPTY, EMPTY_BYTES), vec![Descriptor::of(kind, &content)]);
         document.annotations = annotations;
         let plain = Descriptor::new(&subject.media_type, subject.digest, subject.size);
         document.more.insert("artifactType".to_owned(), kind.into());
@@ -214,7 +213,7 @@ mod tests {
         let document: Value = serde_json::from_slice(&artifact.bytes).unwrap();
         assert_eq!(document["artifactType"], "application/spdx+json");
         assert_eq!(document["subject"], serde_json::json!({"mediaType": media_type::MANIFEST, "digest": image.digest, "size": 5}));
-        assert_eq!(document["config"]["mediaType"], EMPTY);
+        assert_eq!(document["config"]["mediaType"], media_type::EMPTY);
         assert_eq!(document["layers"][0]["mediaType"], "application/spdx+json");
         assert_eq!(artifact.manifest.artifact_type(), Some("application/spdx+json"));
     }

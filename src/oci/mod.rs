@@ -15,6 +15,8 @@ pub mod media_type {
     pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
     /// An OCI image config.
     pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+    /// A config that there is none of: `{}`. Source: image-spec 1.1, manifest.md, "Guidance for an Empty Descriptor".
+    pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
     /// A layer, uncompressed.
     pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
     /// A layer compressed with gzip.

@@ -31,6 +31,8 @@ use super::tags::stands;
 const MAX_ENTRIES: usize = 10_000;
 /// How often a list is written when others write it at the same time.
 const ATTEMPTS: usize = 30;
+/// The most entries whose own manifests are read because a list says nothing of them.
+const MAX_ASKED: usize = 200;
 /// The time after which a write that began before ours is done.
 const SETTLED: Duration = Duration::from_millis(100);
 
@@ -44,7 +46,14 @@ impl Client {
         if let Some(entries) = listed(&site, image).await? {
             return Ok(entries);
         }
-        Ok(tagged(&site, image, &Scope::pull(repository)).await?.map(|(_, list)| list.manifests).unwrap_or_default())
+        let scope = Scope::pull(repository);
+        let mut entries = tagged(&site, image, &scope).await?.map(|(_, list)| list.manifests).unwrap_or_default();
+        for entry in entries.iter_mut().filter(|entry| says_nothing(entry)).take(MAX_ASKED) {
+            if let Some((_, bytes)) = document(&site, &entry.digest.to_string(), &scope).await? {
+                tell(entry, &bytes);
+            }
+        }
+        Ok(entries)
     }
 
     /// Sends artifacts by digest, each with its blobs. What is there already is not sent again.
@@ -142,6 +151,21 @@ fn with_referrers(list: Option<Index>, more: &[Descriptor]) -> Option<Index> {
         }
     }
     (list.manifests.len() > before).then_some(list)
+}
+
+/// Whether an entry has no kind, or only that of an empty configuration: so cosign 2.5 writes the list of a registry that keeps none.
+fn says_nothing(entry: &Descriptor) -> bool {
+    entry.artifact_type().is_none_or(|kind| kind == media_type::EMPTY)
+}
+
+/// Fills in what an artifact says of itself.
+fn tell(entry: &mut Descriptor, manifest: &[u8]) {
+    let Ok(Document::Manifest(manifest)) = manifest::read(&entry.media_type, manifest) else { return };
+    if let Some(kind) = manifest.more.get("artifactType").filter(|kind| kind.is_string()) {
+        entry.more.insert("artifactType".to_owned(), kind.clone());
+    }
+    let missing = manifest.annotations.into_iter().filter(|(name, _)| !entry.annotations.contains_key(name)).collect::<Vec<_>>();
+    entry.annotations.extend(missing);
 }
 
 /// The list that the registry keeps itself; `None` when it keeps none.
