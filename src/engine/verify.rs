@@ -131,7 +131,7 @@ fn of_layer(layer: &Descriptor, content: Vec<u8>) -> Evidence {
         };
     }
     match Envelope::read(&content) {
-        Ok(envelope) if layer.media_type == dsse::MEDIA_TYPE => Evidence::Envelope(envelope, material),
+        Ok(envelope) if layer.media_type == dsse::MEDIA_TYPE => Evidence::Envelope(envelope, material.around(content)),
         _ => Evidence::Unsound("is no signed statement".to_owned()),
     }
 }

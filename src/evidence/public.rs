@@ -1,7 +1,10 @@
 //! Public keys: read from PEM, named by their digest, asked whether a signature is theirs.
 
+use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
+use p256::ecdsa::{Signature, VerifyingKey};
 use p256::pkcs8::ObjectIdentifier;
 use p256::pkcs8::spki::SubjectPublicKeyInfoRef;
+use ring::digest::{SHA512, digest};
 use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 
 use base64::Engine as _;
@@ -114,17 +117,28 @@ impl PublicKey {
         format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
     }
 
-    /// Whether `signature` is this key's over `message`. ECDSA signatures are DER; P-384 is taken with either hash that cosign used.
+    /// Whether `signature` is this key's over `message`. ECDSA signatures are DER, those of RSA PKCS #1 v1.5; which SHA-2 it is does not come with
+    /// a signature, so each is tried. P-384 with SHA-512 is not known to ring.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         let algorithms: &[&'static dyn VerificationAlgorithm] = match self.kind {
-            Kind::P256 => &[&signature::ECDSA_P256_SHA256_ASN1],
+            Kind::P256 => &[&signature::ECDSA_P256_SHA256_ASN1, &signature::ECDSA_P256_SHA384_ASN1],
             Kind::P384 => &[&signature::ECDSA_P384_SHA384_ASN1, &signature::ECDSA_P384_SHA256_ASN1],
             Kind::Ed25519 => &[&signature::ED25519],
-            Kind::Rsa => &[&signature::RSA_PKCS1_2048_8192_SHA256],
+            Kind::Rsa => {
+                &[&signature::RSA_PKCS1_2048_8192_SHA256, &signature::RSA_PKCS1_2048_8192_SHA384, &signature::RSA_PKCS1_2048_8192_SHA512]
+            }
         };
         algorithms.iter().any(|algorithm| UnparsedPublicKey::new(*algorithm, &self.key).verify(message, signature).is_ok())
+            || self.kind == Kind::P256 && p256_with_sha512(&self.key, message, signature).unwrap_or(false)
     }
+}
+
+/// What ring has no name for.
+fn p256_with_sha512(key: &[u8], message: &[u8], signature: &[u8]) -> Option<bool> {
+    let key = VerifyingKey::from_sec1_bytes(key).ok()?;
+    let signature = Signature::from_der(signature).ok()?;
+    Some(key.verify_prehash(digest(&SHA512, message).as_ref(), &signature).is_ok())
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Signers known by a certificate: an authority made by openssl stands for sigstore's, a key of the tests for its log. cosign signs,
 //! attaches and judges the same images.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::process::Command;
+use std::thread;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +12,7 @@ use kiln::base::digest::{Digest, Sha256};
 use kiln::evidence::key::SigningKey;
 use serde_json::{Value, json};
 
-use super::parts::{output, part, there};
+use super::parts::{output, part, there, wait};
 use super::project::{Project, Ran};
 use super::publish::remote;
 use super::real_registry::{Mode, Real};
@@ -135,6 +138,20 @@ fn refuses(project: &Project, image: &str, more: &[&str], why: &str) {
 const IDENTITY: [&str; 4] = ["--certificate-identity", NAME, "--certificate-oidc-issuer", ISSUER];
 const ROOTS: [&str; 2] = ["--ca-roots", "root.pem"];
 
+/// How cosign signs, and attests, with its key and certificate.
+const BY_COSIGN: [&str; 8] =
+    ["--key", "cosign.key", "--certificate", "own.pem", "--certificate-chain", "chain.pem", "--tlog-upload=false", "-y"];
+const ATTEST: [&str; 5] = ["attest", "--type", "spdxjson", "--predicate", "bill.json"];
+
+/// A key of cosign's own with a certificate, and something that it can attest.
+fn certify_cosign(project: &Project, days: u32) {
+    project.write("bill.json", r#"{"spdxVersion":"SPDX-2.3"}"#);
+    output(&mut tool("cosign", &["generate-key-pair"], project));
+    let own = ["x509", "-req", "-in", "leaf.csr", "-force_pubkey", "cosign.pub", "-days", &days.to_string(), "-out", "own.pem"];
+    let by = ["-CA", "between.pem", "-CAkey", "between.pkcs8", "-CAcreateserial", "-extfile", "ca.cnf", "-extensions", "leaf"];
+    output(&mut tool("openssl", &[&own[..], &by].concat(), project));
+}
+
 #[test]
 fn keyless_signature_that_cosign_made_counts_for_its_identity_and_for_no_other() {
     if !there(&["docker-registry", "cosign", "openssl"]) {
@@ -142,15 +159,9 @@ fn keyless_signature_that_cosign_made_counts_for_its_identity_and_for_no_other()
     }
     let registry = Real::start(Mode::Open).unwrap();
     let (project, image) = signed_by_authority(&registry, "codeSigning", "20200101000000Z", "20490101000000Z");
-    project.write("bill.json", r#"{"spdxVersion":"SPDX-2.3"}"#);
-    // A certificate for a key of cosign's own.
-    output(&mut tool("cosign", &["generate-key-pair"], &project));
-    let own = ["x509", "-req", "-in", "leaf.csr", "-force_pubkey", "cosign.pub", "-days", "100", "-out", "own.pem"];
-    let by = ["-CA", "between.pem", "-CAkey", "between.pkcs8", "-CAcreateserial", "-extfile", "ca.cnf", "-extensions", "leaf"];
-    output(&mut tool("openssl", &[&own[..], &by].concat(), &project));
-    let by = ["--key", "cosign.key", "--certificate", "own.pem", "--certificate-chain", "chain.pem", "--tlog-upload=false", "-y"];
-    output(&mut tool("cosign", &[&["sign"][..], &by, &[&image]].concat(), &project));
-    output(&mut tool("cosign", &[&["attest", "--type", "spdxjson", "--predicate", "bill.json"][..], &by, &[&image]].concat(), &project));
+    certify_cosign(&project, 100);
+    output(&mut tool("cosign", &[&["sign"][..], &BY_COSIGN, &[&image]].concat(), &project));
+    output(&mut tool("cosign", &[&ATTEST[..], &BY_COSIGN, &[&image]].concat(), &project));
     let unlogged = ["--insecure-ignore-tlog"];
     let judge =
         [&["verify", "--ca-roots", "root.pem", "--ca-intermediates", "between.pem", "--insecure-ignore-sct"][..], &unlogged].concat();
@@ -348,6 +359,78 @@ ess_cert_id_chain=no
 extendedKeyUsage=critical,timeStamping
 ";
 
+/// Makes an authority that stamps times below the project's root: `tsachain.pem`.
+fn stamper(project: &Project) {
+    let openssl = |args: &str| output(&mut tool("openssl", &args.split(' ').collect::<Vec<_>>(), project));
+    project.write("ts.cnf", STAMPER).write("serial", "01");
+    openssl("req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -config ca.cnf -subj /CN=tsa -keyout tsa.key -out tsa.csr");
+    openssl(
+        "x509 -req -in tsa.csr -CA root.pem -CAkey root.pkcs8 -CAcreateserial -days 100 -extfile ts.cnf -extensions stamper -out tsa.pem",
+    );
+    project.write("tsachain.pem", project.read("tsa.pem") + &project.read("root.pem"));
+}
+
+/// What the authority answers to the question in `query`.
+fn reply(project: &Project) -> Vec<u8> {
+    let own = ["ts", "-reply", "-config", "ts.cnf", "-section", "own", "-queryfile", "query", "-out", "reply"];
+    output(&mut tool("openssl", &[&own[..], &["-signer", "tsa.pem", "-inkey", "tsa.key"]].concat(), project));
+    std::fs::read(project.path("reply")).unwrap()
+}
+
+/// Runs cosign, with the authority answering its one question over http.
+fn stamped(project: &Project, args: &[&str]) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = format!("http://{}/api/v1/timestamp", listener.local_addr().unwrap());
+    listener.set_nonblocking(true).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut stream, _) = wait("cosign asks for a time stamp", || listener.accept().ok());
+            stream.set_nonblocking(false).unwrap();
+            let (mut head, mut byte) = (String::new(), [0]);
+            while !head.ends_with("\r\n\r\n") {
+                stream.read_exact(&mut byte).unwrap();
+                head.push(char::from(byte[0]));
+            }
+            let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap().parse().unwrap();
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).unwrap();
+            project.write("query", body);
+            let answer = reply(project);
+            let head = "HTTP/1.1 201 Created\r\nContent-Type: application/timestamp-reply\r\nConnection: close\r\nContent-Length:";
+            stream.write_all(&[format!("{head} {}\r\n\r\n", answer.len()).as_bytes(), &answer].concat()).unwrap();
+        });
+        output(&mut tool("cosign", &[args, &["--timestamp-server-url", &place]].concat(), project));
+    });
+}
+
+/// cosign's old form has the envelope stamped, a bundle the signature in it.
+#[test]
+fn keyless_claims_that_cosign_made_and_had_stamped_count_in_both_forms() {
+    if !there(&["docker-registry", "cosign", "openssl"]) {
+        return;
+    }
+    for form in ["--new-bundle-format=false", "--new-bundle-format=true"] {
+        let registry = Real::start(Mode::Open).unwrap();
+        let (project, image) = signed_by_authority(&registry, "codeSigning", "20200101000000Z", "20490101000000Z");
+        certify_cosign(&project, 100);
+        stamper(&project);
+        stamped(&project, &[&ATTEST[..], &BY_COSIGN, &[form, &image]].concat());
+        // A bundle holds the signer's certificate alone, and nothing of what stands above it.
+        let asked = ["--attestation", "spdx", "--ca-roots", "chain.pem", "--timestamp-certificate-chain", "tsachain.pem"];
+        let asked = [&IDENTITY[..], &asked].concat();
+        let answer = kiln(&project, &image, &[&asked[..], &["--json"]].concat()).ends(0).out;
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!((&answer["time_from"], &answer["claim"]["spdxVersion"]), (&json!("time stamp"), &json!("SPDX-2.3")), "{form}");
+        project.kiln(&["inspect", &image, "--json"]).ends(0).says(r#""kind":"sbom""#).says(r#""claim":"https://spdx.dev/Document""#);
+        if form.ends_with("false") {
+            let judge = ["verify-attestation", "--type", "spdxjson", "--ca-roots", "root.pem", "--ca-intermediates", "between.pem"];
+            let stamped = ["--use-signed-timestamps", "--timestamp-certificate-chain", "tsachain.pem"];
+            let unasked = ["--insecure-ignore-sct", "--insecure-ignore-tlog"];
+            output(&mut tool("cosign", &[&judge[..], &stamped, &unasked, &IDENTITY, &[&image]].concat(), &project));
+        }
+    }
+}
+
 #[test]
 fn keyless_signature_counts_by_a_time_stamp_of_a_named_authority_where_no_log_has_it() {
     if !there(&["docker-registry", "cosign", "openssl"]) {
@@ -355,18 +438,12 @@ fn keyless_signature_counts_by_a_time_stamp_of_a_named_authority_where_no_log_ha
     }
     let registry = Real::start(Mode::Open).unwrap();
     let (project, image) = signed_by_authority(&registry, "codeSigning", "20200101000000Z", "20490101000000Z");
-    let openssl = |args: &str| output(&mut tool("openssl", &args.split(' ').collect::<Vec<_>>(), &project));
-    project.write("ts.cnf", STAMPER).write("serial", "01");
-    openssl("req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -config ca.cnf -subj /CN=tsa -keyout tsa.key -out tsa.csr");
-    openssl(
-        "x509 -req -in tsa.csr -CA root.pem -CAkey root.pkcs8 -CAcreateserial -days 100 -extfile ts.cnf -extensions stamper -out tsa.pem",
-    );
-    project.write("tsachain.pem", project.read("tsa.pem") + &project.read("root.pem"));
+    stamper(&project);
     let signature = leaf(&project).sign(&payload(&image));
     let stamp = |stamped: &[u8]| {
         project.write("raw", stamped);
-        openssl("ts -query -data raw -sha256 -cert -out query");
-        openssl("ts -reply -config ts.cnf -section own -queryfile query -signer tsa.pem -inkey tsa.key -out reply");
+        output(&mut tool("openssl", &["ts", "-query", "-data", "raw", "-sha256", "-cert", "-out", "query"], &project));
+        reply(&project);
         attach(&project, &image, &signature, &["--tsr", "reply"]);
     };
     let asked = [&IDENTITY[..], &ROOTS, &["--timestamp-certificate-chain", "tsachain.pem"]].concat();

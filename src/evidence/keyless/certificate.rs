@@ -6,7 +6,7 @@ use x509_cert::TbsCertificate;
 use x509_cert::der::asn1::{ObjectIdentifier, Utf8StringRef};
 use x509_cert::der::{Decode as _, Encode as _};
 use x509_cert::ext::pkix::name::GeneralName;
-use x509_cert::ext::pkix::{ExtendedKeyUsage, SubjectAltName};
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, SubjectAltName};
 
 use crate::base::time::Moment;
 
@@ -34,7 +34,7 @@ pub struct Certificate {
     pub issuer: Option<String>,
     /// Whether it says that the key may sign code.
     pub signs_code: bool,
-    /// Whether it says that the key may say what time it is.
+    /// Whether it says that the key may say what time it is, and nothing else. Source: RFC 3161, section 2.3.
     pub stamps_time: bool,
 }
 
@@ -62,14 +62,47 @@ impl Certificate {
         let tbs = certificate.tbs_certificate();
         let info = tbs.subject_public_key_info().to_der().map_err(|_| BadCertificate::Form)?;
         let usage = tbs.get_extension::<ExtendedKeyUsage>().map_err(|_| BadCertificate::Form)?;
-        let may = |what: ObjectIdentifier| usage.as_ref().is_some_and(|(_, usage)| usage.0.contains(&what));
+        let (is_critical, usage) = usage.map_or((false, Vec::new()), |(is_critical, usage)| (is_critical, usage.0));
         Ok(Self {
             key: PublicKey::of_der(info).map_err(|_| BadCertificate::Key)?,
             names: names(tbs)?,
             issuer: issuer(tbs)?,
-            signs_code: may(CODE_SIGNING),
-            stamps_time: may(TIME_STAMPING),
+            signs_code: usage.contains(&CODE_SIGNING),
+            stamps_time: is_critical && usage == [TIME_STAMPING],
         })
+    }
+}
+
+/// Where a certificate stands in a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Who it is about, as DER.
+    pub subject: Vec<u8>,
+    /// Who issued it.
+    pub issuer: Vec<u8>,
+    /// Whether it may issue others, as it says.
+    is_authority: bool,
+}
+
+impl Link {
+    /// Reads DER.
+    ///
+    /// # Errors
+    /// [`BadCertificate::Form`].
+    pub fn read(der: &[u8]) -> Result<Self, BadCertificate> {
+        let certificate = parse(der)?;
+        let tbs = certificate.tbs_certificate();
+        let constraints = tbs.get_extension::<BasicConstraints>().map_err(|_| BadCertificate::Form)?;
+        Ok(Self {
+            subject: tbs.subject().to_der().map_err(|_| BadCertificate::Form)?,
+            issuer: tbs.issuer().to_der().map_err(|_| BadCertificate::Form)?,
+            is_authority: constraints.is_some_and(|(_, constraints)| constraints.ca),
+        })
+    }
+
+    /// Whether others can stand below it: it says so, or it issued itself, as old roots do that say nothing.
+    pub fn is_above(&self) -> bool {
+        self.is_authority || self.subject == self.issuer
     }
 }
 
@@ -140,6 +173,14 @@ mod tests {
         // A root says nothing of a name.
         let root = Certificate::read(&material.chain[1]).unwrap();
         assert_eq!((root.names, root.issuer, root.signs_code), (Vec::new(), None, false));
+    }
+
+    #[test]
+    fn a_certificate_may_say_the_time_when_it_is_for_that_alone() {
+        let read = |text: &str| Certificate::read(&super::super::super::pem::first(text).unwrap().1).unwrap();
+        assert!(read(include_str!("../../../fixtures/keyless/stamps/p256.pem")).stamps_time);
+        let loose = read(include_str!("../../../fixtures/keyless/stamps/loose.pem"));
+        assert_eq!((loose.stamps_time, loose.signs_code), (false, true));
     }
 
     #[test]

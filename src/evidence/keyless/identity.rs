@@ -108,7 +108,8 @@ impl Identity {
     fn time(&self, signed: &Signed<'_>, material: &Material) -> Result<Option<(Moment, Witness)>, String> {
         let mut why = "has nothing with it that says when it was signed, no entry of a log and no time stamp";
         let logged = material.entries.iter().map(|entry| (entry.time(&self.trust, signed), Witness::Log));
-        let stamped = material.stamps.iter().map(|stamp| (stamp::time(stamp, signed.signature, &self.trust), Witness::Stamp));
+        let seen: Vec<&[u8]> = [signed.signature].into_iter().chain(material.envelope.as_deref()).collect();
+        let stamped = material.stamps.iter().map(|stamp| (stamp::time(stamp, &seen, &self.trust), Witness::Stamp));
         for (time, witness) in logged.chain(stamped) {
             match time {
                 Ok(moment) => return Ok(Some((moment, witness))),
@@ -121,6 +122,8 @@ impl Identity {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::key::SigningKey;
+    use super::super::super::pem;
     use super::super::tests::{PUBLISHED, github};
     use super::*;
 
@@ -183,5 +186,29 @@ mod tests {
         // Another certificate of the same authority is not this signature's.
         let other = Material { certificate: Some(material.chain[0].clone()), ..material };
         assert!(held(&own, &other).is_err());
+    }
+
+    /// Both certificates are of one authority and one key.
+    #[test]
+    fn a_name_of_fulcios_own_kind_counts_and_two_issuers_in_one_certificate_are_none() {
+        let mut trust = Trust::default();
+        trust.add_roots(include_str!("../../../fixtures/keyless/stamps/root.pem")).unwrap();
+        let key = SigningKey::read(include_str!("../../../fixtures/keys/rfc6979.pem"), None).unwrap();
+        let expected = |text: &str| Expected::Exact(text.to_owned());
+        let held = |name: &str, issuer: &str, certificate: &str| {
+            let now = Moment::parse("2027-01-01T00:00:00Z").unwrap();
+            let own = Identity { name: expected(name), issuer: expected(issuer), trust: trust.clone(), without_log: true, now };
+            let material = Material { certificate: Some(pem::first(certificate).unwrap().1), ..Material::default() };
+            own.signed(b"{}", b"{}", &key.sign(b"{}"), &material).map(|vouched| vouched.name)
+        };
+        let (name, issuer) = ("release!ci.example.org", "https://issuer.example.org");
+        let other_name = include_str!("../../../fixtures/keyless/other_name.pem");
+        assert_eq!(held(name, issuer, other_name).as_deref(), Ok(name));
+        assert_eq!(held("release", issuer, other_name).unwrap_err(), "is by `release!ci.example.org`");
+        let two = include_str!("../../../fixtures/keyless/two_issuers.pem");
+        for issuer in ["https://issuer.example.com", "https://other.example.org"] {
+            let why = held("https://ci.example.org/acme", issuer, two).unwrap_err();
+            assert_eq!(why, "has a certificate with it that names two issuers", "{issuer}");
+        }
     }
 }

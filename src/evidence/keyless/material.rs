@@ -34,6 +34,8 @@ pub struct Material {
     pub entries: Vec<Entry>,
     /// Time stamps, as DER.
     pub stamps: Vec<Vec<u8>>,
+    /// The envelope that the signature is in, to the byte, where a stamp may be of that as a whole.
+    pub envelope: Option<Vec<u8>>,
 }
 
 impl Material {
@@ -46,7 +48,16 @@ impl Material {
             chain: certificates(CHAIN),
             entries: annotations.get(BUNDLE).and_then(|text| Entry::read(text)).into_iter().collect(),
             stamps: annotations.get(STAMP).and_then(|text| stamp(text)).into_iter().collect(),
+            envelope: None,
         }
+    }
+
+    /// What came with an envelope that is a layer. cosign had such an envelope stamped as a whole before 3.0.3, and the signature in it since;
+    /// in bundles it is always the signature. Source: cosign, cmd/cosign/cli/attest/attest.go; sigstore-go, pkg/verify/tsa.go.
+    #[must_use]
+    pub fn around(self, envelope: Vec<u8>) -> Self {
+        let is_stamped = !self.stamps.is_empty();
+        Self { envelope: is_stamped.then_some(envelope), ..self }
     }
 }
 
@@ -154,7 +165,7 @@ impl Material {
         let stamps = part(timestamp_verification_data).map_or_else(Vec::new, |data: Stamps| data.rfc3161_timestamps);
         let stamp = |one| STANDARD.decode(part::<BundledStamp>(one)?.signed_timestamp).ok();
         let stamps = stamps.into_iter().take(MOST_ENTRIES).filter_map(stamp).collect();
-        Self { certificate, chain, entries, stamps }
+        Self { certificate, chain, entries, stamps, envelope: None }
     }
 }
 

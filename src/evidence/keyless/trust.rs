@@ -13,7 +13,7 @@ use crate::base::time::Moment;
 
 use super::super::pem;
 use super::super::public::PublicKey;
-use super::certificate::{self, validity};
+use super::certificate::{self, Link, validity};
 use super::material::Chain;
 
 /// What certificates may be good for, as the bytes of the identifier without tag and length.
@@ -36,6 +36,8 @@ struct Authority {
     /// From when to when the root's own certificate is valid.
     lives: (Moment, Moment),
     between: Vec<CertificateDer<'static>>,
+    /// Who alone speaks for it, where somebody was named.
+    own: Vec<CertificateDer<'static>>,
     valid: Window,
 }
 
@@ -66,6 +68,9 @@ pub enum BadTrust {
     /// No PEM, or something else in it.
     #[error("it holds no certificate in PEM (`-----BEGIN CERTIFICATE-----`)")]
     NoCertificate,
+    /// There are certificates in it, and none of an authority.
+    #[error("it holds no certificate of an authority that issues others")]
+    NoAuthority,
     /// A certificate in it is none.
     #[error("a certificate in it cannot be read")]
     Certificate,
@@ -83,16 +88,29 @@ impl Trust {
     /// # Errors
     /// [`BadTrust`].
     pub fn add_roots(&mut self, text: &str) -> Result<(), BadTrust> {
-        self.authorities.extend(roots(text)?);
+        let roots = certificates(text)?;
+        for root in &roots {
+            self.authorities.push(Authority::new(root, Vec::new())?);
+        }
         Ok(())
     }
 
-    /// Adds every certificate of a text as a root of authorities that stamp times.
+    /// Adds authorities that stamp times. What is issued by no other certificate of the text is a root, other authorities stand between;
+    /// where the text also holds the certificate of one that stamps, nobody else does. Source: cosign, pkg/cosign/tsa.go.
     ///
     /// # Errors
     /// [`BadTrust`].
     pub fn add_stampers(&mut self, text: &str) -> Result<(), BadTrust> {
-        self.stampers.extend(roots(text)?);
+        let (above, own) = sorted(certificates(text)?)?;
+        let is_root = |link: &Link| link.subject == link.issuer || above.iter().all(|(_, other)| other.subject != link.issuer);
+        let (roots, between): (Vec<_>, Vec<_>) = above.iter().partition(|(_, link)| is_root(link));
+        if roots.is_empty() {
+            return Err(BadTrust::NoAuthority);
+        }
+        let between: Vec<CertificateDer<'static>> = between.into_iter().map(|(der, _)| der.clone()).collect();
+        for (root, _) in roots {
+            self.stampers.push(Authority { own: own.clone(), ..Authority::new(root, between.clone())? });
+        }
         Ok(())
     }
 
@@ -114,7 +132,9 @@ impl Trust {
             self.authorities.push(authority.read()?);
         }
         for stamper in read.timestamp_authorities {
-            self.stampers.push(stamper.read()?);
+            let stamper = stamper.read()?;
+            let (above, own) = sorted(stamper.between)?;
+            self.stampers.push(Authority { between: above.into_iter().map(|(der, _)| der).collect(), own, ..stamper });
         }
         for log in read.tlogs {
             let key = STANDARD.decode(log.public_key.raw_bytes).map_err(|_| BadTrust::Form)?;
@@ -139,12 +159,13 @@ impl Trust {
     /// The certificates of stampers that may be relied on at a moment: a stamp need not bring its own along.
     pub(super) fn stampers(&self, at: Moment) -> impl Iterator<Item = &[u8]> {
         let there = self.stampers.iter().filter(move |stamper| stamper.valid.holds(at));
-        there.flat_map(|stamper| stamper.between.iter().map(AsRef::as_ref))
+        there.flat_map(|stamper| stamper.own.iter().map(AsRef::as_ref))
     }
 
     /// As [`Trust::leads_to_root`], for whoever stamped a time.
     pub(super) fn stamper_leads_to_root(&self, leaf: &[u8], given: &[Vec<u8>], at: Moment) -> bool {
-        leads_to_root(&self.stampers, leaf, given, at, TIME_STAMPING).is_ok()
+        let may = |stamper: &&Authority| stamper.own.is_empty() || stamper.own.iter().any(|own| own.as_ref() == leaf);
+        leads_to_root(self.stampers.iter().filter(may), leaf, given, at, TIME_STAMPING).is_ok()
     }
 
     /// The logs that may be relied on at a moment.
@@ -158,17 +179,23 @@ impl Trust {
     /// # Errors
     /// Why there is none, as a clause.
     pub(super) fn leads_to_root(&self, leaf: &[u8], given: &[Vec<u8>], at: Moment) -> Result<(), String> {
-        leads_to_root(&self.authorities, leaf, given, at, CODE_SIGNING)
+        leads_to_root(self.authorities.iter(), leaf, given, at, CODE_SIGNING)
     }
 }
 
-fn leads_to_root(authorities: &[Authority], leaf: &[u8], given: &[Vec<u8>], at: Moment, purpose: &'static [u8]) -> Result<(), String> {
+fn leads_to_root<'a>(
+    authorities: impl Iterator<Item = &'a Authority>,
+    leaf: &[u8],
+    given: &[Vec<u8>],
+    at: Moment,
+    purpose: &'static [u8],
+) -> Result<(), String> {
     let leaf = CertificateDer::from(leaf);
     let end = EndEntityCert::try_from(&leaf).map_err(|error| unsound(&error))?;
     let given = given.iter().take(MOST_GIVEN).map(|der| CertificateDer::from(der.as_slice()));
     let given: Vec<CertificateDer<'_>> = given.collect();
     let mut worst: Option<Error> = None;
-    for authority in authorities.iter().filter(|authority| authority.valid.holds(at)) {
+    for authority in authorities.filter(|authority| authority.valid.holds(at)) {
         match authority.vouches(&end, &given, at, purpose) {
             Ok(()) => return Ok(()),
             // Another root is no news; what fails on the way to one is.
@@ -179,10 +206,22 @@ fn leads_to_root(authorities: &[Authority], leaf: &[u8], given: &[Vec<u8>], at: 
     Err(worst.map_or_else(|| "has a certificate that leads to none of the roots".to_owned(), |error| unsound(&error)))
 }
 
-/// The certificates of a text as roots.
-fn roots(text: &str) -> Result<Vec<Authority>, BadTrust> {
-    let roots = pem::certificates(text).filter(|roots| !roots.is_empty()).ok_or(BadTrust::NoCertificate)?;
-    roots.into_iter().map(|der| Authority::new(&CertificateDer::from(der), Vec::new())).collect()
+/// The certificates of a text, at least one.
+fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, BadTrust> {
+    let found = pem::certificates(text).filter(|found| !found.is_empty()).ok_or(BadTrust::NoCertificate)?;
+    Ok(found.into_iter().map(CertificateDer::from).collect())
+}
+
+type Above = Vec<(CertificateDer<'static>, Link)>;
+
+/// Those who issue others, and those below them.
+fn sorted(certificates: Vec<CertificateDer<'static>>) -> Result<(Above, Vec<CertificateDer<'static>>), BadTrust> {
+    let (mut above, mut own) = (Vec::new(), Vec::new());
+    for der in certificates {
+        let link = Link::read(&der).map_err(|_| BadTrust::Certificate)?;
+        if link.is_above() { above.push((der, link)) } else { own.push(der) }
+    }
+    Ok((above, own))
 }
 
 impl Authority {
@@ -190,7 +229,7 @@ impl Authority {
     fn new(root: &CertificateDer<'_>, between: Vec<CertificateDer<'static>>) -> Result<Self, BadTrust> {
         let anchor = webpki::anchor_from_trusted_cert(root).map_err(|_| BadTrust::Certificate)?.to_owned();
         let lives = validity(root).map_err(|_| BadTrust::Certificate)?;
-        Ok(Self { root: anchor, lives, between, valid: Window::default() })
+        Ok(Self { root: anchor, lives, between, own: Vec::new(), valid: Window::default() })
     }
 
     fn vouches(&self, end: &EndEntityCert<'_>, given: &[CertificateDer<'_>], at: Moment, purpose: &'static [u8]) -> Result<(), Error> {
@@ -325,6 +364,30 @@ mod tests {
         {
             assert!(matches!(trust.add_published(text), Err(BadTrust::Form)), "{text}");
         }
-        assert_eq!(trust.add_published(&PUBLISHED.replace("MFkw", "AFkw")), Err(BadTrust::Key));
+        assert_eq!(trust.add_published(&PUBLISHED.replace("\"MFkw", "\"AFkw")), Err(BadTrust::Key));
+    }
+
+    #[test]
+    fn of_an_authority_that_stamps_times_the_topmost_certificate_is_the_root_in_whatever_order_they_stand() {
+        let (_, material) = github();
+        let pem = |der: &[u8]| format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der));
+        let (leaf, between, root) = (pem(&material.certificate.unwrap()), pem(&material.chain[0]), pem(&material.chain[1]));
+        let read = |texts: &[&String]| {
+            let mut trust = Trust::default();
+            trust.add_stampers(&texts.iter().map(|text| text.as_str()).collect::<String>())?;
+            Ok(trust.stampers.iter().map(|one| (one.root.subject.to_vec(), one.between.len(), one.own.len())).collect::<Vec<_>>())
+        };
+        let subject = |der: &[u8]| webpki::anchor_from_trusted_cert(&CertificateDer::from(der)).unwrap().subject.to_vec();
+        let (top, middle) = (subject(&material.chain[1]), subject(&material.chain[0]));
+        for order in [[&leaf, &between, &root], [&root, &between, &leaf], [&between, &leaf, &root]] {
+            assert_eq!(read(&order), Ok(vec![(top.clone(), 1, 1)]));
+        }
+        assert_eq!(read(&[&root]), Ok(vec![(top.clone(), 0, 0)]));
+        // Two roots: what stands between may lead to either.
+        let other = include_str!("../../../fixtures/keyless/other_root.pem").to_owned();
+        assert_eq!(read(&[&root, &other, &between]).unwrap().iter().map(|one| one.1).collect::<Vec<_>>(), [1, 1]);
+        // Without what issued it, it is what the user trusts.
+        assert_eq!(read(&[&between, &leaf]), Ok(vec![(middle, 0, 1)]));
+        assert_eq!(read(&[&leaf]), Err(BadTrust::NoAuthority));
     }
 }
