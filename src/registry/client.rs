@@ -164,8 +164,7 @@ impl Client {
             return Ok(https);
         }
         match self.probe(&http, first).await {
-            // A TLS server answers plain http with 400, or not at all.
-            Ok(answer) if answer.status() == 400 => Ok(https),
+            Ok(answer) if answer.status() == 400 && self.refuses_all(&http, first.is_some()).await? => Ok(https),
             Ok(answer) => {
                 *told = first.and(match answer.status() {
                     200 => Some(true),
@@ -182,6 +181,12 @@ impl Client {
                 _ => Ok(https),
             },
         }
+    }
+
+    /// Whether a host answers 400 to what any registry answers, too: so do TLS servers to plain http, be it Go's, nginx or Apache. A registry
+    /// may answer 400 to a name that it does not like, and `had_name` says that the question before had one.
+    async fn refuses_all(&self, origin: &Url, had_name: bool) -> Result<bool, Fault> {
+        Ok(!had_name || self.probe(origin, None).await?.status() == 400)
     }
 
     /// Asks what any registry answers, or whether a document is there; without a login.

@@ -259,6 +259,22 @@ async fn registry_that_sees_the_parts_of_a_document_a_little_later_is_asked_agai
     }
 }
 
+#[tokio::test]
+async fn registry_that_answers_400_to_a_name_is_not_taken_for_one_that_speaks_tls() {
+    // A push asks for its own document first; what any registry answers decides. The real registry with TLS answers 400 to that, too.
+    let (fake, bench) = (Fake::start().await, Bench::new());
+    let image = bench.image("linux/amd64", &[b"layer"]);
+    let body = br#"{"errors":[{"code":"NAME_INVALID","message":"invalid repository name"}]}"#.to_vec();
+    fake.rule(Rule::new("HEAD", "/manifests/", Play::Answer(400, vec![], body.clone())));
+    let report = bench.session(nobody()).push(&repository(&fake, "x"), &image, &[]).await.unwrap();
+    assert_eq!(report.sent, 3);
+    // Where it says so every time, that is what is wrong.
+    let fake = Fake::start().await;
+    fake.rule(Rule::new("HEAD", "/v2/x/", Play::Answer(400, vec![], body.clone())).times(usize::MAX));
+    let error = bench.session(nobody()).push(&repository(&fake, "x"), &image, &[]).await.unwrap_err();
+    assert!(matches!(&*error.fault, Fault::Status(refusal) if refusal.status == 400), "{error:?}");
+}
+
 // --- X14: what was done is not done again ---
 
 #[tokio::test]
