@@ -51,21 +51,14 @@ pub async fn evidence(machine: &Arc<Machine>, job: &Job<'_>, action: &EvidenceAc
         all.push(Beside::new(&name, &image, &claims, key.as_ref()).map_err(|error| Failure::new(FailureClass::Internal, error, None))?);
     }
     let artifacts: Vec<Descriptor> = all.iter().flat_map(|beside| &beside.artifacts).map(|artifact| artifact.manifest.clone()).collect();
-    let shared = Arc::clone(machine);
-    let all = tokio::task::spawn_blocking(move || {
-        all.iter().flat_map(|beside| &beside.artifacts).try_for_each(|artifact| keep(&shared, artifact)).map(|()| all)
-    })
-    .await
-    .map_err(Failure::disk)??;
+    all.iter().flat_map(|beside| &beside.artifacts).try_for_each(|artifact| keep(machine, artifact))?;
     let (changed, shown) = match place {
         Place::Remote(repository) => {
             (remote(machine, &repository, &all, key.as_ref()).await.map_err(publish::untagged)?, repository.to_string())
         }
         Place::Layout { folder, shown } => {
-            let shared = Arc::clone(machine);
-            let attached =
-                tokio::task::spawn_blocking(move || layout::attach(&shared.store, &folder, &artifacts)).await.map_err(Failure::disk)?;
-            (attached.map_err(publish::unpublished)?, shown.to_string())
+            let attached = layout::attach(&machine.store, &folder, &artifacts).map_err(publish::unpublished)?;
+            (attached, shown.to_string())
         }
     };
     let count: usize = all.iter().map(|beside| beside.artifacts.len()).sum();
@@ -168,11 +161,9 @@ async fn extend(machine: &Arc<Machine>, repository: &Repository, tag: &Tag, laye
         };
         // Read again after every write: of two that wrote at the same time, one finds its layers gone and writes once more.
         let Some(next) = artifact::companion(there, layers, key) else { return Ok(attempt > 0) };
-        let shared = Arc::clone(machine);
-        let manifest = next.manifest.clone();
-        tokio::task::spawn_blocking(move || keep(&shared, &next)).await.map_err(Failure::disk)??;
-        session.push(repository, &manifest, &[]).await.map_err(refused)?;
-        session.tag(repository, tag, &manifest).await.map_err(refused)?;
+        keep(machine, &next)?;
+        session.push(repository, &next.manifest, &[]).await.map_err(refused)?;
+        session.tag(repository, tag, &next.manifest).await.map_err(refused)?;
     }
     let help = "run it again when they are done".to_owned();
     Err(Failure::new(FailureClass::Environment, format!("others write `{repository}:{tag}` all the time"), Some(help)))

@@ -119,11 +119,8 @@ pub async fn push(machine: &Arc<Machine>, job: &Job<'_>, publication: &PublishAc
     guard(machine, publication, &image.descriptor).await.map_err(untagged)?;
     match place(machine, publication)? {
         Place::Layout { folder, shown } => {
-            let (shared, top, root) = (Arc::clone(machine), image.descriptor.clone(), folder);
-            let published = tokio::task::spawn_blocking(move || publish::publish_blobs(&shared.store, &top, &root, publish::Check::Size))
-                .await
-                .map_err(Failure::disk)?
-                .map_err(unpublished)?;
+            let published =
+                publish::publish_blobs(&machine.store, &image.descriptor, &folder, publish::Check::Size).map_err(unpublished)?;
             let detail = format!("{shown}: {} written, {}", words::count(published.written, "blob"), ByteSize(published.bytes));
             Ok(Made { detail: Some(detail), ..Made::default() })
         }
@@ -171,11 +168,7 @@ pub async fn tag(machine: &Arc<Machine>, job: &Job<'_>, publication: &PublishAct
         Place::Layout { folder, shown } => {
             guard(machine, publication, image).await?;
             let tags = publication.tags(&existing(&folder));
-            let (top, moved) = (image.clone(), tags.clone());
-            let changed = tokio::task::spawn_blocking(move || publish::publish_tags(&folder, &top, &moved))
-                .await
-                .map_err(Failure::disk)?
-                .map_err(Failure::disk)?;
+            let changed = publish::publish_tags(&folder, image, &tags).map_err(Failure::disk)?;
             Ok(Made { detail: Some(told(&shown, &tags, image)), unchanged: !changed, ..Made::default() })
         }
         Place::Remote(repository) => {
