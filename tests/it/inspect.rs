@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::layouts;
 use super::project::Project;
 use super::real_registry::{Mode, Real};
 
@@ -164,12 +165,7 @@ fn a_registry_is_asked_for_layers_only_where_they_are_looked_at() {
 
 /// A layout that holds one layer, as it is.
 fn hostile(project: &Project, layer: &[u8]) {
-    use kiln::base::digest::{Digest, Sha256};
-    let put = |bytes: &[u8], kind: &str| {
-        let digest = Digest::<Sha256>::of(bytes);
-        project.write(&format!("bad/blobs/sha256/{}", digest.hex()), bytes);
-        json!({ "mediaType": format!("application/vnd.oci.image.{kind}"), "digest": digest.to_string(), "size": bytes.len() })
-    };
+    let put = |bytes: &[u8], kind: &str| layouts::put(project, "bad", bytes, &format!("application/vnd.oci.image.{kind}"));
     let layer = put(layer, "layer.v1.tar");
     let config = json!({ "architecture": "amd64\u{1b}[2J", "os": "linux", "rootfs": { "type": "layers", "diff_ids": [layer["digest"]] },
         "config": { "Env": ["A=\u{1b}]0;owned\u{7}"], "Entrypoint": ["\u{202e}sh"] }, "history": [{ "created_by": "\u{1b}[31mred" }] });

@@ -245,11 +245,7 @@ fn signatures_and_claims_beside_an_image_are_told_by_a_registry_with_lists() {
 fn attestations_that_buildkit_puts_into_the_index_are_told() {
     let project = project();
     let image = layouts::index(&project, "dist/web")["manifests"][0].clone();
-    let put = |bytes: &[u8], kind: &str| {
-        let digest = kiln::base::digest::Digest::<kiln::base::digest::Sha256>::of(bytes);
-        project.write(&format!("dist/web/blobs/sha256/{}", digest.hex()), bytes);
-        json!({ "mediaType": format!("application/vnd.{kind}+json"), "digest": digest.to_string(), "size": bytes.len() })
-    };
+    let put = |bytes: &[u8], kind: &str| layouts::put(&project, "dist/web", bytes, &format!("application/vnd.{kind}+json"));
     let layer = |claim: &str| {
         let mut layer = put(claim.as_bytes(), "in-toto");
         layer["annotations"] = json!({ "in-toto.io/predicate-type": claim });

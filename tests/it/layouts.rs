@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use kiln::base::digest::{Digest, Sha256};
+use serde_json::{Value, json};
 
 use super::project::Project;
 
@@ -24,6 +25,14 @@ pub fn document(project: &Project, layout: &str, descriptor: &Value) -> Value {
 /// Where a blob lies in its layout.
 pub fn place(descriptor: &Value) -> String {
     descriptor["digest"].as_str().unwrap().replace("sha256:", "blobs/sha256/")
+}
+
+/// Puts a blob into a layout, and describes it.
+pub fn put(project: &Project, layout: &str, bytes: &[u8], media_type: &str) -> Value {
+    let digest = Digest::<Sha256>::of(bytes).to_string();
+    let descriptor = json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() });
+    project.write(&format!("{layout}/{}", place(&descriptor)), bytes);
+    descriptor
 }
 
 /// What the first entry of the list names.
