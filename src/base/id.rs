@@ -211,7 +211,7 @@ impl fmt::Display for StepName {
     }
 }
 
-/// The dense index of a step in one graph. Never printed, never stored.
+/// The dense index of a step in one graph. Never printed, and stored only with what proves that the graph is the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StepId(pub u32);
 

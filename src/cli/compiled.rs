@@ -3,9 +3,11 @@
 //! program made of the same texts, overrides and facts; or nothing. Never: a part of a damaged file, an error that stops a
 //! command, a fact taken from the file instead of asked.
 //!
-//! The file is a checksum (32 bytes) over all that follows it, then [`Origin`] and [`Kept`] in postcard's encoding. Places are
-//! kept as numbers of texts (`base::places`); the texts themselves are read anew.
+//! The file is a checksum (32 bytes) over all that follows it, then, in postcard's encoding, [`Origin`], [`Kept`], the number of
+//! targets, each target as bytes of its own, and the links of the graph. Places are kept as numbers of texts (`base::places`); the
+//! texts themselves are read anew.
 
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 
@@ -14,11 +16,13 @@ use serde::{Deserialize, Serialize};
 use crate::base::canon::{HashSink, Sink as _};
 use crate::base::diagnostic::{Class, Diagnostic, Label, Severity, Source, Span};
 use crate::base::digest::{Blake3, Digest};
+use crate::base::id::TargetName;
 use crate::base::path::AbsPath;
 use crate::base::places;
 use crate::graph::links::Links;
 use crate::plan::facts::{self, Facts};
 use crate::plan::include::{IncludeSource, Loaded};
+use crate::plan::target::Target;
 use crate::plan::undecided::Undecided;
 use crate::plan::{Ask, Overrides, Plan, Resolved, explain};
 use crate::record::program;
@@ -53,7 +57,7 @@ impl Origin {
 }
 
 /// All that decides a plan.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The program, the plan's place and the overrides.
     identity: Digest<Blake3>,
@@ -70,10 +74,10 @@ pub struct Origin {
 /// What was made of it.
 #[derive(Deserialize)]
 struct Kept {
+    /// All but its targets.
     plan: Plan,
     undecided: Undecided,
     warnings: Vec<Warning>,
-    links: Links,
 }
 
 /// A [`Diagnostic`] whose code is a text.
@@ -101,14 +105,14 @@ struct Place {
 
 impl Place {
     fn of(settings: &Settings, program: &[u8], asked: &[u8], targets: Option<&[u8]>) -> Self {
-        let mut sink = HashSink::new("kiln plan 2");
+        let mut sink = HashSink::new("kiln plan 3");
         sink.field("asked", asked);
         if let Some(targets) = targets {
             sink.field("targets", targets);
         }
         let place = sink.finish();
         let number = place.as_bytes()[0] % PLACES;
-        let mut sink = HashSink::new("kiln plan 2");
+        let mut sink = HashSink::new("kiln plan 3");
         sink.field("program", program);
         sink.field("place", place.as_bytes());
         Self { file: settings.project().join(format!("plan-{number}")), identity: sink.finish() }
@@ -120,7 +124,7 @@ impl Compiled {
     pub fn of(settings: &Settings, overrides: &Overrides, asking: Asking<'_>) -> Option<Self> {
         // What may be asked is said by the place, not by the overrides.
         let overrides = Overrides { ask: Ask::Everything, ..overrides.clone() };
-        let mut sink = HashSink::new("kiln plan 2");
+        let mut sink = HashSink::new("kiln plan 3");
         sink.field("file", settings.plan.as_path().as_os_str().as_bytes());
         sink.field("overrides", &postcard::to_stdvec(&overrides).ok()?);
         let asked = sink.finish();
@@ -145,10 +149,11 @@ impl Compiled {
         [Some(&self.common), self.own.as_ref()].into_iter().flatten().find_map(load)
     }
 
-    /// Whether everything that decided a plan is the same now.
-    pub fn still_holds(&self, origin: &Origin, main: &Arc<Source>, files: &Files<'_>, facts: &dyn Facts) -> bool {
-        let place = if origin.asks { self.own.as_ref() } else { Some(&self.common) };
-        place.is_some_and(|place| self.texts(place, origin, main, files, facts).is_some())
+    /// Where a plan is kept, and its texts, when everything that decided it is the same now.
+    pub fn still_holds(&self, origin: &Origin, main: &Arc<Source>, files: &Files<'_>, facts: &dyn Facts) -> Option<Texts> {
+        let place = if origin.asks { self.own.as_ref() } else { Some(&self.common) }?;
+        let texts = self.texts(place, origin, main, files, facts)?;
+        Some(Texts { file: place.file.clone(), texts })
     }
 
     fn texts(&self, place: &Place, origin: &Origin, main: &Arc<Source>, files: &Files<'_>, facts: &dyn Facts) -> Option<Vec<Arc<Source>>> {
@@ -192,6 +197,48 @@ impl Compiled {
     }
 }
 
+/// The texts of a plan that is kept.
+pub struct Texts {
+    file: AbsPath,
+    texts: Vec<Arc<Source>>,
+}
+
+impl Texts {
+    /// What was made of them, when that is still kept.
+    pub fn pieces(&self, origin: &Origin) -> Option<Pieces> {
+        let bytes = file::read(&self.file, LIMIT).ok()?;
+        let (own, rest) = opened(&bytes)?;
+        if own != *origin {
+            return None;
+        }
+        let Body { kept, targets, links } = places::among(&self.texts, || Body::read(&bytes, rest))?;
+        Some(Pieces { texts: self.texts.clone(), bytes, targets, kept, links })
+    }
+}
+
+/// A plan whose targets are still bytes.
+pub struct Pieces {
+    texts: Vec<Arc<Source>>,
+    bytes: Vec<u8>,
+    targets: Vec<Range<usize>>,
+    kept: Kept,
+    /// The links of all its steps.
+    pub links: Links,
+}
+
+impl Pieces {
+    /// The plan with these targets alone; `None` when it has others, or warnings.
+    pub fn plan(self, targets: &[usize]) -> Option<(Plan, Undecided, Links)> {
+        let Kept { mut plan, undecided, warnings } = self.kept;
+        if !warnings.is_empty() {
+            return None;
+        }
+        let read = |at: &usize| target(&self.bytes[self.targets.get(*at)?.clone()]);
+        plan.targets = places::among(&self.texts, || targets.iter().map(read).collect::<Option<_>>())?;
+        Some((plan, undecided, self.links))
+    }
+}
+
 /// A file that lacks the links.
 pub struct Draft {
     file: AbsPath,
@@ -215,7 +262,18 @@ impl Draft {
 fn encode(origin: &Origin, texts: &[Arc<Source>], resolved: &Resolved) -> Option<Vec<u8>> {
     let warnings: Vec<Warning> = resolved.warnings.iter().map(Warning::of).collect::<Option<_>>()?;
     let bytes = postcard::to_extend(origin, vec![0; SUM]).ok()?;
-    places::among(texts, || postcard::to_extend(&(&resolved.plan, &resolved.undecided, &warnings), bytes)).ok()
+    places::among(texts, || {
+        let mut bytes = postcard::to_extend(&(&resolved.plan, &resolved.undecided, &warnings), bytes)?;
+        bytes = postcard::to_extend(&resolved.plan.targets.len(), bytes)?;
+        let mut one = Vec::new();
+        for target in resolved.plan.targets.values() {
+            one.clear();
+            one = postcard::to_extend(target, one)?;
+            bytes = postcard::to_extend(one.as_slice(), bytes)?;
+        }
+        Ok::<_, postcard::Error>(bytes)
+    })
+    .ok()
 }
 
 fn complete(bytes: Vec<u8>, links: &Links) -> Option<Vec<u8>> {
@@ -227,17 +285,54 @@ fn complete(bytes: Vec<u8>, links: &Links) -> Option<Vec<u8>> {
 
 /// Reads a file back. `texts` gives the texts of the plan, or nothing when they or the facts are others now.
 fn decode(bytes: &[u8], texts: impl FnOnce(&Origin) -> Option<Vec<Arc<Source>>>) -> Option<(Origin, Resolved, Links)> {
+    let (origin, rest) = opened(bytes)?;
+    let texts = texts(&origin)?;
+    places::among(&texts, || {
+        let Body { kept, targets, links } = Body::read(bytes, rest)?;
+        let Kept { mut plan, undecided, warnings } = kept;
+        plan.targets = targets.into_iter().map(|place| target(&bytes[place])).collect::<Option<_>>()?;
+        let warnings = warnings.into_iter().map(Warning::restored).collect::<Option<_>>()?;
+        let (facts_read, asks) = (origin.facts.clone(), origin.asks);
+        Some((origin, Resolved { plan, warnings, facts_read, undecided, asks }, links))
+    })
+}
+
+/// What a whole file came from, and all behind that.
+fn opened(bytes: &[u8]) -> Option<(Origin, &[u8])> {
     let (sum, body) = bytes.split_at_checked(SUM)?;
     if Digest::<Blake3>::of(body).as_bytes() != sum {
         return None;
     }
-    let (origin, rest) = postcard::take_from_bytes::<Origin>(body).ok()?;
-    let texts = texts(&origin)?;
-    let (kept, rest) = places::among(&texts, || postcard::take_from_bytes::<Kept>(rest)).ok()?;
-    let Kept { plan, undecided, warnings, links } = kept;
-    let warnings = warnings.into_iter().map(Warning::restored).collect::<Option<_>>()?;
-    let (facts_read, asks) = (origin.facts.clone(), origin.asks);
-    rest.is_empty().then_some((origin, Resolved { plan, warnings, facts_read, undecided, asks }, links))
+    postcard::take_from_bytes(body).ok()
+}
+
+/// What is behind the origin, with the places of the targets in the file.
+struct Body {
+    kept: Kept,
+    targets: Vec<Range<usize>>,
+    links: Links,
+}
+
+impl Body {
+    /// `rest` is the end of the file.
+    fn read(file: &[u8], rest: &[u8]) -> Option<Self> {
+        let (kept, rest) = postcard::take_from_bytes::<Kept>(rest).ok()?;
+        let (count, mut rest) = postcard::take_from_bytes::<usize>(rest).ok()?;
+        let mut targets = Vec::with_capacity(count.min(rest.len()));
+        for _ in 0..count {
+            let (target, behind) = postcard::take_from_bytes::<&[u8]>(rest).ok()?;
+            let end = file.len() - behind.len();
+            targets.push(end - target.len()..end);
+            rest = behind;
+        }
+        let (links, rest) = postcard::take_from_bytes::<Links>(rest).ok()?;
+        rest.is_empty().then_some(Self { kept, targets, links })
+    }
+}
+
+fn target(bytes: &[u8]) -> Option<(TargetName, Target)> {
+    let target: Target = postcard::from_bytes(bytes).ok()?;
+    Some((target.name.clone(), target))
 }
 
 impl Warning {
@@ -355,7 +450,8 @@ group "all" "idle" "web" "never"
     }
 
     fn written(made: &Compilation) -> Vec<u8> {
-        complete(encode(&made.origin, &[Arc::clone(&made.source)], &made.resolved).unwrap(), &Links::of(&made.graph)).unwrap()
+        complete(encode(&made.origin, &[Arc::clone(&made.source)], &made.resolved).unwrap(), &Links::of(&made.graph, &made.resolved.plan))
+            .unwrap()
     }
 
     #[test]

@@ -12,14 +12,16 @@
 //! postcard's encoding, what was seen (`sys::sights`), and the answer.
 
 use std::ffi::OsString;
+use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::canon::{HashSink, Sink as _};
 use crate::base::digest::{Blake3, Digest};
 use crate::base::id::StepId;
-use crate::base::path::AbsPath;
+use crate::base::path::{AbsPath, RelPath};
 use crate::engine::Machine;
 use crate::graph::action::ActionKind;
 use crate::record::history;
@@ -27,14 +29,15 @@ use crate::store::local::Store;
 use crate::store::{lately, stat_cache};
 use crate::sys::account::{Account, Sight};
 use crate::sys::file::{self, FileError};
+use crate::sys::sights::{self, Differences};
 use crate::sys::stat::{Kind, Stat};
 use crate::sys::tree::Tree;
-use crate::sys::{clock, env, program, sights};
+use crate::sys::{clock, env, program};
 
 use super::args::{Plan, Run};
 use super::compiled::Origin;
 use super::machine;
-use super::open::{self, Opened};
+use super::open::{self, Opened, Same};
 use super::output::Output;
 use super::settings::{RESULTS, Settings};
 
@@ -82,18 +85,33 @@ pub struct Glance<'s> {
     beside: Beside,
 }
 
-/// An answer that is still right.
-pub struct Answer {
-    file: Vec<u8>,
-    start: usize,
+/// An answer that is right but for what files say that are different now.
+pub struct Answer<'s> {
+    file: Arc<Vec<u8>>,
+    kept: Kept,
+    seen: Range<usize>,
+    /// The plan that it is about, which is the same.
+    pub plan: Same<'s>,
+    /// Files that are different now; none where the answer is right.
+    pub changed: Vec<RelPath>,
     /// The store that it rests on.
     pub store: Store,
 }
 
-impl Answer {
+impl Answer<'_> {
     /// The answer as it was kept.
     pub fn bytes(&self) -> &[u8] {
-        &self.file[self.start..]
+        &self.file[self.seen.end..]
+    }
+
+    /// The bytes that it is among, and where it begins.
+    pub fn among(&self) -> (&Arc<Vec<u8>>, usize) {
+        (&self.file, self.seen.end)
+    }
+
+    /// What decided the plan.
+    pub fn origin(&self) -> &Origin {
+        &self.kept.origin
     }
 }
 
@@ -122,7 +140,7 @@ impl<'s> Glance<'s> {
         if settings.offline || settings.frozen {
             return None;
         }
-        let mut sink = HashSink::new("kiln glance 2");
+        let mut sink = HashSink::new("kiln glance 3");
         sink.text("name", name);
         sink.text("style", style);
         for target in targets {
@@ -133,21 +151,57 @@ impl<'s> Glance<'s> {
         Some(Self { settings, targets, place, asked, began, beside: beside(settings)? })
     }
 
-    /// The answer, when it is known and nothing that decided it is different.
-    pub fn answer(&self) -> Option<Answer> {
+    /// The answer, when it is known and nothing that decided it is different, but for up to `most` files.
+    pub fn answer(&self, most: usize) -> Option<Answer<'s>> {
         let file = file::read(&self.place, LIMIT).ok()?;
-        let (kept, seen, start) = decode(&file)?;
+        let (kept, seen) = decode(&file)?;
         let known = kept.asked == self.asked && kept.beside == self.beside && (kept.from..kept.until).contains(&clock::now().seconds());
         if !known {
             return None;
         }
         let store = machine::store(self.settings).ok()?;
         let tree = Tree::open(&self.settings.root).ok()?;
-        let same = lately::identity(&store) == kept.store
-            && kept.world.is_same(&self.settings.root)
-            && sights::hold(&tree, seen)
-            && open::still_holds(self.settings, self.targets, &kept.origin);
-        same.then_some(Answer { file, start, store })
+        if lately::identity(&store) != kept.store || !kept.world.is_same(&self.settings.root) {
+            return None;
+        }
+        let Differences { names: changed, links } = sights::differences(&tree, &file[seen.clone()], most)?;
+        // Who reads a file through a link has told of the link, and of the file under its own name.
+        if links && !changed.is_empty() {
+            return None;
+        }
+        let plan = open::same(self.settings, self.targets, &kept.origin)?;
+        Some(Answer { file: Arc::new(file), kept, seen, plan, changed, store })
+    }
+
+    /// Keeps an answer in place of one that was right but for some files: `seen` is what stands there now, proven, and `answer` what
+    /// follows.
+    ///
+    /// # Errors
+    /// As [`Glance::keep`].
+    pub fn amend(self, former: Answer<'_>, machine: &Machine, seen: &[Sight], answer: &[u8]) -> Result<(), FileError> {
+        let mut sights = former.file[former.seen.clone()].to_vec();
+        match sights::amend(&mut sights, seen) {
+            Some(()) => self.replace(former.kept, machine.lately.span(), &sights, answer),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps a former answer after a command that could not bring everything into place: it tells no less of the files that are
+    /// different, and more may be different now.
+    ///
+    /// # Errors
+    /// As [`Glance::keep`].
+    pub fn keep_former(self, former: Answer<'_>) -> Result<(), FileError> {
+        let Answer { file, kept, seen, .. } = former;
+        let span = kept.from..kept.until;
+        self.replace(kept, span, &file[seen.clone()], &file[seen.end..])
+    }
+
+    fn replace(self, former: Kept, span: Range<i64>, seen: &[u8], answer: &[u8]) -> Result<(), FileError> {
+        let [lock, ..] = former.beside;
+        let Some(beside) = beside(self.settings).filter(|now| now[0] == lock) else { return Ok(()) };
+        let kept = Kept { from: span.start, until: span.end.min(former.until), beside, ..former };
+        encode(&kept, seen, answer).map_or(Ok(()), |bytes| file::write_atomic(&self.place, &bytes, false))
     }
 
     /// Keeps an answer that said of all `steps` that they stand in place.
@@ -270,8 +324,8 @@ fn encode(kept: &Kept, seen: &[u8], answer: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// What is kept, what was seen, and the place where the answer begins.
-fn decode(bytes: &[u8]) -> Option<(Kept, &[u8], usize)> {
+/// What is kept, and the place of what was seen, behind which the answer begins.
+fn decode(bytes: &[u8]) -> Option<(Kept, Range<usize>)> {
     let (sum, body) = bytes.split_at_checked(SUM)?;
     if Digest::<Blake3>::of(body).as_bytes() != sum {
         return None;
@@ -279,8 +333,10 @@ fn decode(bytes: &[u8]) -> Option<(Kept, &[u8], usize)> {
     let (length, rest) = body.split_first_chunk()?;
     let (seen, rest) = rest.split_first_chunk()?;
     let (kept, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-    let (seen, answer) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*seen)).ok()?)?;
-    Some((postcard::from_bytes(kept).ok()?, seen, bytes.len() - answer.len()))
+    let start = bytes.len() - rest.len();
+    let seen = start..start.checked_add(usize::try_from(u64::from_le_bytes(*seen)).ok()?)?;
+    bytes.get(seen.clone())?;
+    Some((postcard::from_bytes(kept).ok()?, seen))
 }
 
 #[cfg(test)]
@@ -303,11 +359,9 @@ mod tests {
             },
         };
         let bytes = encode(&kept, b"seen", b"all stands in place").unwrap();
-        let (back, seen, start) = decode(&bytes).unwrap();
-        assert_eq!(
-            (back.beside, &back.world, seen, &bytes[start..]),
-            (kept.beside, &kept.world, &b"seen"[..], &b"all stands in place"[..])
-        );
+        let (back, seen) = decode(&bytes).unwrap();
+        assert_eq!((back.beside, &back.world), (kept.beside, &kept.world));
+        assert_eq!((&bytes[seen.clone()], &bytes[seen.end..]), (&b"seen"[..], &b"all stands in place"[..]));
         assert!(decode(&[&bytes[..], b"x"].concat()).is_none());
         for end in 0..bytes.len() {
             assert!(decode(&bytes[..end]).is_none(), "cut at {end}");

@@ -9,7 +9,7 @@ use crate::base::id::{StepId, StepName, TargetName};
 use crate::base::path::{AbsPath, RelPath};
 use crate::engine::tools::Tools;
 use crate::exec::{offline, preflight};
-use crate::graph::links::Links;
+use crate::graph::links::{Before, Links, Places};
 use crate::graph::select::{self, Selection};
 use crate::graph::{ActionGraph, lower};
 use crate::plan::basis::Values;
@@ -22,7 +22,7 @@ use crate::syntax;
 use crate::syntax::document::Document;
 use crate::sys::file;
 
-use super::compiled::{Compiled, Origin};
+use super::compiled::{Compiled, Origin, Pieces, Texts};
 use super::facts::Here;
 use super::output::Output;
 use super::remote::{Everywhere, Found, Reach};
@@ -107,11 +107,42 @@ pub fn documents(settings: &Settings) -> Vec<AbsPath> {
     found
 }
 
-/// Whether everything that decided a plan which was opened for these targets is the same now. An error is a difference.
-pub fn still_holds(settings: &Settings, targets: &[String], origin: &Origin) -> bool {
-    let Ok(asked) = Asked::read(settings, World::Asked) else { return false };
-    let compiled = Compiled::of(settings, &asked.overrides, Asking::For(targets));
-    compiled.is_some_and(|compiled| compiled.still_holds(origin, &asked.main, &asked.files(), &*asked.here))
+/// A plan of which everything that decided it is the same as when it was kept.
+pub struct Same<'s> {
+    asked: Asked<'s>,
+    kept: Texts,
+}
+
+/// The plan that was opened for these targets, when everything that decided it is the same now. An error is a difference.
+pub fn same<'s>(settings: &'s Settings, targets: &[String], origin: &Origin) -> Option<Same<'s>> {
+    let asked = Asked::read(settings, World::Asked).ok()?;
+    let compiled = Compiled::of(settings, &asked.overrides, Asking::For(targets))?;
+    let kept = compiled.still_holds(origin, &asked.main, &asked.files(), &*asked.here)?;
+    Some(Same { asked, kept })
+}
+
+impl Same<'_> {
+    /// The plan as it was kept, for who needs some targets of it; `None` when it is not.
+    pub fn pieces(&self, origin: &Origin) -> Option<Pieces> {
+        self.kept.pieces(origin)
+    }
+
+    /// Opens some targets, with the steps that ended `before`; `None` when they are not to be had alone, or there is more to say of them.
+    pub fn open(&self, origin: &Origin, pieces: Pieces, targets: &[usize], before: Vec<Before>) -> Option<(Opened, Places)> {
+        let settings = self.asked.settings;
+        let (mut plan, undecided, links) = pieces.plan(targets)?;
+        let mut warnings = Vec::new();
+        let locked = pins::apply(settings, &mut plan, &undecided, &mut warnings).ok()?;
+        if !warnings.is_empty() {
+            return None;
+        }
+        let (graph, places) = links.part(&plan, targets, before)?;
+        let graph = Arc::new(graph);
+        let versions = Arc::new(tools::tools(settings, &plan));
+        let origin = Some(origin.clone());
+        let opened = Opened { plan, graph, locked, undecided, warnings, versions, values: Vec::new(), origin };
+        Some((opened, places))
+    }
 }
 
 /// A plan that can be opened once more with former values, without asking the world what it has answered already.
@@ -166,7 +197,7 @@ impl<'s> Asked<'s> {
         };
         if let Some(draft) = draft {
             // A memory that cannot be written costs the next command some time.
-            origin = draft.keep(&Links::of(&graph)).ok();
+            origin = draft.keep(&Links::of(&graph, &plan)).ok();
         }
         let versions = Arc::new(tools::tools(settings, &plan));
         let values = facts::files(&facts_read);

@@ -23,7 +23,7 @@ use super::settings::Settings;
 /// The faults of the plan; unknown targets; files that cannot be read.
 pub fn plan(settings: &Settings, output: &Output, asked: &Plan) -> Result<u8, Diagnostics> {
     let glance = Glance::of_plan(settings, output, asked);
-    if let Some(answer) = glance.as_ref().and_then(Glance::answer) {
+    if let Some(answer) = glance.as_ref().and_then(|glance| glance.answer(0)) {
         output.answer_bytes(answer.bytes());
         return Ok(0);
     }

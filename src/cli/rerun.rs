@@ -6,43 +6,32 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
-use crate::base::digest::ActionKey;
-use crate::base::id::{StepId, StepKind, StepName};
+use crate::base::digest::{Blake3, Digest};
+use crate::base::id::StepId;
 use crate::engine::Machine;
 use crate::event::{Ended, Event, Listener, Origin};
 use crate::exec::gather::Ground;
+use crate::exec::run::RunEnd;
 use crate::exec::{afterwards, run as exec};
+use crate::graph::select::Selection;
 use crate::record;
-use crate::record::drafts::{self, Drafts};
 use crate::record::journal::Journal;
 use crate::report::Options;
-use crate::sys::account::Account;
+use crate::store::local::Store;
+use crate::sys::account::{Account, Sight};
 use crate::sys::clock::{self, Stopwatch};
 use crate::sys::random;
 use crate::sys::tree::Tree;
 
 use super::args::How;
 use super::cache;
-use super::glance::Glance;
+use super::glance::{Answer, Glance};
 use super::open::Opened;
 use super::output::Output;
 use super::projects;
-use super::run;
+use super::run::{self, Carried};
 use super::settings::Settings;
-
-/// What the screen is told of such a run; the lines of the journal follow it.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Told {
-    /// The first event, of the run that found everything in place.
-    started: Event,
-    saved_ms: u64,
-    /// Steps and groups with nothing to show.
-    quiet: (usize, usize),
-    /// The ends of those that were asked for and have something to show.
-    shown: Vec<Event>,
-}
+use super::told::{Rows, Told};
 
 /// Listens to a run whose end may be kept, and writes down what it sees of the project.
 #[derive(Debug, Default)]
@@ -52,10 +41,11 @@ pub struct Watch {
     heard: Mutex<Heard>,
 }
 
+/// What was heard of a run.
 #[derive(Debug, Default)]
-struct Heard {
-    /// All events but what steps said, and their beginnings.
-    events: Vec<Event>,
+pub struct Heard {
+    /// All events but what steps said, and their beginnings; none of a run whose end cannot be kept.
+    pub events: Vec<Event>,
     /// Whether something was done.
     did: bool,
     /// Whether something was said that the next run will not say, or the other way round.
@@ -63,6 +53,11 @@ struct Heard {
 }
 
 impl Watch {
+    /// All that was heard.
+    pub fn take(&self) -> Heard {
+        std::mem::take(&mut *self.heard())
+    }
+
     fn heard(&self) -> MutexGuard<'_, Heard> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,98 +87,80 @@ impl Listener for Watch {
 }
 
 /// Keeps what a run that finds everything in place tells, when this was one, or when the next one is known to be.
-pub fn keep(glance: Glance<'_>, opened: &Opened, steps: &[StepId], machine: &Machine, watch: &Watch) {
-    let Heard { events, did, .. } = std::mem::take(&mut *watch.heard());
-    // A memory that cannot be written costs the next run some time.
-    if did {
-        let _ = keep_made(glance, opened, steps, machine, events);
-    } else if let Some(answer) = answer(&events, steps.len()) {
-        let _ = glance.keep(opened, steps, machine, &watch.account, &answer);
+pub fn keep(glance: Glance<'_>, opened: &Opened, selection: &Selection, carried: &Carried, watch: &Watch) {
+    let Heard { events, did, .. } = watch.take();
+    let Carried { machine, end, .. } = carried;
+    let seen = if did { made(opened, &selection.steps, machine, end) } else { None };
+    if did && seen.is_none() {
+        return;
     }
+    let Some(answer) = answer(selection, end, events) else { return };
+    // A memory that cannot be written costs the next run some time.
+    let _ = match seen {
+        Some(seen) => glance.keep_made(opened, &selection.steps, machine, &seen, &answer),
+        None => glance.keep(opened, &selection.steps, machine, &watch.account, &answer),
+    };
 }
 
-/// `None` when it cannot be told what the next run does.
-fn keep_made(glance: Glance<'_>, opened: &Opened, steps: &[StepId], machine: &Machine, mut events: Vec<Event>) -> Option<()> {
+/// What stands there after a run that did something; `None` when it cannot be told what the next run does.
+fn made(opened: &Opened, steps: &[StepId], machine: &Machine, end: &RunEnd) -> Option<Vec<Sight>> {
     let tree = Tree::open(&machine.root).ok()?;
     let ground = Ground { machine, graph: &opened.graph, tree: &tree, past: None };
-    let keys: HashMap<&StepName, ActionKey> = events.iter().filter_map(key_of).collect();
-    let seen = afterwards::sights(ground, steps, |name| keys.get(name).copied())?;
-    drop(keys);
-    let mut saved = 0;
-    for event in &mut events {
-        match event {
-            Event::StepEnded { ended, took_ms, .. } => {
-                *ended = Ended::Cached { from: Origin::InPlace };
-                saved += *took_ms;
-            }
-            Event::RunEnded { saved_ms, .. } => *saved_ms = saved,
-            _ => {}
+    afterwards::sights(ground, steps, |id| Some(end.left[id.index()]?.0), |_| false)
+}
+
+/// What is told of a run in which everything stands in place, as this one left it.
+fn answer(selection: &Selection, end: &RunEnd, events: Vec<Event>) -> Option<Vec<u8>> {
+    let asked = selection.asked.iter().map(|id| id.0).collect();
+    let mut events = events.into_iter();
+    let mut told = Told { started: events.next()?, saved_ms: 0, asked, quiet: (0, 0), shown: Vec::new() };
+    let ends = in_place(end, events)?;
+    let mut rows = Vec::new();
+    for id in &selection.steps {
+        let (event, product) = ends.get(id)?;
+        told.take(&mut rows, *id, *product, event)?;
+    }
+    told.encode(&rows)
+}
+
+/// The ends of the steps as if they had stood in place, with the digests of what they left; `None` when one of them did not end well.
+/// `events` are all that were heard behind the first one.
+pub fn in_place(end: &RunEnd, events: impl Iterator<Item = Event>) -> Option<HashMap<StepId, (Event, Digest<Blake3>)>> {
+    let mut ends = HashMap::with_capacity(end.ended.len());
+    let mut steps = end.ended.iter();
+    for mut event in events {
+        match &mut event {
+            Event::RunEnded { .. } => return steps.next().is_none().then_some(ends),
+            Event::StepEnded { ended, .. } => *ended = Ended::Cached { from: Origin::InPlace },
+            _ => return None,
         }
+        let (id, _) = steps.next()?;
+        ends.insert(*id, (event, end.left[id.index()]?.1));
     }
-    glance.keep_made(opened, steps, machine, &seen, &answer(&events, steps.len())?).ok()
+    None
 }
 
-fn key_of(event: &Event) -> Option<(&StepName, ActionKey)> {
-    match event {
-        Event::StepEnded { step, key, .. } => Some((step, (*key)?)),
-        _ => None,
-    }
-}
-
-/// The bytes that are kept: the length of [`Told`] in JSON (4), that, and the drafted lines of the journal.
-fn answer(events: &[Event], steps: usize) -> Option<Vec<u8>> {
-    let [started @ Event::RunStarted { .. }, ends @ .., Event::RunEnded { saved_ms, .. }] = events else { return None };
-    if ends.len() != steps {
-        return None;
-    }
-    let mut told = Told { started: started.clone(), saved_ms: *saved_ms, quiet: (0, 0), shown: Vec::new() };
-    for end in ends {
-        let Event::StepEnded { step, log, detail, asked, .. } = end else { return None };
-        match step.kind {
-            _ if *asked && (log.is_some() || detail.is_some()) => told.shown.push(end.clone()),
-            StepKind::Group => told.quiet.1 += 1,
-            _ => told.quiet.0 += 1,
-        }
-    }
-    let told = serde_json::to_vec(&told).ok()?;
-    let mut bytes = u32::try_from(told.len()).ok()?.to_le_bytes().to_vec();
-    bytes.extend_from_slice(&told);
-    bytes.extend_from_slice(&drafts::drafts(ends)?);
-    Some(bytes)
-}
-
-fn read(bytes: &[u8]) -> Option<(Told, Drafts<'_>)> {
-    let (length, rest) = bytes.split_first_chunk()?;
-    let (told, lines) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-    Some((serde_json::from_slice(told).ok()?, Drafts(lines)))
-}
-
-/// The run, when it is known to find everything in place: its exit code. `None` leaves all to the ordinary way; nothing was said then.
-pub fn again(glance: &Glance<'_>, settings: &Settings, output: &Output, how: &How) -> Option<u8> {
-    let watch = Stopwatch::start();
+/// Tells what is kept of a run that finds everything in place: its exit code. `None` leaves all to the ordinary way; nothing was said
+/// then.
+pub fn again(answer: &Answer<'_>, clock: Stopwatch, settings: &Settings, output: &Output, how: &How) -> Option<u8> {
     let began = clock::now();
-    let answer = glance.answer()?;
-    let (told, lines) = read(answer.bytes())?;
+    let (told, rows) = Told::decode(answer.bytes())?;
     let Event::RunStarted { targets, steps, .. } = told.started else { return None };
     let project = settings.project();
     projects::note(&project, &settings.root);
     let run = record::run_id(began, random::bits());
     let mut log = Journal::open(project.as_path()).ok()?.begin(&run).ok()?;
     let started = Event::RunStarted { run, at: began, targets, steps, plan: settings.plan_name.clone() };
-    let at = watch.millis();
+    let at = clock.millis();
+    let lines = Rows(&answer.bytes()[rows..]).map(|row| row.line);
     let recorded = log.append(&started).and_then(|()| log.append_drafts(lines, at));
     let mut screen = run::people(output, Options { jobs: run::jobs(how), ..Options::default() });
     screen.event(&started);
     screen.in_place(told.quiet.0, told.quiet.1);
-    for mut end in told.shown {
-        let Event::StepEnded { step, at_ms, log, .. } = &mut end else { continue };
-        *at_ms = at;
-        if let Some(said) = log.and_then(|log| exec::said(&answer.store, step, log)) {
-            screen.event(&said);
-        }
-        screen.event(&end);
+    for end in told.shown {
+        shown(&answer.store, end, at, |event| screen.event(&event));
     }
-    let ended = Event::RunEnded { at: clock::now(), took_ms: watch.millis(), exit: 0, saved_ms: told.saved_ms };
+    let ended = Event::RunEnded { at: clock::now(), took_ms: clock.millis(), exit: 0, saved_ms: told.saved_ms };
     let recorded = recorded.and_then(|()| log.append(&ended));
     screen.event(&ended);
     if let Err(fault) = recorded {
@@ -192,4 +169,14 @@ pub fn again(glance: &Glance<'_>, settings: &Settings, output: &Output, how: &Ho
     screen.finish();
     cache::collect_daily(&answer.store, &settings.cache);
     Some(0)
+}
+
+/// Tells the end of a step that stands in place and has something to show.
+pub fn shown(store: &Store, mut end: Event, at: u64, mut tell: impl FnMut(Event)) {
+    let Event::StepEnded { step, at_ms, log, .. } = &mut end else { return };
+    *at_ms = at;
+    if let Some(said) = log.and_then(|log| exec::said(store, step, log)) {
+        tell(said);
+    }
+    tell(end);
 }

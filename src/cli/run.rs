@@ -7,9 +7,11 @@ use std::sync::{Arc, OnceLock};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::base::diagnostic::{Class, Diagnostic, Diagnostics};
+use crate::base::id::StepId;
 use crate::engine::Machine;
 use crate::event::{Event, Listener};
-use crate::exec::run::{self, Request, RunEnd};
+use crate::exec::gather::Product;
+use crate::exec::run::{self, Known, Request, RunEnd};
 use crate::exec::{look, not_yet};
 use crate::graph::ActionGraph;
 use crate::graph::action::{Action, ActionKind};
@@ -24,13 +26,15 @@ use crate::report::json::Json;
 use crate::report::plain::Plain;
 use crate::report::reporter::Reporter;
 use crate::report::terminal::Terminal;
-use crate::report::{self, Options, Renderer};
+use crate::report::{Options, Renderer};
+use crate::store::local::Store;
 use crate::sys::account::Account;
 use crate::sys::cancel::{Cancel, Urgency};
+use crate::sys::clock::{self, Stopwatch};
 use crate::sys::shims::Shims;
 use crate::sys::signal::{Interrupt, Interrupts};
 use crate::sys::terminal::Screen;
-use crate::sys::{clock, env, random};
+use crate::sys::{env, random};
 
 use super::args::{How, Run};
 use super::cache;
@@ -38,17 +42,28 @@ use super::glance::Glance;
 use super::machine::{self, All};
 use super::open::{self, Opened};
 use super::output::Output;
+use super::partly::{self, Part};
 use super::projects;
 use super::reports::{self, Reports};
 use super::rerun::{self, Watch};
 use super::settings::Settings;
+use super::told::{Others, Told};
 
 /// # Errors
 /// Faults of the plan, of the command line and of the machine; failures of steps are an exit code.
 pub fn run(settings: &Settings, output: &Output, asked: &Run) -> Result<u8, Diagnostics> {
+    let clock = Stopwatch::start();
     let glance = Glance::of_run(settings, output, asked);
-    if let Some(code) = glance.as_ref().and_then(|glance| rerun::again(glance, settings, output, &asked.how)) {
-        return Ok(code);
+    if let Some(answer) = glance.as_ref().and_then(|glance| glance.answer(partly::MOST)) {
+        if answer.changed.is_empty() {
+            if let Some(code) = rerun::again(&answer, clock, settings, output, &asked.how) {
+                return Ok(code);
+            }
+        } else if let Some(part) = Part::of(settings, &answer)
+            && let Some(glance) = glance
+        {
+            return part.run(glance, answer, settings, output, &asked.how);
+        }
     }
     let opened = open::open_for(settings, &asked.targets)?;
     output.show(&opened.warnings);
@@ -60,13 +75,12 @@ pub fn run(settings: &Settings, output: &Output, asked: &Run) -> Result<u8, Diag
     opened.ready(settings, output, &selection.steps)?;
     let glance = glance.filter(|_| selection.left_out.is_empty());
     let watch = glance.is_some().then(Arc::<Watch>::default);
-    let steps = selection.steps.clone();
     let account = watch.as_ref().map(|watch| Arc::clone(&watch.account));
     let listeners = watch.iter().map(|watch| Arc::clone(watch) as Arc<dyn Listener>).collect();
     let around = Around { listeners, account, ..Around::default() };
-    let ended = carry_out(settings, output, &opened, What { selection, targets, around }, &asked.how);
+    let ended = carry_out(settings, output, &opened, What { selection: selection.clone(), targets, around }, &asked.how);
     if let (Some(glance), Some(watch), Ok(carried)) = (glance, watch, &ended) {
-        rerun::keep(glance, &opened, &steps, &carried.machine, &watch);
+        rerun::keep(glance, &opened, &selection, carried, &watch);
     }
     let code = ended.map(|carried| carried.code);
     // The process ends here: its memory goes back in one piece, not plan node by plan node.
@@ -93,12 +107,45 @@ pub struct Around {
     pub listeners: Vec<Arc<dyn Listener>>,
     /// Takes down what is seen of the project.
     pub account: Option<Arc<Account>>,
+    /// What is known to stand in place beside the selection.
+    pub standing: Option<Standing>,
     /// Gets the screen when there is one, for what happens beside the run.
     pub screen: Arc<OnceLock<Arc<dyn Listener>>>,
 }
 
+/// Steps that take part in a run and are known to stand in place.
+pub struct Standing {
+    /// What is told of them together.
+    pub told: Told,
+    /// What is told of each.
+    pub others: Others,
+    /// What selected steps need of them.
+    pub products: Vec<(StepId, Product)>,
+}
+
+impl Standing {
+    fn known(self, store: &Store, recorder: Option<Arc<Recorder>>, screen: Arc<Reporter>) -> Known {
+        let Self { told, others, products } = self;
+        let store = store.clone();
+        let steps = told.quiet.0 + told.quiet.1 + told.shown.len();
+        let saved_ms = told.saved_ms;
+        let tell = Box::new(move || {
+            if let Some(recorder) = recorder {
+                recorder.in_place(others.iter().map(|row| row.line));
+            }
+            screen.in_place(told.quiet.0, told.quiet.1);
+            for end in told.shown {
+                rerun::shown(&store, end, 0, |event| screen.event(event));
+            }
+        });
+        Known { steps, saved_ms, products, tell }
+    }
+}
+
 /// A run that came to its end.
 pub struct Carried {
+    /// How its steps ended.
+    pub end: RunEnd,
     /// The exit code.
     pub code: u8,
     /// The signal that asked kiln to end.
@@ -110,7 +157,7 @@ pub struct Carried {
 /// Runs a selection with screen, journal and signals.
 pub fn carry_out(settings: &Settings, output: &Output, opened: &Opened, what: What, how: &How) -> Result<Carried, Diagnostics> {
     let What { selection, targets, around } = what;
-    let Around { cancel, mut listeners, account, screen: beside } = around;
+    let Around { cancel, mut listeners, account, standing, screen: beside } = around;
     let unable = not_yet::not_yet(&opened.graph, &selection.steps);
     if unable.has_errors() {
         return Err(unable);
@@ -154,6 +201,7 @@ pub fn carry_out(settings: &Settings, output: &Output, opened: &Opened, what: Wh
         keep_going: how.keep_going,
         force: how.force,
         account,
+        known: standing.map(|standing| standing.known(&machine.store, recorder.clone(), Arc::clone(&reporter))),
     };
     let (shared, heard) = (Arc::clone(&machine), Arc::clone(&wishes));
     let ended = runtime.block_on(async move {
@@ -180,7 +228,8 @@ pub fn carry_out(settings: &Settings, output: &Output, opened: &Opened, what: Wh
     cache::collect_daily(&machine.store, &settings.cache);
     // Threads that only wait (a slow disk, a dead server) do not keep kiln from ending.
     runtime.shutdown_background();
-    Ok(Carried { code: code(&end?, &wishes), signal: wishes.signal.get().copied(), machine })
+    let end = end?;
+    Ok(Carried { code: code(&end, &wishes), signal: wishes.signal.get().copied(), machine, end })
 }
 
 /// The runtime of a command; its threads live as long as it does, and kiln's helpers die with them.
@@ -258,7 +307,7 @@ pub fn screen(output: &Output, options: Options) -> Box<dyn Renderer> {
 }
 
 /// The screen for people.
-pub fn people(output: &Output, options: Options) -> Box<dyn report::Screen> {
+pub fn people(output: &Output, options: Options) -> Box<dyn Renderer> {
     if Screen::Out.is_terminal() && output.out.unicode {
         return Box::new(Terminal::new(io::stdout(), output.out, Box::new(|| Screen::Out.size()), options));
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::digest::ActionKey;
-use crate::base::id::{StepId, StepName};
+use crate::base::id::StepId;
 use crate::base::path::RelPath;
 use crate::graph::action::ActionKind;
 use crate::store::result::OutputEntry;
@@ -17,9 +17,15 @@ use super::gather::Ground;
 use super::look;
 
 /// Each file that the steps read or made, as the kernel told of it when its content was last read or written; sorted. `None` where a
-/// step might run once more, or that cannot be told by looking at single files.
+/// step might run once more, or that cannot be told by looking at single files. `stands` says which of the files that other steps
+/// made are vouched for by somebody else.
 #[must_use]
-pub fn sights(ground: Ground<'_>, steps: &[StepId], key_of: impl Fn(&StepName) -> Option<ActionKey>) -> Option<Vec<Sight>> {
+pub fn sights(
+    ground: Ground<'_>,
+    steps: &[StepId],
+    key_of: impl Fn(StepId) -> Option<ActionKey>,
+    stands: impl Fn(&RelPath) -> bool,
+) -> Option<Vec<Sight>> {
     let Ground { machine, graph, tree, .. } = ground;
     let mut sights: BTreeMap<RelPath, Stat> = BTreeMap::new();
     let mut needed = Vec::new();
@@ -31,7 +37,7 @@ pub fn sights(ground: Ground<'_>, steps: &[StepId], key_of: impl Fn(&StepName) -
             _ => return None,
         };
         // A step that ended well without a result to keep would run again.
-        let result = machine.lately.result(key_of(&action.name)?)?;
+        let result = machine.lately.result(key_of(*id)?)?;
         for output in &result.outputs {
             let OutputEntry::File { digest, .. } = output.entry else { return None };
             let proof = machine.stats.proof(tree, &output.path).filter(|proof| proof.content == digest)?;
@@ -53,5 +59,8 @@ pub fn sights(ground: Ground<'_>, steps: &[StepId], key_of: impl Fn(&StepName) -
             }
         }
     }
-    needed.iter().all(|path| sights.contains_key(path)).then(|| sights.into_iter().map(|(path, stat)| (path, Some(stat))).collect())
+    needed
+        .iter()
+        .all(|path| sights.contains_key(path) || stands(path))
+        .then(|| sights.into_iter().map(|(path, stat)| (path, Some(stat))).collect())
 }

@@ -98,12 +98,14 @@ fn judge(ground: Ground<'_>, history: &StepHistory, id: StepId, taken: &Ingredie
         return runs("asked with --force");
     }
     if matches!(action.kind, ActionKind::Group) {
-        return in_place(empty(machine), Held::default());
+        return in_place(ActionResult::empty(machine.run.clone()), Held::default());
     }
     if let ActionKind::Push(publication) | ActionKind::Tag(publication) = &action.kind {
         let tags = matches!(action.kind, ActionKind::Tag(_));
         return match publish::standing(machine, taken, publication, tags) {
-            Standing::Complete(detail) => in_place(ActionResult { detail: Some(detail), ..empty(machine) }, Held::default()),
+            Standing::Complete(detail) => {
+                in_place(ActionResult { detail: Some(detail), ..ActionResult::empty(machine.run.clone()) }, Held::default())
+            }
             Standing::Incomplete => runs("it is not there yet"),
             Standing::Unknown => runs("the registry is asked each time"),
         };
@@ -198,8 +200,4 @@ pub fn last_manifest(machine: &Machine, history: &StepHistory, action: &Action) 
     let last = history.get(&action.name)?;
     let bytes = machine.store.kept(last.key, last.manifest?, 256 << 20)?;
     serde_json::from_slice(&bytes).ok()
-}
-
-fn empty(machine: &Machine) -> ActionResult {
-    ActionResult { run: machine.run.clone(), took_ms: 0, outputs: Vec::new(), image: None, documents: Vec::new(), log: None, detail: None }
 }

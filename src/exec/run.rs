@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
-use crate::base::digest::ContentDigest;
+use crate::base::digest::{ActionKey, Blake3, ContentDigest, Digest};
 use crate::base::id::{StepId, StepName};
 use crate::engine::Machine;
 use crate::event::{Ended, Event, FailureClass, Stream};
@@ -28,6 +28,7 @@ use crate::sys::jobs::Jobs;
 use crate::sys::tree::Tree;
 
 use super::estimate;
+use super::gather::Product;
 use super::schedule::{End, Entry, OnFailure, Schedule, ScheduleFault, State};
 use super::step::{self, Shared, StepEnd};
 
@@ -52,6 +53,20 @@ pub struct Request {
     /// Where all is written down that was seen of the project, for a run whose end shall be remembered; given up by the first step
     /// that may have to run.
     pub account: Option<Arc<Account>>,
+    /// What is known to stand in place beside the selection.
+    pub known: Option<Known>,
+}
+
+/// Steps that take part in a run, are known to stand in place, and so are no part of what is scheduled.
+pub struct Known {
+    /// How many.
+    pub steps: usize,
+    /// What they took when they ran, in milliseconds.
+    pub saved_ms: u64,
+    /// What scheduled steps need of them, by their places in the graph.
+    pub products: Vec<(StepId, Product)>,
+    /// Tells of them, right after the run has begun.
+    pub tell: Box<dyn FnOnce() + Send>,
 }
 
 /// How a run ended.
@@ -61,23 +76,34 @@ pub struct RunEnd {
     pub ended: Vec<(StepId, Ended)>,
     /// Whether someone asked to stop.
     pub interrupted: bool,
+    /// By step, the key and the digest of what those left that ended well.
+    pub left: Vec<Option<(ActionKey, Digest<Blake3>)>>,
 }
 
 /// Runs the steps to their end. `exit` gives the exit code for the last event.
 ///
 /// # Errors
 /// [`ScheduleFault`], which only a bug can cause.
-pub async fn run(machine: Arc<Machine>, request: Request, exit: impl Fn(&RunEnd) -> u8) -> Result<RunEnd, ScheduleFault> {
+pub async fn run(machine: Arc<Machine>, mut request: Request, exit: impl Fn(&RunEnd) -> u8) -> Result<RunEnd, ScheduleFault> {
     let clock = Stopwatch::start();
+    let products: Vec<OnceLock<Product>> = (0..request.graph.len()).map(|_| OnceLock::new()).collect();
+    let known = request.known.take();
+    let (beside, known_ms) = known.as_ref().map_or((0, 0), |known| (known.steps, known.saved_ms));
     let steps = &request.selection.steps;
     let started = Event::RunStarted {
         run: machine.run.clone(),
         at: clock::now(),
         targets: request.targets.clone(),
-        steps: steps.len(),
+        steps: steps.len() + beside,
         plan: request.plan.clone(),
     };
     machine.listener.event(started);
+    if let Some(known) = known {
+        (known.tell)();
+        for (id, product) in known.products {
+            let _ = products[id.index()].set(product);
+        }
+    }
     let on_failure = if request.keep_going { OnFailure::KeepGoing } else { OnFailure::Stop };
     let schedule = Schedule::new(entries(&request), request.jobs, on_failure)?.with_pools(pools(&request));
     if let Some(jobs) = jobs(&machine, &request) {
@@ -88,7 +114,7 @@ pub async fn run(machine: Arc<Machine>, request: Request, exit: impl Fn(&RunEnd)
         graph: Arc::clone(&request.graph),
         history: Arc::clone(&request.history),
         forced: if request.force { members(&request.graph, &request.selection.asked) } else { HashSet::new() },
-        products: (0..request.graph.len()).map(|_| OnceLock::new()).collect(),
+        products,
         clock,
         restoring: RwLock::default(),
     });
@@ -102,13 +128,14 @@ pub async fn run(machine: Arc<Machine>, request: Request, exit: impl Fn(&RunEnd)
         sender,
         answers,
         checking: 0,
-        end: RunEnd { ended: Vec::new(), interrupted: false },
-        saved_ms: 0,
+        end: RunEnd { ended: Vec::new(), interrupted: false, left: Vec::new() },
+        saved_ms: known_ms,
         clock,
         account: request.account.clone(),
     };
     shell.work().await?;
-    let (end, saved_ms) = (shell.end, shell.saved_ms);
+    let Shell { mut end, saved_ms, shared, .. } = shell;
+    end.left = shared.products.iter().map(|product| product.get().map(|product| (product.key, product.digest))).collect();
     machine.listener.event(Event::RunEnded { at: clock::now(), took_ms: clock.millis(), exit: exit(&end), saved_ms });
     Ok(end)
 }

@@ -122,7 +122,9 @@ pub struct Plan {
     pub volumes: IndexMap<String, service::VolumeDef>,
     /// `tool` nodes, in order of declaration; the documents of a plan may each declare one.
     pub tools: Vec<tool::ToolDef>,
-    /// Tasks, images, services and groups by name, in order of declaration.
+    /// Tasks, images, services and groups by name, in order of declaration. Whoever writes a plan down writes each of them apart, so
+    /// that some can be read without the others.
+    #[serde(skip)]
     pub targets: IndexMap<TargetName, Target>,
     /// Every value that a definition rests on, by name, as JSON; [`Target::basis`] points here.
     pub basis: IndexMap<String, String>,

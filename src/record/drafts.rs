@@ -11,63 +11,36 @@ use crate::sys::file::{self, FileError};
 
 use super::journal::{Line, RunLog};
 
-/// Ends of steps as lines that lack what is another in each run: the digest of the line before, and the time.
-///
-/// Each line is the length of its first part (4), the first part, the length of the second (4), the second. The digest stands
-/// before the first part, the time between the two.
-#[derive(Debug, Clone, Copy)]
-pub struct Drafts<'b>(pub &'b [u8]);
+/// A line for the end of a step: what stands between the digest of the line before and the time, and what stands behind that.
+pub type Draft<P> = [P; 2];
 
-/// Stands for the time in a draft: no run lasts so long.
+/// Stands for the time; no run takes so long.
 const NO_TIME: u64 = u64::MAX;
 
-/// Drafts the lines of these events, each of which is an [`Event::StepEnded`]; `None` when one is another.
+/// Drafts a line; `None` for anything but the end of a step.
 #[must_use]
-pub fn drafts(events: &[Event]) -> Option<Vec<u8>> {
+pub fn draft(event: &Event) -> Option<Draft<String>> {
     let none = Digest::of(b"");
-    let before = format!("{{\"prev\":\"{none}\"");
-    let time = format!("\"at_ms\":{NO_TIME}");
-    let mut bytes = Vec::new();
-    for event in events {
-        let mut event = event.clone();
-        let Event::StepEnded { at_ms, .. } = &mut event else { return None };
-        *at_ms = NO_TIME;
-        let line = serde_json::to_string(&Line { schema: None, prev: none, event }).ok()?;
-        let (first, second) = line.strip_prefix(&before)?.split_once(&time)?;
-        for part in [&format!("{first}\"at_ms\":"), second] {
-            bytes.extend_from_slice(&u32::try_from(part.len()).ok()?.to_le_bytes());
-            bytes.extend_from_slice(part.as_bytes());
-        }
-    }
-    Some(bytes)
+    let mut event = event.clone();
+    let Event::StepEnded { at_ms, .. } = &mut event else { return None };
+    *at_ms = NO_TIME;
+    let line = serde_json::to_string(&Line { schema: None, prev: none, event }).ok()?;
+    let (first, second) = line.strip_prefix(&format!("{{\"prev\":\"{none}\""))?.split_once(&format!("\"at_ms\":{NO_TIME}"))?;
+    Some([format!("{first}\"at_ms\":"), second.to_owned()])
 }
 
-impl<'b> Iterator for Drafts<'b> {
-    type Item = (&'b [u8], &'b [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let mut part = || {
-            let (length, rest) = self.0.split_first_chunk()?;
-            let (part, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-            self.0 = rest;
-            Some(part)
-        };
-        Some((part()?, part()?))
-    }
-}
-
-/// Lines of a draft are written together, up to so many bytes.
+/// Bytes that are written at once.
 const TOGETHER: usize = 1 << 20;
 
 impl RunLog {
-    /// Appends the ends of steps that all ended at the same time, each on its line.
+    /// Writes the lines of steps that all ended `at_ms` after the run began.
     ///
     /// # Errors
-    /// [`FileError`] when the disk refuses.
-    pub fn append_drafts(&mut self, drafts: Drafts<'_>, at_ms: u64) -> Result<(), FileError> {
+    /// [`FileError`].
+    pub fn append_drafts<'b>(&mut self, drafts: impl Iterator<Item = Draft<&'b [u8]>>, at_ms: u64) -> Result<(), FileError> {
         let time = at_ms.to_string();
         let mut lines = Vec::with_capacity(TOGETHER + 4_096);
-        for (first, second) in drafts {
+        for [first, second] in drafts {
             let start = lines.len();
             lines.extend_from_slice(b"{\"prev\":\"");
             self.prev.push_to(&mut lines);
@@ -123,7 +96,8 @@ mod tests {
             log.append(&started("r")).unwrap();
             if drafted {
                 let events: Vec<Event> = names.iter().map(|name| ended(name, 3)).collect();
-                log.append_drafts(Drafts(&drafts(&events).unwrap()), 12).unwrap();
+                let drafts: Vec<Draft<String>> = events.iter().map(|event| draft(event).unwrap()).collect();
+                log.append_drafts(drafts.iter().map(|parts| parts.each_ref().map(String::as_bytes)), 12).unwrap();
             } else {
                 names.iter().for_each(|name| log.append(&ended(name, 12)).unwrap());
             }
@@ -133,6 +107,6 @@ mod tests {
             bytes
         };
         assert!(write(true) == write(false));
-        assert!(drafts(&[started("r")]).is_none());
+        assert!(draft(&started("r")).is_none());
     }
 }

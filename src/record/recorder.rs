@@ -8,6 +8,7 @@ use crate::base::time::Moment;
 use crate::event::{Ended, Event, Listener};
 use crate::sys::file::FileError;
 
+use super::drafts::Draft;
 use super::history::{StepHistory, StepRecord};
 use super::journal::{Journal, JournalError, RunLog};
 
@@ -50,6 +51,15 @@ impl Recorder {
     }
 
     /// A poisoned lock is taken all the same: a record with a gap is better than none.
+    /// Writes down the ends of steps that stand in place as they did, which is no news: lines as [`RunLog::append_drafts`] takes them.
+    pub fn in_place<'b>(&self, drafts: impl Iterator<Item = Draft<&'b [u8]>>) {
+        let mut state = self.state();
+        if state.fault.is_none() {
+            let written = state.log.append_drafts(drafts, 0);
+            state.fault = written.err();
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

@@ -16,7 +16,7 @@ use super::sanitize::Cleaner;
 use super::sink::Sink;
 use super::style::Style;
 use super::summary::Tally;
-use super::{Options, Renderer, Screen};
+use super::{Options, Renderer};
 
 /// The most that is held of one step's output, in bytes of text.
 const HELD: usize = 1 << 20;
@@ -191,13 +191,10 @@ fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
-impl<W: Write + Send> Screen for Ci<W> {
+impl<W: Write + Send> Renderer for Ci<W> {
     fn in_place(&mut self, steps: usize, groups: usize) {
         self.tally.in_place(steps, groups);
     }
-}
-
-impl<W: Write + Send> Renderer for Ci<W> {
     fn event(&mut self, event: &Event) {
         self.tally.event(event);
         match event {

@@ -59,6 +59,11 @@ use crate::event::Event;
 pub trait Renderer: Send {
     /// Takes the next event in.
     fn event(&mut self, event: &Event);
+    /// Takes in that so many steps, and so many groups, stood in place and have nothing to show: as if each one's end had come. One that
+    /// tells programs hears of each.
+    fn in_place(&mut self, steps: usize, groups: usize) {
+        let _ = (steps, groups);
+    }
     /// Says what time it is: milliseconds since the run began. Comes about ten times a second.
     fn tick(&mut self, now_ms: u64);
     /// Leaves the screen to another program (`true`), or takes it back.
@@ -67,12 +72,6 @@ pub trait Renderer: Send {
     }
     /// Writes what is still held back and leaves the screen as it was found. May be called twice.
     fn finish(&mut self);
-}
-
-/// A renderer for people.
-pub trait Screen: Renderer {
-    /// Takes in that so many steps, and so many groups, stood in place and have nothing to show: as if each one's end had come.
-    fn in_place(&mut self, steps: usize, groups: usize);
 }
 
 /// What a person wants to see of a run.

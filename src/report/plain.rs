@@ -13,7 +13,7 @@ use super::sanitize::Cleaner;
 use super::sink::Sink;
 use super::style::Style;
 use super::summary::Tally;
-use super::{Options, Renderer, Screen};
+use super::{Options, Renderer};
 
 /// After so many milliseconds without a line, one says what still runs: CI ends jobs that are silent for long.
 const SILENCE_MS: u64 = 60_000;
@@ -94,13 +94,10 @@ fn push_line(text: &mut String, prefix: &str, line: &str) {
     text.push('\n');
 }
 
-impl<W: Write + Send> Screen for Plain<W> {
+impl<W: Write + Send> Renderer for Plain<W> {
     fn in_place(&mut self, steps: usize, groups: usize) {
         self.tally.in_place(steps, groups);
     }
-}
-
-impl<W: Write + Send> Renderer for Plain<W> {
     fn event(&mut self, event: &Event) {
         self.tally.event(event);
         match event {

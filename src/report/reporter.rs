@@ -23,6 +23,7 @@ const WAITING: usize = 256;
 
 enum Message {
     Event(Box<Event>),
+    InPlace(usize, usize),
     Pause(bool, SyncSender<()>),
     Finish,
 }
@@ -48,6 +49,11 @@ impl Reporter {
         Ok(Self { sender, thread: Mutex::new(Some(thread)), sleeper })
     }
 
+    /// Says that so many steps, and so many groups, stand in place and have nothing to show.
+    pub fn in_place(&self, steps: usize, groups: usize) {
+        self.send(Message::InPlace(steps, groups));
+    }
+
     /// Clears the live lines and keeps the screen still until [`Reporter::resume`]; returns when it is done.
     pub fn pause(&self) {
         self.turn(true);
@@ -56,6 +62,14 @@ impl Reporter {
     /// Takes the screen back.
     pub fn resume(&self) {
         self.turn(false);
+    }
+
+    fn send(&self, message: Message) {
+        // After `finish` nobody listens, and nothing is lost that anybody could see.
+        if let Err(TrySendError::Full(message)) = self.sender.try_send(message) {
+            self.sleeper.unpark();
+            let _ = self.sender.send(message);
+        }
     }
 
     fn turn(&self, paused: bool) {
@@ -82,11 +96,7 @@ impl Reporter {
 
 impl Listener for Reporter {
     fn event(&self, event: Event) {
-        // After `finish` nobody listens, and nothing is lost that anybody could see.
-        if let Err(TrySendError::Full(message)) = self.sender.try_send(Message::Event(Box::new(event))) {
-            self.sleeper.unpark();
-            let _ = self.sender.send(message);
-        }
+        self.send(Message::Event(Box::new(event)));
     }
 }
 
@@ -136,6 +146,7 @@ impl Served {
                 }
                 self.renderer.event(&event);
             }
+            Message::InPlace(steps, groups) => self.renderer.in_place(steps, groups),
             Message::Pause(paused, done) => {
                 self.renderer.pause(paused);
                 // The one who asked may have gone meanwhile.

@@ -21,7 +21,7 @@ use super::sink::Sink;
 use super::style::Style;
 use super::summary::Tally;
 use super::tail::Tail;
-use super::{Options, Renderer, Screen};
+use super::{Options, Renderer};
 
 /// Bytes that may wait for the next tick.
 const WAITING: usize = 64 << 10;
@@ -220,13 +220,10 @@ impl<W: Write> Terminal<W> {
     }
 }
 
-impl<W: Write + Send> Screen for Terminal<W> {
+impl<W: Write + Send> Renderer for Terminal<W> {
     fn in_place(&mut self, steps: usize, groups: usize) {
         self.tally.in_place(steps, groups);
     }
-}
-
-impl<W: Write + Send> Renderer for Terminal<W> {
     fn event(&mut self, event: &Event) {
         if self.sink.is_off() {
             return;

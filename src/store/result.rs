@@ -31,6 +31,14 @@ pub struct ActionResult {
     pub detail: Option<String>,
 }
 
+impl ActionResult {
+    /// That of a step which leaves nothing.
+    #[must_use]
+    pub fn empty(run: RunId) -> Self {
+        Self { run, took_ms: 0, outputs: Vec::new(), image: None, documents: Vec::new(), log: None, detail: None }
+    }
+}
+
 /// A file, folder or link among the outputs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Row")]

@@ -1,21 +1,26 @@
 //! What was seen of a project, as bytes that are asked about again without being taken apart first.
-//! In: names with what the kernel said of them. Out: the same as bytes; whether all of it still is so. Never: a look outside the
-//! project, an error: what cannot be told counts as different.
+//! In: names with what the kernel said of them. Out: the same as bytes; the names of which something else is said now. Never: a look
+//! outside the project, an error: what cannot be told counts as different.
 //!
 //! The bytes are pieces, each of one folder: the length of its path (4), the path, the length of the rest (4), and rows. A row is
 //! a name with a NUL behind it, then 0 for what was missing, or 1 and device (8), number (8), size (8), mode (4), time of
 //! modification (8) and of change (8), all in little endian.
 
+use std::collections::HashMap;
 use std::ffi::CStr;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use crate::base::path::RelPath;
 
 use super::account::Sight;
-use super::stat::Stat;
+use super::stat::{Kind, Stat};
 use super::tree::Tree;
 
+/// The bytes of what the kernel said of one name.
+const STAT: usize = 3 * 8 + 4 + 2 * 8;
 /// Rows of one piece: enough to be worth a thread's while, few enough to be shared well.
 const ROWS: usize = 1_024;
 /// With fewer pieces, starting threads takes longer than looking.
@@ -50,6 +55,10 @@ fn row(rows: &mut Vec<u8>, stat: Option<&Stat>) -> Option<()> {
         return Some(());
     };
     rows.push(1);
+    encode_stat(rows, stat)
+}
+
+fn encode_stat(rows: &mut Vec<u8>, stat: &Stat) -> Option<()> {
     for number in [stat.device, stat.inode, stat.size] {
         rows.extend_from_slice(&number.to_le_bytes());
     }
@@ -60,45 +69,128 @@ fn row(rows: &mut Vec<u8>, stat: Option<&Stat>) -> Option<()> {
     Some(())
 }
 
-/// Whether everything that `bytes` tell of is as it was.
-#[must_use]
-pub fn hold(tree: &Tree, bytes: &[u8]) -> bool {
-    let Some(pieces) = pieces(bytes) else { return false };
-    let holds = |(folder, rows): &(RelPath, &[u8])| piece_holds(tree, folder, rows).unwrap_or(false);
-    if pieces.len() < FEW { pieces.iter().all(holds) } else { pieces.par_iter().with_max_len(1).all(holds) }
+/// What is not as it was.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// Names that something else is said of now, in no order.
+    pub names: Vec<RelPath>,
+    /// Whether there are links among all names that were told of: what is read through them has other names.
+    pub links: bool,
 }
 
-fn pieces(mut bytes: &[u8]) -> Option<Vec<(RelPath, &[u8])>> {
+/// What of all that `bytes` tell of is not as it was. `None` when they are not what [`encode`] writes, when something cannot be told,
+/// and when more than `most` names differ.
+#[must_use]
+pub fn differences(tree: &Tree, bytes: &[u8], most: usize) -> Option<Differences> {
+    let pieces = pieces(bytes)?;
+    let found = AtomicUsize::new(0);
+    let look = |(folder, rows): &(RelPath, Range<usize>)| {
+        let there = tree.folder(folder).ok()?;
+        let mut differences = Differences::default();
+        for row in Rows(&bytes[rows.clone()]) {
+            let (name, then, _) = row?;
+            differences.links |= then.is_some_and(|then| Kind::of_mode(then.mode) == Kind::Link);
+            let same = match &there {
+                Some(there) => there.look(name)? == then,
+                None => then.is_none(),
+            };
+            if !same {
+                if found.fetch_add(1, Ordering::Relaxed) >= most {
+                    return None;
+                }
+                differences.names.push(path(folder, name)?);
+            }
+        }
+        Some(differences)
+    };
+    let both = |mut one: Differences, mut other: Differences| {
+        one.names.append(&mut other.names);
+        Differences { names: one.names, links: one.links | other.links }
+    };
+    if pieces.len() < FEW {
+        pieces.iter().map(look).try_fold(Differences::default(), |all, one| Some(both(all, one?)))
+    } else {
+        pieces.par_iter().with_max_len(1).map(look).try_reduce(Differences::default, |one, other| Some(both(one, other)))
+    }
+}
+
+/// Puts what is seen now in the places of what was seen of the same names. `None` when `bytes` do not tell of each of them, or were
+/// told that it was missing.
+#[must_use]
+pub fn amend(bytes: &mut [u8], sights: &[Sight]) -> Option<()> {
+    let mut wanted: HashMap<(RelPath, Vec<u8>), &Stat> = HashMap::with_capacity(sights.len());
+    for (path, stat) in sights {
+        wanted.insert((path.parent().unwrap_or_else(RelPath::root), path.name().unwrap_or(b".").to_vec()), stat.as_ref()?);
+    }
+    let mut folder = (RelPath::root(), Vec::new());
+    let mut places = Vec::new();
+    for (parent, rows) in pieces(bytes)? {
+        folder.0 = parent;
+        for row in Rows(&bytes[rows.clone()]) {
+            let (name, then, rest) = row?;
+            folder.1.clear();
+            folder.1.extend_from_slice(name.to_bytes());
+            if let Some(stat) = wanted.remove(&folder) {
+                then?;
+                places.push((rows.end - rest.len() - STAT, stat));
+            }
+        }
+    }
+    for (place, stat) in places {
+        let mut row = Vec::with_capacity(STAT);
+        encode_stat(&mut row, stat)?;
+        bytes.get_mut(place..place + STAT)?.copy_from_slice(&row);
+    }
+    wanted.is_empty().then_some(())
+}
+
+/// The path of a row.
+fn path(folder: &RelPath, name: &CStr) -> Option<RelPath> {
+    match name.to_bytes() {
+        b"." => Some(folder.clone()),
+        name if folder.is_root() => RelPath::new(name).ok(),
+        name => RelPath::new([folder.as_bytes(), b"/", name].concat()).ok(),
+    }
+}
+
+/// Each folder with the place of its rows.
+fn pieces(bytes: &[u8]) -> Option<Vec<(RelPath, Range<usize>)>> {
+    let mut at = 0;
     let mut part = || {
-        let (length, rest) = bytes.split_first_chunk()?;
-        let (part, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        bytes = rest;
+        let length = u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?) as usize;
+        let part = at + 4..(at + 4).checked_add(length)?;
+        bytes.get(part.clone())?;
+        at = part.end;
         Some(part)
     };
     let mut pieces = Vec::new();
     while let Some(folder) = part() {
-        pieces.push((RelPath::new(folder).ok()?, part()?));
+        pieces.push((RelPath::new(&bytes[folder]).ok()?, part()?));
     }
-    bytes.is_empty().then_some(pieces)
+    (at == bytes.len()).then_some(pieces)
 }
 
-/// `None` when the bytes are not what [`encode`] writes.
-fn piece_holds(tree: &Tree, folder: &RelPath, mut rows: &[u8]) -> Option<bool> {
-    let open = tree.folder(folder).ok()?;
-    while !rows.is_empty() {
-        let name = CStr::from_bytes_until_nul(rows).ok()?;
-        let (there, rest) = rows.get(name.count_bytes() + 1..)?.split_first()?;
-        rows = rest;
-        let then = if *there == 0 { None } else { Some(stat(&mut rows)?) };
-        let same = match &open {
-            Some(open) => open.look(name)? == then,
-            None => then.is_none(),
-        };
-        if !same {
-            return Some(false);
+/// The rows of a piece: a name, what was said of it, and all rows behind it. `None` in place of a row that [`encode`] did not write,
+/// which is the last one then.
+struct Rows<'b>(&'b [u8]);
+
+impl<'b> Iterator for Rows<'b> {
+    type Item = Option<(&'b CStr, Option<Stat>, &'b [u8])>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
         }
+        let row = || {
+            let name = CStr::from_bytes_until_nul(self.0).ok()?;
+            let (there, mut rest) = self.0.get(name.count_bytes() + 1..)?.split_first()?;
+            let then = if *there == 0 { None } else { Some(stat(&mut rest)?) };
+            Some((name, then, rest))
+        };
+        let row = row();
+        self.0 = row.map_or(&[], |(.., rest)| rest);
+        Some(row)
     }
-    Some(true)
 }
 
 fn stat(rows: &mut &[u8]) -> Option<Stat> {
@@ -148,6 +240,7 @@ mod tests {
         let seen: Vec<Sight> = names.iter().map(|name| (path(name), tree.status(&path(name)).ok().map(|(_, stat)| stat))).collect();
         assert_eq!(seen.iter().filter(|(_, stat)| stat.is_none()).count(), 3);
         let bytes = encode(&seen).unwrap();
+        let hold = |tree: &Tree, bytes: &[u8]| differences(tree, bytes, 0) == Some(Differences::default());
         assert!(hold(&tree, &bytes));
         // Between two pieces only a checksum around all of them can tell.
         let (folder, rows) = pieces(&bytes).unwrap()[0].clone();
@@ -170,5 +263,41 @@ mod tests {
         assert!(hold(&tree, &bytes));
         std::fs::rename(dir.path().join("a/1030\n"), dir.path().join("a/x")).unwrap();
         assert!(!hold(&tree, &bytes));
+        let mut found = differences(&tree, &bytes, 2).unwrap();
+        found.names.sort();
+        assert_eq!(found, Differences { names: vec![path("a"), path("a/1030\n")], links: false });
+        assert_eq!(differences(&tree, &bytes, 1), None);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    fn what_was_seen_can_be_amended_name_by_name_and_tells_of_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = AbsPath::new(dir.path().canonicalize().unwrap()).unwrap();
+        std::fs::create_dir(dir.path().join("a")).unwrap();
+        for name in ["a/one", "a/two", "three"] {
+            std::fs::write(dir.path().join(name), name).unwrap();
+        }
+        let tree = Tree::open(&root).unwrap();
+        let path = |name: &str| RelPath::new(name).unwrap();
+        let see = |names: &[&str]| -> Vec<Sight> {
+            names.iter().map(|name| (path(name), tree.status(&path(name)).ok().map(|(_, stat)| stat))).collect()
+        };
+        let all = ["a/one", "a/two", "gone", "three"];
+        let mut bytes = encode(&see(&all)).unwrap();
+        for name in ["a/two", "three"] {
+            std::fs::write(dir.path().join(name), "something else").unwrap();
+        }
+        let mut found = differences(&tree, &bytes, 9).unwrap();
+        found.names.sort();
+        assert_eq!(found, Differences { names: vec![path("a/two"), path("three")], links: false });
+        for unknown in [&see(&["a/two", "a"])[..], &see(&["gone"])] {
+            assert_eq!(amend(&mut bytes.clone(), unknown), None);
+        }
+        amend(&mut bytes, &see(&["three", "a/two"])).unwrap();
+        assert_eq!(differences(&tree, &bytes, 0), Some(Differences::default()));
+        assert_eq!(bytes, encode(&see(&all)).unwrap());
+        std::os::unix::fs::symlink("three", dir.path().join("link")).unwrap();
+        assert!(differences(&tree, &encode(&see(&["link"])).unwrap(), 0).unwrap().links);
     }
 }

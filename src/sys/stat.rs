@@ -78,7 +78,7 @@ impl Kind {
         Self::of_mode(metadata.mode())
     }
 
-    fn of_mode(mode: u32) -> Self {
+    pub(super) fn of_mode(mode: u32) -> Self {
         match rustix::fs::FileType::from_raw_mode(mode) {
             // The owner's bit alone, as git has it: group and others follow the umask of whoever wrote the file.
             rustix::fs::FileType::RegularFile => Self::File { executable: mode & 0o100 != 0 },

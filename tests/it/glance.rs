@@ -43,7 +43,7 @@ fn project() -> Project {
 }
 
 /// All files below the folder of the cache that belongs to the project whose names begin so.
-fn kept(project: &Project, begin: &str) -> Vec<PathBuf> {
+pub fn kept(project: &Project, begin: &str) -> Vec<PathBuf> {
     let projects = fs::read_dir(project.cache().join("projects")).into_iter().flatten();
     let folders = projects.map(|entry| entry.unwrap().path());
     let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
@@ -67,7 +67,7 @@ fn settle(project: &Project) -> (i32, String, String) {
 }
 
 /// Runs kiln until it keeps a file whose name begins so.
-fn until_kept(project: &Project, begin: &str, args: &[&str]) {
+pub fn until_kept(project: &Project, begin: &str, args: &[&str]) {
     let begun = SystemTime::now();
     while kept(project, begin).is_empty() {
         let ran = project.kiln(args);
@@ -245,7 +245,7 @@ fn after_every_change_a_kept_answer_makes_no_difference() {
 }
 
 /// A text without the times in it: how long something took, and GitLab's `section_start:1795346383:`.
-fn timeless(text: &str) -> String {
+pub fn timeless(text: &str) -> String {
     let section = regex::Regex::new(r"(section_(?:start|end)):\d+:").unwrap();
     let text = section.replace_all(text, "$1:T:");
     let mut words: Vec<&str> = text.split_inclusive([' ', '\n']).collect();
@@ -258,7 +258,7 @@ fn timeless(text: &str) -> String {
 }
 
 /// The events of the last run, without what is another in each.
-fn last_events(project: &Project) -> Vec<serde_json::Value> {
+pub fn last_events(project: &Project) -> Vec<serde_json::Value> {
     let mut runs = kept(project, "2");
     runs.sort();
     let text = fs::read_to_string(runs.pop().unwrap()).unwrap();

@@ -45,6 +45,7 @@ mod layouts;
 mod lazy;
 mod lock;
 mod login;
+mod partly;
 mod parts;
 mod plan;
 mod process;

@@ -151,6 +151,7 @@ impl Release {
             keep_going,
             force: false,
             account: None,
+            known: None,
         };
         let end = run::run(Arc::new(machine), request, |_| 0).await.unwrap();
         let ok = end.ended.iter().all(|(_, ended)| matches!(ended, Ended::Done | Ended::Cached { .. }));

@@ -63,8 +63,8 @@ impl Watching<'_> {
         let around = Around {
             cancel: going.cancel.clone(),
             listeners: vec![Arc::clone(&going.running) as Arc<dyn Listener>],
-            account: None,
             screen: Arc::clone(&going.screen),
+            ..Around::default()
         };
         let waker = self.watcher.waker();
         let (settings, output, asked) = (self.settings, self.output, self.asked);
