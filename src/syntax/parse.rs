@@ -449,6 +449,8 @@ mod tests {
         "syntax::forbidden-character",
         "syntax::number-range",
         "syntax::too-deep",
+        // Takes the place of any of them.
+        "syntax::other-language",
     ];
 
     fn pieces() -> impl Strategy<Value = String> {
