@@ -2,12 +2,17 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An operating system, an architecture and, for some architectures, a variant, in their normal form.
+/// Names and events hold one each, nearly always none: so it takes the room of a pointer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Platform {
+pub struct Platform(Arc<Parts>);
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Parts {
     os: String,
     arch: String,
     variant: Option<String>,
@@ -22,24 +27,25 @@ impl Platform {
     /// `linux`, `windows`, …
     #[must_use]
     pub fn os(&self) -> &str {
-        &self.os
+        &self.0.os
     }
     /// `amd64`, `arm64`, `arm`, …
     #[must_use]
     pub fn arch(&self) -> &str {
-        &self.arch
+        &self.0.arch
     }
     /// `v7` of `linux/arm/v7`.
     #[must_use]
     pub fn variant(&self) -> Option<&str> {
-        self.variant.as_deref()
+        self.0.variant.as_deref()
     }
 
     /// The platform of this build of kiln, in OCI's words.
     #[must_use]
     pub fn host() -> Self {
         let (arch, variant) = normal(std::env::consts::ARCH, None);
-        Self { os: if std::env::consts::OS == "macos" { "linux".to_owned() } else { std::env::consts::OS.to_owned() }, arch, variant }
+        let os = if std::env::consts::OS == "macos" { "linux" } else { std::env::consts::OS };
+        Self(Arc::new(Parts { os: os.to_owned(), arch, variant }))
     }
 
     /// A name for paths and step names: `linux-arm-v7`.
@@ -101,14 +107,14 @@ impl FromStr for Platform {
         if !KNOWN_ARCHITECTURES.contains(&arch.as_str()) {
             return Err(bad());
         }
-        Ok(Self { os: os.to_ascii_lowercase(), arch, variant })
+        Ok(Self(Arc::new(Parts { os: os.to_ascii_lowercase(), arch, variant })))
     }
 }
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.arch)?;
-        self.variant.as_ref().map_or(Ok(()), |variant| write!(f, "/{variant}"))
+        write!(f, "{}/{}", self.os(), self.arch())?;
+        self.variant().map_or(Ok(()), |variant| write!(f, "/{variant}"))
     }
 }
 

@@ -119,7 +119,7 @@ pub fn gather<'p>(ground: Ground<'_>, id: StepId, products: impl Fn(StepId) -> O
         if matches!(graph.action(id).kind, ActionKind::Evidence(_)) && !product.result.documents.is_empty() {
             taken.documents.push((name.clone(), product.result.documents.clone()));
         }
-        if let Some(image) = product.result.image.as_ref().filter(|_| edge.is_data()) {
+        if let Some(image) = product.result.image.as_deref().filter(|_| edge.is_data()) {
             taken.images.push((name.clone(), image.clone()));
         }
         if edge.is_need() {

@@ -355,6 +355,7 @@ async fn carry_out(
         }
     };
     let Made { image, documents, log, detail, unchanged, behind } = made;
+    let image = image.map(Box::new);
     let mut result = ActionResult { run: machine.run.clone(), took_ms, outputs: Vec::new(), image, documents, log, detail: detail.clone() };
     let mut held = Held::default();
     let note = manifest.as_ref().filter(|manifest| cacheable && manifest.bytes.len() as u64 <= LARGEST);

@@ -33,7 +33,7 @@ pub enum ActionKind {
     /// Runs the commands of a task.
     Run(Arc<TaskCell>),
     /// Fetches an image that another one is made from.
-    Fetch(FetchAction),
+    Fetch(Box<FetchAction>),
     /// Builds one platform of an image.
     Build(BuildAction),
     /// Joins platforms.

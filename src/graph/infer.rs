@@ -17,7 +17,8 @@ pub struct Producers {
 impl Producers {
     /// Says that a step makes what the pattern names.
     pub fn add(&mut self, step: StepId, pattern: &Pattern) {
-        self.by_base.entry(pattern.base()).or_default().push((step, pattern.clone()));
+        // Nearly all of them are alone at their place, and a list that grows begins with room for four.
+        self.by_base.entry(pattern.base()).or_insert_with(|| Vec::with_capacity(1)).push((step, pattern.clone()));
     }
 
     /// The steps that make something of this set, each once, in order.

@@ -160,7 +160,7 @@ impl<'a> Lowering<'a> {
             let mut fetched = Vec::new();
             let mut fetch = |lowering: &mut Self, kind, from: &Elsewhere, called: Option<&str>| {
                 let action = FetchAction { from: from.clone(), platform: recipe.platform.clone() };
-                fetched.push(lowering.add(name(kind, platform, called), ActionKind::Fetch(action), &target.span));
+                fetched.push(lowering.add(name(kind, platform, called), ActionKind::Fetch(Box::new(action)), &target.span));
             };
             if let Some(from) = recipe.base.as_ref().and_then(Origin::elsewhere) {
                 fetch(self, StepKind::Base, from, None);

@@ -95,7 +95,7 @@ impl StoreCache {
             run: self.run.clone(),
             took_ms: 0,
             outputs: Vec::new(),
-            image,
+            image: image.map(Box::new),
             documents: vec![(name.to_owned(), ContentDigest(digest))],
             log: None,
             detail: None,

@@ -64,7 +64,7 @@ fn whole(cx: &Cx<'_>, scopes: &[Scope<'_>], calls: &[Call]) -> (Plan, Undecided)
         networks: IndexMap::new(),
         volumes: IndexMap::new(),
         tools: Vec::new(),
-        targets: IndexMap::new(),
+        targets: IndexMap::with_capacity(instances.iter().map(Vec::len).sum()),
         basis: IndexMap::new(),
         asked_for: Arc::default(),
         epoch: 0,

@@ -94,7 +94,7 @@ pub struct TaskCell {
     /// What it runs, in order; may be empty for a task that only has needs.
     pub commands: Vec<Command>,
     /// The container it runs in, if any.
-    pub container: Option<Container>,
+    pub container: Option<Box<Container>>,
     /// The running service that its commands run in, if any.
     pub exec_in: Option<(TargetName, Span)>,
     /// After which it is stopped.
@@ -118,7 +118,7 @@ pub struct TaskCell {
     /// Pools that it takes from while it runs, sorted by name.
     pub pools: Vec<PoolUse>,
     /// What becomes of undeclared reads and writes; `None` for nothing.
-    pub sandbox: Option<SandboxDef>,
+    pub sandbox: Option<Box<SandboxDef>>,
 }
 
 /// How programs learn of the jobs that they share: the two forms of GNU make's jobserver.

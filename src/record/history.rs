@@ -50,6 +50,27 @@ pub struct StepHistory {
     steps: Table,
 }
 
+/// How the steps of a run ended, as the index will hold it.
+#[derive(Debug, Default)]
+pub struct Ends {
+    steps: News<()>,
+}
+
+impl Ends {
+    /// Takes the end of a step in. `record.took_ms` holds the duration of this run alone, or nothing when the step did not run well.
+    pub fn take(&mut self, step: &StepName, record: StepRecord) {
+        self.steps.set(step.to_string().as_bytes(), (), |bytes| record.write(bytes));
+    }
+}
+
+impl FromIterator<(StepName, StepRecord)> for Ends {
+    fn from_iter<I: IntoIterator<Item = (StepName, StepRecord)>>(ends: I) -> Self {
+        let mut all = Self::default();
+        ends.into_iter().for_each(|(step, record)| all.take(&step, record));
+        all
+    }
+}
+
 impl StepHistory {
     /// Reads the index in `dir`. What is missing, damaged or of another version is read as empty.
     #[must_use]
@@ -96,12 +117,12 @@ impl StepHistory {
     ///
     /// # Errors
     /// [`FileError`] when the index cannot be locked or written. A caller goes on: only estimates suffer.
-    pub fn merge(dir: &Path, ends: Vec<(StepName, StepRecord)>) -> Result<(), FileError> {
+    pub fn merge(dir: &Path, ends: &Ends) -> Result<(), FileError> {
         Self::merge_at_most(dir, ends, STEPS)
     }
 
-    fn merge_at_most(dir: &Path, ends: Vec<(StepName, StepRecord)>, most: usize) -> Result<(), FileError> {
-        if ends.is_empty() {
+    fn merge_at_most(dir: &Path, ends: &Ends, most: usize) -> Result<(), FileError> {
+        if ends.steps.is_empty() {
             return Ok(());
         }
         let lock_path = dir.join("steps.lock");
@@ -109,12 +130,11 @@ impl StepHistory {
         file::at("lock", &lock_path, lock.lock())?;
         let Self { steps } = Self::load(dir);
         let mut news = News::default();
-        news.reserve(ends.len());
-        for (step, record) in ends {
-            let name = step.to_string();
-            let before = news.get(name.as_bytes()).map(|(value, _)| value).or_else(|| steps.get(name.as_bytes()));
-            let record = record.after(before.and_then(StepRecord::read));
-            news.set(name.as_bytes(), record.at, |bytes| record.write(bytes));
+        news.reserve(ends.steps.len());
+        for (name, value, ()) in ends.steps.iter() {
+            let Some(record) = StepRecord::read(value) else { continue };
+            let record = record.after(steps.get(name).and_then(StepRecord::read));
+            news.set(name, record.at, |bytes| record.write(bytes));
         }
         let oldest = oldest(&steps, &news, most);
         let stays = |at: &Moment| oldest.is_none_or(|oldest| *at >= oldest);
@@ -167,8 +187,7 @@ enum End {
 }
 
 impl StepRecord {
-    /// The record of a step of which `before` was known. `self.took_ms` holds the duration of this run alone, or nothing when
-    /// the step did not run well.
+    /// The record of a step of which `before` was known.
     fn after(mut self, before: Option<Self>) -> Self {
         let Some(before) = before else { return self };
         // A cached step has no new log: the one from when it ran is the one to show.
@@ -237,14 +256,18 @@ mod tests {
         }
     }
 
+    fn merge(dir: &Path, ends: Vec<(StepName, StepRecord)>) -> Result<(), FileError> {
+        StepHistory::merge(dir, &ends.into_iter().collect())
+    }
+
     #[test]
     fn the_median_of_the_last_times_is_expected() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(StepHistory::load(dir.path()).expected_ms(&step("a")), None);
         for took in [90_000, 10, 20, 30, 9_000, 25] {
-            StepHistory::merge(dir.path(), vec![(step("a"), record(&[took]))]).unwrap();
+            merge(dir.path(), vec![(step("a"), record(&[took]))]).unwrap();
         }
-        StepHistory::merge(dir.path(), vec![(step("a"), record(&[]))]).unwrap();
+        merge(dir.path(), vec![(step("a"), record(&[]))]).unwrap();
         let history = StepHistory::load(dir.path());
         assert_eq!(history.get(&step("a")).unwrap().took_ms, [10, 20, 30, 9_000, 25]);
         assert_eq!(history.expected_ms(&step("a")), Some(25));
@@ -263,7 +286,7 @@ mod tests {
         let cached = || StepRecord { ended: Ended::Cached { from: Origin::InPlace }, ..record(&[]) };
         let dir = tempfile::tempdir().unwrap();
         assert!(StepHistory::default().is_news(&step("a"), &cached()));
-        StepHistory::merge(dir.path(), vec![(step("a"), record(&[5]))]).unwrap();
+        merge(dir.path(), vec![(step("a"), record(&[5]))]).unwrap();
         let history = StepHistory::load(dir.path());
         assert!(!history.is_news(&step("a"), &cached()));
         assert!(history.is_news(&step("a"), &record(&[5])));
@@ -301,7 +324,7 @@ mod tests {
             let mut value = Vec::new();
             record.clone().write(&mut value);
             assert_eq!((StepRecord::read(&value), at(&value)), (Some(record.clone()), Some(record.at)));
-            StepHistory::merge(dir.path(), vec![(skipped.clone(), record.clone())]).unwrap();
+            merge(dir.path(), vec![(skipped.clone(), record.clone())]).unwrap();
             assert_eq!(StepHistory::load(dir.path()).get(&skipped).map(|found| found.ended), Some(record.ended));
         }
     }
@@ -309,7 +332,7 @@ mod tests {
     #[test]
     fn an_index_cut_at_any_byte_or_with_one_bit_flipped_is_empty() {
         let dir = tempfile::tempdir().unwrap();
-        StepHistory::merge(dir.path(), vec![(step("a"), record(&[1])), (step("b"), record(&[2]))]).unwrap();
+        merge(dir.path(), vec![(step("a"), record(&[1])), (step("b"), record(&[2]))]).unwrap();
         let whole = StepHistory::load(dir.path());
         let bytes = file::read(path(dir.path()), LARGEST).unwrap();
         let found = |bytes: &[u8]| {
@@ -333,7 +356,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let former = dir.path().join("steps.json");
         file::write_atomic(&former, b"{\"schema\":1,\"steps\":{}}", false).unwrap();
-        StepHistory::merge(dir.path(), vec![(step("a"), record(&[1]))]).unwrap();
+        merge(dir.path(), vec![(step("a"), record(&[1]))]).unwrap();
         assert!(!former.exists() && StepHistory::load(dir.path()).get(&step("a")).is_some());
     }
 
@@ -345,7 +368,7 @@ mod tests {
                 let dir = dir.path();
                 scope.spawn(move || {
                     for n in 0..10 {
-                        StepHistory::merge(dir, vec![(step(&format!("s{worker}-{n}")), record(&[1]))]).unwrap();
+                        merge(dir, vec![(step(&format!("s{worker}-{n}")), record(&[1]))]).unwrap();
                     }
                 });
             }
@@ -359,7 +382,7 @@ mod tests {
         let names = || StepHistory::load(dir.path()).iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
         let run = |at: i64, names: &[&str]| {
             let ends = names.iter().map(|name| (step(name), StepRecord { at: Moment(at), ..record(&[]) }));
-            StepHistory::merge_at_most(dir.path(), ends.collect(), 4).unwrap();
+            StepHistory::merge_at_most(dir.path(), &ends.collect(), 4).unwrap();
         };
         run(1, &["a", "b"]);
         run(2, &["b", "c", "d"]);

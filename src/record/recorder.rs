@@ -3,13 +3,13 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::base::id::{RunId, StepName};
+use crate::base::id::RunId;
 use crate::base::time::Moment;
 use crate::event::{Ended, Event, Listener};
 use crate::sys::file::FileError;
 
 use super::drafts::Draft;
-use super::history::{StepHistory, StepRecord};
+use super::history::{Ends, StepHistory, StepRecord};
 use super::journal::{Journal, JournalError, RunLog};
 
 /// Records one run.
@@ -25,7 +25,7 @@ struct State {
     log: RunLog,
     run: RunId,
     at: Moment,
-    ends: Vec<(StepName, StepRecord)>,
+    ends: Ends,
     fault: Option<FileError>,
 }
 
@@ -36,7 +36,7 @@ impl Recorder {
     /// As [`Journal::begin`].
     pub fn begin(journal: &Journal, run: &RunId, at: Moment, known: Arc<StepHistory>) -> Result<Self, JournalError> {
         let log = journal.begin(run)?;
-        let state = State { log, run: run.clone(), at, ends: Vec::new(), fault: None };
+        let state = State { log, run: run.clone(), at, ends: Ends::default(), fault: None };
         Ok(Self { journal: journal.clone(), known, state: Mutex::new(state) })
     }
 
@@ -46,7 +46,7 @@ impl Recorder {
     /// [`FileError`].
     pub fn finish(&self) -> Result<(), FileError> {
         let mut state = self.state();
-        let merged = StepHistory::merge(self.journal.dir(), std::mem::take(&mut state.ends));
+        let merged = StepHistory::merge(self.journal.dir(), &std::mem::take(&mut state.ends));
         state.fault.take().map_or(merged, Err)
     }
 
@@ -79,7 +79,7 @@ impl Listener for Recorder {
         let took_ms = if matches!(ended, Ended::Done) { vec![took_ms] } else { Vec::new() };
         let record = StepRecord { run: state.run.clone(), at: state.at, ended, key, manifest, log, took_ms };
         if self.known.is_news(&step, &record) {
-            state.ends.push((step, record));
+            state.ends.take(&step, record);
         }
     }
 }

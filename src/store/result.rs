@@ -19,7 +19,7 @@ pub struct ActionResult {
     pub outputs: Vec<OutputFile>,
     /// The image or index that it made or resolved; the blobs are in the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<ImageResult>,
+    pub image: Option<Box<ImageResult>>,
     /// Other documents that it made (SBOM, findings), by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub documents: Vec<(String, ContentDigest)>,

@@ -139,7 +139,7 @@ fn full_result(store: &Store) -> ActionResult {
             OutputFile { path: rel("dist/empty"), entry: file_entry(b"") },
             OutputFile { path: rel("dist/folder"), entry: OutputEntry::Folder },
         ],
-        image: Some(ImageResult { descriptor, blobs: vec![BlobDigest(layer), BlobDigest(manifest)], mutable_base: true }),
+        image: Some(Box::new(ImageResult { descriptor, blobs: vec![BlobDigest(layer), BlobDigest(manifest)], mutable_base: true })),
         documents: vec![("sbom".into(), ContentDigest(Digest::of(b"sbom")))],
         log: Some(ContentDigest(Digest::of(b"log"))),
         detail: Some("one image".into()),

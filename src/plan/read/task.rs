@@ -108,7 +108,7 @@ fn one(view: &View<'_, '_>, node: &Node, names: &Names, cell: &MatrixCell, platf
         dir: view.child_text(node, "dir").and_then(|(text, span)| view.path(&text, &span)).unwrap_or_else(|| view.cx.folder.clone()),
         shell: own_shell(view, node).or_else(|| common.shell.clone()).unwrap_or_else(usual_shell),
         rest: Vec::new(),
-        container: view.child(node, "container").and_then(|child| container(view, child, names)),
+        container: view.child(node, "container").and_then(|child| container(view, child, names)).map(Box::new),
         exec_in: exec_in(view, node, names),
         timeout: view.child_parsed(node, "timeout", "plan::bad-duration", timeout),
         silence: silence(view, node),
@@ -120,7 +120,7 @@ fn one(view: &View<'_, '_>, node: &Node, names: &Names, cell: &MatrixCell, platf
         allow_failure: view.flag(node, "allow-failure", false),
         locks,
         pools: defaults::pool_uses(view, node, common),
-        sandbox: sandbox::of_task(view, node, common),
+        sandbox: sandbox::of_task(view, node, common).map(Box::new),
     }
 }
 
@@ -190,6 +190,8 @@ fn outputs(view: &View<'_, '_>, node: &Node) -> Vec<Output> {
         }
         found.push(Output { pattern, span });
     }
+    // There is one of these for each task of the plan.
+    found.shrink_to_fit();
     found
 }
 
@@ -235,6 +237,7 @@ pub(super) fn commands(view: &View<'_, '_>, node: &Node) -> Vec<Command> {
             _ => {}
         }
     }
+    found.shrink_to_fit();
     found
 }
 

@@ -51,6 +51,9 @@ fn sorted_out(texts: Vec<Text>, read: impl Fn(&str, &Span) -> Option<Pattern>) -
         };
         list.extend(read(pattern, &span).map(|pattern| (pattern, span)));
     }
+    // There is one of these for each task of the plan.
+    files.include.shrink_to_fit();
+    files.exclude.shrink_to_fit();
     files
 }
 
