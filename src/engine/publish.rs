@@ -247,7 +247,9 @@ impl Board for Remote<'_> {
     fn before(&self) -> BoxFuture<'_, Result<(), Failure>> {
         let (machine, publication, image) = (self.machine, self.publication, self.image);
         Box::pin(async move {
-            let check = publication.beside.iter().map(async |registry| {
+            // Where there is one registry alone, it says itself at the first tag that a part is missing, and none has moved.
+            let others = if publication.beside.len() > 1 { &*publication.beside } else { &[] };
+            let check = others.iter().map(async |registry| {
                 let Place::Remote(repository) = place(machine, &publication.at(registry))? else { return Ok(()) };
                 if !machine.registries.has(&repository, image.digest).await.map_err(refused)? {
                     machine.registries.push(&repository, image, &[]).await.map_err(refused)?;
