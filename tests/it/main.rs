@@ -52,6 +52,7 @@ mod process;
 mod project;
 mod prune;
 mod prune_layout;
+mod prune_random;
 mod publish;
 mod publishers;
 mod query;
