@@ -297,7 +297,7 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "verify::bad-trust",
-        "The file holds no certificates in PEM (`--ca-roots`), or is no `trusted_root.json` as sigstore publishes it (`--trusted-root`).",
+        "The file holds no certificates in PEM (`--ca-roots`, `--ca-intermediates`), none of an authority (`--timestamp-certificate-chain`), or is no `trusted_root.json` as sigstore publishes it (`--trusted-root`).",
     ),
     (
         "verify::half-identity",

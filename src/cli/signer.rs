@@ -40,6 +40,9 @@ pub struct Signed {
     /// Certificates (PEM) of authorities that are believed
     #[arg(long, value_name = "FILE")]
     pub ca_roots: Option<PathBuf>,
+    /// Certificates (PEM) between those authorities and a signer, where none came with the signature
+    #[arg(long, value_name = "FILE", requires = "ca_roots")]
+    pub ca_intermediates: Option<PathBuf>,
     /// The public key (PEM) of a transparency log that is believed
     #[arg(long, value_name = "FILE")]
     pub rekor_key: Option<PathBuf>,
@@ -87,9 +90,10 @@ impl Signed {
 
     fn trust(&self) -> Result<Trust, Diagnostics> {
         let (mut trust, mut faults) = (Trust::default(), Diagnostics::default());
-        let files: [(&Option<PathBuf>, Add); 3] = [
+        let files: [(&Option<PathBuf>, Add); 4] = [
             (&self.trusted_root, Trust::add_published),
             (&self.ca_roots, Trust::add_roots),
+            (&self.ca_intermediates, Trust::add_links),
             (&self.timestamp_certificate_chain, Trust::add_stampers),
         ];
         for (path, add) in files {

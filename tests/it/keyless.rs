@@ -416,8 +416,8 @@ fn keyless_claims_that_cosign_made_and_had_stamped_count_in_both_forms() {
         stamper(&project);
         stamped(&project, &[&ATTEST[..], &BY_COSIGN, &[form, &image]].concat());
         // A bundle holds the signer's certificate alone, and nothing of what stands above it.
-        let asked = ["--attestation", "spdx", "--ca-roots", "chain.pem", "--timestamp-certificate-chain", "tsachain.pem"];
-        let asked = [&IDENTITY[..], &asked].concat();
+        let asked = ["--attestation", "spdx", "--timestamp-certificate-chain", "tsachain.pem"];
+        let asked = [&IDENTITY[..], &ROOTS, &["--ca-intermediates", "between.pem"], &asked].concat();
         let answer = kiln(&project, &image, &[&asked[..], &["--json"]].concat()).ends(0).out;
         let answer: Value = serde_json::from_str(&answer).unwrap();
         assert_eq!((&answer["time_from"], &answer["claim"]["spdxVersion"]), (&json!("time stamp"), &json!("SPDX-2.3")), "{form}");

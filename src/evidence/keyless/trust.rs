@@ -95,6 +95,19 @@ impl Trust {
         Ok(())
     }
 
+    /// Adds every certificate of a text as a link between a signer and the roots that were added before. None of them is believed for that.
+    ///
+    /// # Errors
+    /// [`BadTrust`].
+    pub fn add_links(&mut self, text: &str) -> Result<(), BadTrust> {
+        let links = certificates(text)?;
+        for link in &links {
+            Link::read(link).map_err(|_| BadTrust::Certificate)?;
+        }
+        self.authorities.iter_mut().for_each(|authority| authority.between.extend(links.iter().cloned()));
+        Ok(())
+    }
+
     /// Adds authorities that stamp times. What is issued by no other certificate of the text is a root, other authorities stand between;
     /// where the text also holds the certificate of one that stamps, nobody else does. Source: cosign, pkg/cosign/tsa.go.
     ///
@@ -344,6 +357,14 @@ mod tests {
         alone.add_roots(&pem(&material.chain[1])).unwrap();
         assert_eq!(alone.leads_to_root(leaf, &material.chain, from), Ok(()));
         assert_eq!(alone.leads_to_root(leaf, &[], from).unwrap_err(), "has a certificate that leads to none of the roots");
+        // A link may be named, and is no root.
+        alone.add_links(&pem(&material.chain[0])).unwrap();
+        assert_eq!(alone.leads_to_root(leaf, &[], from), Ok(()));
+        let mut unrooted = Trust::default();
+        unrooted.add_roots(include_str!("../../../fixtures/keyless/other_root.pem")).unwrap();
+        unrooted.add_links(&(pem(&material.chain[0]) + &pem(&material.chain[1]))).unwrap();
+        assert_eq!(unrooted.leads_to_root(leaf, &[], from).unwrap_err(), "has a certificate that leads to none of the roots");
+        assert_eq!(unrooted.add_links("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), Err(BadTrust::Certificate));
         // What came with the signature is no root.
         let mut other = Trust::default();
         other.add_roots(include_str!("../../../fixtures/keyless/other_root.pem")).unwrap();
