@@ -50,6 +50,8 @@ pub enum Fault {
     CutAndForget(usize),
     /// The request is carried out, but no answer comes.
     DoneButCut,
+    /// The request is carried out, and the right answer comes when nobody waits for it any more.
+    Late,
     /// A head, then one byte of body each 100 ms, without end.
     Trickle,
     /// A body without end, as fast as it is taken.
@@ -348,6 +350,8 @@ async fn send(stream: &mut TcpStream, reply: Reply, fault: Option<Fault>, head_o
             tokio::time::sleep(Duration::from_secs(600)).await;
             return Ok(());
         }
+        // More than the patience of tests that play this.
+        Some(Fault::Late) => tokio::time::sleep(Duration::from_millis(600)).await,
         Some(Fault::Header(name, value)) => reply = reply.with(name, value),
         Some(Fault::OtherBytes) => reply.body.iter_mut().for_each(|byte| *byte ^= 1),
         Some(Fault::CutAnswer(at)) => end = end.min(*at),

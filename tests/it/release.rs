@@ -375,6 +375,7 @@ fn cases(thief: &str) -> Vec<Case> {
         case("a token that has expired", Fault::Expired, false, true),
         case("an account that is refused for ever", answer(403, &[]), true, false),
         case("silence", Fault::Silence, false, true),
+        case("an answer that comes too late", Fault::Late, false, true),
     ]
 }
 
