@@ -334,11 +334,21 @@ impl Shell<'_> {
             let root = &shared.machine.root;
             let tree = account.map_or_else(|| Tree::for_a_glance(root), |account| Tree::with_account(root, account));
             let Ok(tree) = tree else { return };
-            checks.into_par_iter().for_each(|mut check| check.found = step::settled(&shared, &tree, check.id).map(Box::new));
+            let look = |mut check: Check| check.found = step::settled(&shared, &tree, check.id).map(Box::new);
+            match <[Check; 1]>::try_from(checks) {
+                Ok([only]) => look(only),
+                Err(several) => several.into_par_iter().for_each(look),
+            }
         };
-        // On rayon's own threads: one that only waited for them would be needed for each step that has just ended. A panic is a bug in
-        // kiln that costs the answer of its check, which says so when it is dropped.
-        rayon::spawn(move || drop(panic::catch_unwind(AssertUnwindSafe(batch))));
+        // A panic is a bug in kiln that costs the answer of its check, which says so when it is dropped.
+        let batch = move || drop(panic::catch_unwind(AssertUnwindSafe(batch)));
+        // On rayon's own threads: one that only waited for them would be needed for each step that has just ended. A run with a single
+        // step has nothing else to do, and starting threads would take as long as the look.
+        if self.steps.len() == 1 {
+            batch()
+        } else {
+            rayon::spawn(batch)
+        }
         Ok(())
     }
 

@@ -83,11 +83,17 @@ impl StepEnd {
     }
 }
 
-/// Whether it is worth a look by itself whether a step need not run: one that this machine knows nothing of most likely must.
+/// Whether it is worth a look by itself whether a step need not run: one that this machine knows nothing of most likely must, and one
+/// whose result is never taken from an earlier run surely does.
 #[must_use]
 pub fn may_be_known(shared: &Shared, id: StepId) -> bool {
     let action = shared.action(id);
-    !shared.forced.contains(&id) && (matches!(action.kind, ActionKind::Group) || shared.history.knows(&action.name))
+    let is_found = match &action.kind {
+        ActionKind::Group => return !shared.forced.contains(&id),
+        ActionKind::Push(_) | ActionKind::Tag(_) => true,
+        _ => look::is_cacheable(action),
+    };
+    is_found && !shared.forced.contains(&id) && shared.history.knows(&action.name)
 }
 
 /// The end of a step whose result is known and in place, or can be put there; `None` when it may have to run, and when that cannot be
