@@ -112,22 +112,23 @@ impl<A: Algorithm> Digest<A> {
     /// 64 lower-case hexadecimal digits, without the algorithm.
     #[must_use]
     pub fn hex(&self) -> String {
-        let mut text = String::with_capacity(64);
-        for byte in self.0 {
-            for half in [byte >> 4, byte & 15] {
-                text.push(char::from_digit(u32::from(half), 16).unwrap_or('0'));
-            }
+        self.digits().iter().copied().map(char::from).collect()
+    }
+
+    /// The 64 digits. Each key is made of many digests in words, so they are told without a formatter.
+    fn digits(&self) -> [u8; 64] {
+        let mut digits = [0; 64];
+        for (two, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
+            *two = [byte >> 4, byte & 15].map(|half| b"0123456789abcdef"[usize::from(half)]);
         }
-        text
+        digits
     }
 
     /// Writes what `Display` shows behind other bytes, without a formatter: for the many lines of a journal.
     pub fn push_to(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(A::NAME.as_bytes());
         bytes.push(b':');
-        for byte in self.0 {
-            bytes.extend([byte >> 4, byte & 15].map(|half| b"0123456789abcdef"[usize::from(half)]));
-        }
+        bytes.extend_from_slice(&self.digits());
     }
 
     /// The first 12 hexadecimal digits: enough to tell two apart on a screen, never enough to look one up.
@@ -188,7 +189,10 @@ impl<A: Algorithm> FromStr for Digest<A> {
 
 impl<A: Algorithm> fmt::Display for Digest<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", A::NAME, self.hex())
+        for part in [A::NAME, ":", str::from_utf8(&self.digits()).unwrap_or_default()] {
+            f.write_str(part)?;
+        }
+        Ok(())
     }
 }
 

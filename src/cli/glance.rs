@@ -44,6 +44,8 @@ use super::settings::{RESULTS, Settings};
 /// The largest file that is read, in bytes.
 const LIMIT: u64 = 1 << 30;
 const SUM: usize = 32;
+/// By so many bytes a file may grow that is written in place of another one.
+const SPARE: usize = 64 << 10;
 const HEAD: usize = SUM + 4 + 8;
 /// Answers of one project that are kept for each command: other targets and other screens have places of their own, up to so many.
 const PLACES: u8 = 8;
@@ -51,7 +53,7 @@ const PLACES: u8 = 8;
 /// What kiln itself keeps beside the project and an answer rests on: the lock, the history, the results that were found lately.
 type Beside = [Option<Stat>; 3];
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Kept {
     /// What was asked, and for which screen.
     asked: Digest<Blake3>,
@@ -66,7 +68,7 @@ struct Kept {
 }
 
 /// What steps take from the machine besides files of the project.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct World {
     /// Variables that are passed and keyed.
     variables: Vec<(String, Option<OsString>)>,
@@ -173,17 +175,24 @@ impl<'s> Glance<'s> {
         Some(Answer { file: Arc::new(file), kept, seen, plan, changed, store })
     }
 
-    /// Keeps an answer in place of one that was right but for some files: `seen` is what stands there now, proven, and `answer` what
-    /// follows.
+    /// Keeps an answer in place of one that was right but for some files: `seen` is what stands there now, proven, and `write` gives
+    /// what follows.
     ///
     /// # Errors
     /// As [`Glance::keep`].
-    pub fn amend(self, former: Answer<'_>, machine: &Machine, seen: &[Sight], answer: &[u8]) -> Result<(), FileError> {
-        let mut sights = former.file[former.seen.clone()].to_vec();
-        match sights::amend(&mut sights, seen) {
-            Some(()) => self.replace(former.kept, machine.lately.span(), &sights, answer),
-            None => Ok(()),
-        }
+    pub fn amend(
+        self,
+        former: &Answer<'_>,
+        machine: &Machine,
+        seen: &[Sight],
+        write: impl FnOnce(&mut Vec<u8>) -> Option<()>,
+    ) -> Result<(), FileError> {
+        let sights = |bytes: &mut Vec<u8>| {
+            let start = bytes.len();
+            bytes.extend_from_slice(&former.file[former.seen.clone()]);
+            sights::amend(&mut bytes[start..], seen)
+        };
+        self.replace(former, machine.lately.span(), sights, write)
     }
 
     /// Keeps a former answer after a command that could not bring everything into place: it tells no less of the files that are
@@ -191,17 +200,23 @@ impl<'s> Glance<'s> {
     ///
     /// # Errors
     /// As [`Glance::keep`].
-    pub fn keep_former(self, former: Answer<'_>) -> Result<(), FileError> {
-        let Answer { file, kept, seen, .. } = former;
-        let span = kept.from..kept.until;
-        self.replace(kept, span, &file[seen.clone()], &file[seen.end..])
+    pub fn keep_former(self, former: &Answer<'_>) -> Result<(), FileError> {
+        let span = former.kept.from..former.kept.until;
+        self.replace(former, span, copy(&former.file[former.seen.clone()]), copy(former.bytes()))
     }
 
-    fn replace(self, former: Kept, span: Range<i64>, seen: &[u8], answer: &[u8]) -> Result<(), FileError> {
-        let [lock, ..] = former.beside;
+    fn replace(
+        self,
+        former: &Answer<'_>,
+        span: Range<i64>,
+        seen: impl FnOnce(&mut Vec<u8>) -> Option<()>,
+        answer: impl FnOnce(&mut Vec<u8>) -> Option<()>,
+    ) -> Result<(), FileError> {
+        let [lock, ..] = former.kept.beside;
         let Some(beside) = beside(self.settings).filter(|now| now[0] == lock) else { return Ok(()) };
-        let kept = Kept { from: span.start, until: span.end.min(former.until), beside, ..former };
-        encode(&kept, seen, answer).map_or(Ok(()), |bytes| file::write_atomic(&self.place, &bytes, false))
+        let kept = Kept { from: span.start, until: span.end.min(former.kept.until), beside, ..former.kept.clone() };
+        let bytes = encode(&kept, former.file.len(), seen, answer);
+        bytes.map_or(Ok(()), |bytes| file::write_atomic(&self.place, &bytes, false))
     }
 
     /// Keeps an answer that said of all `steps` that they stand in place.
@@ -251,10 +266,9 @@ impl<'s> Glance<'s> {
         let store = lately::identity(&machine.store);
         let Self { place, asked, beside, .. } = self;
         let kept = Kept { asked, store, from: span.start, until: span.end, origin: origin.clone(), beside, world };
-        match sights::encode(seen).and_then(|seen| encode(&kept, &seen, answer)) {
-            Some(bytes) => file::write_atomic(&place, &bytes, false),
-            None => Ok(()),
-        }
+        let seen = |bytes: &mut Vec<u8>| sights::encode(seen, bytes);
+        let bytes = encode(&kept, 0, seen, copy(answer));
+        bytes.map_or(Ok(()), |bytes| file::write_atomic(&place, &bytes, false))
     }
 }
 
@@ -312,16 +326,34 @@ fn beside(settings: &Settings) -> Option<Beside> {
     Some([look(settings.lock())?, look(history)?, look(project.join(RESULTS))?])
 }
 
-fn encode(kept: &Kept, seen: &[u8], answer: &[u8]) -> Option<Vec<u8>> {
-    let mut bytes = postcard::to_extend(kept, vec![0; HEAD]).ok()?;
-    let length = u32::try_from(bytes.len() - HEAD).ok()?;
+/// The whole file, about `length` bytes; the last two write what was seen and the answer behind what is there.
+fn encode(
+    kept: &Kept,
+    length: usize,
+    seen: impl FnOnce(&mut Vec<u8>) -> Option<()>,
+    answer: impl FnOnce(&mut Vec<u8>) -> Option<()>,
+) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(length + SPARE);
+    bytes.resize(HEAD, 0);
+    let mut bytes = postcard::to_extend(kept, bytes).ok()?;
+    let start = bytes.len();
+    let length = u32::try_from(start - HEAD).ok()?;
     bytes[SUM..SUM + 4].copy_from_slice(&length.to_le_bytes());
-    bytes[SUM + 4..HEAD].copy_from_slice(&(seen.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(seen);
-    bytes.extend_from_slice(answer);
+    seen(&mut bytes)?;
+    let length = (bytes.len() - start) as u64;
+    bytes[SUM + 4..HEAD].copy_from_slice(&length.to_le_bytes());
+    answer(&mut bytes)?;
     let sum = Digest::<Blake3>::of(&bytes[SUM..]);
     bytes[..SUM].copy_from_slice(sum.as_bytes());
     Some(bytes)
+}
+
+/// Writes what is there already.
+fn copy(part: &[u8]) -> impl FnOnce(&mut Vec<u8>) -> Option<()> {
+    move |bytes| {
+        bytes.extend_from_slice(part);
+        Some(())
+    }
 }
 
 /// What is kept, and the place of what was seen, behind which the answer begins.
@@ -358,7 +390,7 @@ mod tests {
                 programs: vec![("sh".into(), Some(("/bin/sh".into(), stat)))],
             },
         };
-        let bytes = encode(&kept, b"seen", b"all stands in place").unwrap();
+        let bytes = encode(&kept, 0, copy(b"seen"), copy(b"all stands in place")).unwrap();
         let (back, seen) = decode(&bytes).unwrap();
         assert_eq!((back.beside, &back.world), (kept.beside, &kept.world));
         assert_eq!((&bytes[seen.clone()], &bytes[seen.end..]), (&b"seen"[..], &b"all stands in place"[..]));

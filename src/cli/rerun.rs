@@ -120,7 +120,8 @@ fn answer(selection: &Selection, end: &RunEnd, events: Vec<Event>) -> Option<Vec
         let (event, product) = ends.get(id)?;
         told.take(&mut rows, *id, *product, event)?;
     }
-    told.encode(&rows)
+    told.close(&mut rows)?;
+    Some(rows)
 }
 
 /// The ends of the steps as if they had stood in place, with the digests of what they left; `None` when one of them did not end well.
@@ -152,7 +153,7 @@ pub fn again(answer: &Answer<'_>, clock: Stopwatch, settings: &Settings, output:
     let mut log = Journal::open(project.as_path()).ok()?.begin(&run).ok()?;
     let started = Event::RunStarted { run, at: began, targets, steps, plan: settings.plan_name.clone() };
     let at = clock.millis();
-    let lines = Rows(&answer.bytes()[rows..]).map(|row| row.line);
+    let lines = Rows(&answer.bytes()[..rows]).map(|row| row.line);
     let recorded = log.append(&started).and_then(|()| log.append_drafts(lines, at));
     let mut screen = run::people(output, Options { jobs: run::jobs(how), ..Options::default() });
     screen.event(&started);

@@ -62,7 +62,7 @@ pub fn run(settings: &Settings, output: &Output, asked: &Run) -> Result<u8, Diag
         } else if let Some(part) = Part::of(settings, &answer)
             && let Some(glance) = glance
         {
-            return part.run(glance, answer, settings, output, &asked.how);
+            return part.run(glance, &answer, settings, output, &asked.how);
         }
     }
     let opened = open::open_for(settings, &asked.targets)?;
@@ -131,7 +131,7 @@ impl Standing {
         let saved_ms = told.saved_ms;
         let tell = Box::new(move || {
             if let Some(recorder) = recorder {
-                recorder.in_place(others.iter().map(|row| row.line));
+                recorder.in_place(move |log| log.append_drafts(others.iter().map(|row| row.line), 0));
             }
             screen.in_place(told.quiet.0, told.quiet.1);
             for end in told.shown {
@@ -166,7 +166,9 @@ pub fn carry_out(settings: &Settings, output: &Output, opened: &Opened, what: Wh
     let jobs = jobs(how);
     let runtime = runtime_for(&opened.graph, &selection, jobs)?;
     let shims = Shims::own();
-    if selection.steps.iter().any(|id| surely_starts(opened.graph.action(*id), how.force)) {
+    // What a changed file reaches runs, as a rule.
+    let runs = how.force || standing.is_some();
+    if selection.steps.iter().any(|id| starts_here(opened.graph.action(*id), runs)) {
         shims.foresee();
     }
     let project = settings.project();
@@ -256,10 +258,10 @@ fn runtime_for(graph: &ActionGraph, selection: &Selection, jobs: usize) -> Resul
     }
 }
 
-/// Whether a step starts a program here whatever is known, and not on the terminal.
-fn surely_starts(action: &Action, force: bool) -> bool {
+/// Whether a step that `runs` starts a program here, and not on the terminal; one whose result is never taken from an earlier run does.
+fn starts_here(action: &Action, runs: bool) -> bool {
     let here = matches!(&action.kind, ActionKind::Run(cell) if cell.container.is_none() && !cell.interactive);
-    here && (force || !look::is_cacheable(action))
+    here && (runs || !look::is_cacheable(action))
 }
 
 /// What the user wishes while a run goes on.

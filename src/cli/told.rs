@@ -2,8 +2,8 @@
 //! the journal and what a later run must know of it.
 //! In: the ends of a run's steps. Out: the same, for a run that finds some or all of them as they were. Never: a look at a file.
 //!
-//! The bytes are the length of [`Told`] in JSON (4), that, and rows. A row is the number of the step (4) and three parts, each behind
-//! its length (4): [`Head`] in postcard's encoding, and the two of the line (`record::drafts`).
+//! The bytes are rows, [`Told`] in JSON, and the length of that (4). A row is the number of the step (4) and three parts, each behind its
+//! length (4): [`Head`] in postcard's encoding, and the two of the line (`record::drafts`).
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -132,20 +132,19 @@ impl Told {
         *quiet = quiet.saturating_sub(1 - (before - self.shown.len()).min(1));
     }
 
-    /// All as bytes.
-    pub fn encode(&self, rows: &[u8]) -> Option<Vec<u8>> {
+    /// Writes itself behind the rows.
+    pub fn close(&self, rows: &mut Vec<u8>) -> Option<()> {
         let told = serde_json::to_vec(self).ok()?;
-        let mut bytes = u32::try_from(told.len()).ok()?.to_le_bytes().to_vec();
-        bytes.extend_from_slice(&told);
-        bytes.extend_from_slice(rows);
-        Some(bytes)
+        rows.extend_from_slice(&told);
+        rows.extend_from_slice(&u32::try_from(told.len()).ok()?.to_le_bytes());
+        Some(())
     }
 
-    /// What [`Told::encode`] wrote, and where the rows begin.
+    /// What [`Told::close`] wrote, and how many bytes the rows before it are.
     pub fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
-        let (length, rest) = bytes.split_first_chunk()?;
-        let (told, rows) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        Some((serde_json::from_slice(told).ok()?, bytes.len() - rows.len()))
+        let (rest, length) = bytes.split_last_chunk()?;
+        let (rows, told) = rest.split_at_checked(rest.len().checked_sub(u32::from_le_bytes(*length) as usize)?)?;
+        Some((serde_json::from_slice(told).ok()?, rows.len()))
     }
 }
 
@@ -187,21 +186,23 @@ mod tests {
             told.take(&mut rows, StepId(id), Digest::of(&[1]), end).unwrap();
         }
         assert_eq!((told.saved_ms, told.quiet, told.shown.len()), (75, (1, 1), 1));
-        let bytes = told.encode(&rows).unwrap();
-        let (mut back, start) = Told::decode(&bytes).unwrap();
-        assert_eq!((&back, &bytes[start..]), (&told, &rows[..]));
-        for (row, end) in Rows(&bytes[start..]).zip(&ends) {
+        let mut bytes = rows.clone();
+        told.close(&mut bytes).unwrap();
+        let (mut back, length) = Told::decode(&bytes).unwrap();
+        assert_eq!((&back, &bytes[..length]), (&told, &rows[..]));
+        for (row, end) in Rows(&rows).zip(&ends) {
             let head = row.head().unwrap();
             assert!(matches!(end, Event::StepEnded { step, key, .. } if *step == head.name && *key == Some(head.key)));
             back.leave_out(&head);
         }
         assert_eq!(back, empty);
-        assert_eq!(Rows(&bytes[start..]).map(|row| row.id.0).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(Rows(&rows).map(|row| row.id.0).collect::<Vec<_>>(), [0, 1, 2]);
+        // No part of the bytes makes it panic, or tell of a step that was not there.
         for end in 0..bytes.len() {
-            // No part of the bytes makes it panic, or tell of a step that was not there.
-            if let Some((_, start)) = Told::decode(&bytes[..end]) {
-                assert!(Rows(&bytes[start..end]).count() < 3);
-            }
+            assert!(Told::decode(&bytes[..end]).is_none(), "cut at {end}");
+        }
+        for end in 0..rows.len() {
+            assert!(Rows(&rows[..end]).count() < 3, "cut at {end}");
         }
     }
 }

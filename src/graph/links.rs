@@ -152,14 +152,18 @@ impl Links {
         Some(self.order.iter().filter(|id| found.has(**id)).map(|id| StepId(*id)).collect())
     }
 
-    /// What these steps must wait for and is none of them, each with whether files of it are read.
+    /// By step, whether these steps must wait for it, and if so whether they read files of it; nothing for one of them.
     #[must_use]
-    pub fn around(&self, steps: &[StepId]) -> HashMap<StepId, bool> {
+    pub fn around(&self, steps: &[StepId]) -> Vec<Option<bool>> {
         let own = self.marks(steps.iter().copied());
-        let mut found = HashMap::new();
+        let mut found = vec![None; self.order.len()];
         for (first, then, edge) in &self.edges {
-            if edge.requires() && own.has(*then) && !own.has(*first) {
-                *found.entry(StepId(*first)).or_insert(false) |= edge.is_data();
+            if edge.requires()
+                && own.has(*then)
+                && !own.has(*first)
+                && let Some(place) = found.get_mut(*first as usize)
+            {
+                *place = Some(place.unwrap_or(false) || edge.is_data());
             }
         }
         found
@@ -205,6 +209,7 @@ impl Links {
             return None;
         }
         let span = plan.targets.values().next()?.span.clone();
+        dag.reserve_nodes(before.len());
         for Before { id, name, outputs } in before {
             if places.get(id).is_some() {
                 continue;

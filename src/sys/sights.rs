@@ -26,12 +26,12 @@ const ROWS: usize = 1_024;
 /// With fewer pieces, starting threads takes longer than looking.
 const FEW: usize = 3;
 
-/// Writes sights down. `None` for a time that no clock of today shows.
+/// Writes sights down behind other bytes. `None` for a time that no clock of today shows.
 #[must_use]
-pub fn encode(sights: &[Sight]) -> Option<Vec<u8>> {
+pub fn encode(sights: &[Sight], bytes: &mut Vec<u8>) -> Option<()> {
     let mut sorted: Vec<(RelPath, &Sight)> = sights.iter().map(|sight| (sight.0.parent().unwrap_or_else(RelPath::root), sight)).collect();
     sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
-    let mut bytes = Vec::with_capacity(sights.len() * 64);
+    bytes.reserve(sights.len() * 64);
     for same in sorted.chunk_by(|(one, _), (other, _)| one == other) {
         for some in same.chunks(ROWS) {
             let mut rows = Vec::new();
@@ -46,7 +46,7 @@ pub fn encode(sights: &[Sight]) -> Option<Vec<u8>> {
             }
         }
     }
-    Some(bytes)
+    Some(())
 }
 
 fn row(rows: &mut Vec<u8>, stat: Option<&Stat>) -> Option<()> {
@@ -221,6 +221,11 @@ fn stat(rows: &mut &[u8]) -> Option<Stat> {
 mod tests {
     use super::*;
     use crate::base::path::AbsPath;
+
+    fn encode(sights: &[Sight]) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        super::encode(sights, &mut bytes).map(|()| bytes)
+    }
 
     #[test]
     #[allow(clippy::disallowed_methods, reason = "this is the door")]
