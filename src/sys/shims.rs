@@ -14,7 +14,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::process::Pid;
@@ -34,7 +34,31 @@ pub struct Shims(Arc<Kept>);
 #[derive(Debug)]
 struct Kept {
     program: PathBuf,
-    idle: Mutex<Vec<Shim>>,
+    pool: Mutex<Pool>,
+    /// Tells that one came, or will not.
+    came: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    idle: Vec<Shim>,
+    /// How many start already.
+    coming: usize,
+}
+
+/// A helper that starts; whoever waits for it hears when it is there, or that it will not be.
+struct Coming {
+    shims: Shims,
+    shim: Option<Shim>,
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        let mut pool = self.shims.pool();
+        pool.coming -= 1;
+        pool.idle.extend(self.shim.take());
+        self.shims.0.came.notify_all();
+    }
 }
 
 impl Shims {
@@ -47,28 +71,41 @@ impl Shims {
     /// Helpers that are `program`, which must be a kiln.
     #[must_use]
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self(Arc::new(Kept { program: program.into(), idle: Mutex::default() }))
+        Self(Arc::new(Kept { program: program.into(), pool: Mutex::default(), came: Condvar::new() }))
     }
 
-    /// Starts a helper that will be needed soon, so that it is ready when kiln is. Where that fails, it is tried again when one is
-    /// needed.
+    /// Starts a helper that will be needed soon, so that it is ready when kiln is. Who starts a program stands still until the kernel has
+    /// opened it, so a thread of its own does. Where that fails, it is tried again when one is needed.
     pub fn foresee(&self) {
-        if let Ok(shim) = Shim::start(&self.0.program, false) {
-            self.give_back(shim);
-        }
+        self.pool().coming += 1;
+        let mut coming = Coming { shims: self.clone(), shim: None };
+        let start = move || coming.shim = Shim::start(&coming.shims.0.program, false).ok();
+        // Without a thread it does not come.
+        let _ = std::thread::Builder::new().name("helper".to_owned()).spawn(start);
     }
 
     /// A helper that has nothing to do; waits while one starts. One for a program on the `terminal` stays in kiln's session and is for that program alone.
     pub(super) fn take(&self, terminal: bool) -> io::Result<Shim> {
-        let idle = if terminal { None } else { self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() };
+        if terminal {
+            return Shim::start(&self.0.program, terminal);
+        }
+        let none = |pool: &mut Pool| pool.idle.is_empty() && pool.coming > 0;
+        let mut pool = self.0.came.wait_while(self.pool(), none).unwrap_or_else(PoisonError::into_inner);
+        let idle = pool.idle.pop();
+        drop(pool);
         idle.map_or_else(|| Shim::start(&self.0.program, terminal), Ok)
     }
 
     /// Keeps a helper that said that nothing of its command is left.
     pub(super) fn give_back(&self, shim: Shim) {
         if !shim.terminal {
-            self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).push(shim);
+            self.pool().idle.push(shim);
+            self.0.came.notify_one();
         }
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.0.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
