@@ -13,7 +13,7 @@ use crate::graph::select;
 use crate::record::history::StepHistory;
 use crate::report::clean::{self as screen, CleanView};
 use crate::report::json;
-use crate::store::clean::{self, Outputs};
+use crate::store::clean::{self, Leave, Outputs};
 use crate::store::local::Store;
 use crate::store::stat_cache::StatCache;
 
@@ -73,7 +73,8 @@ pub fn run(settings: &Settings, output: &Output, asked: &Clean) -> Result<u8, Di
         results.iter().for_each(|result| outputs.add(&result.outputs, &declared));
     }
     let stats = StatCache::open(settings.project().join(settings::STATS));
-    let cleaned = clean::clean(&stats, &settings.root, &outputs, asked.force, asked.dry_run).map_err(|error| disk(&error))?;
+    let leave = Leave { force: asked.force, dry: asked.dry_run, within: None };
+    let cleaned = clean::clean(&stats, &settings.root, &outputs, leave).map_err(|error| disk(&error))?;
     let text = |paths: &[crate::base::path::RelPath]| paths.iter().map(ToString::to_string).collect();
     let view = CleanView {
         dry_run: asked.dry_run,

@@ -15,7 +15,7 @@ use crate::graph::ingredients::Ingredients;
 use crate::key;
 use crate::record::history::StepHistory;
 use crate::store::claim::Claim;
-use crate::store::clean::{self, Outputs};
+use crate::store::clean::{self, Leave, Outputs};
 use crate::store::held::{Held, LARGEST};
 use crate::store::outputs::{self, OutputError};
 use crate::store::restore::{self, Contents, RestoreError};
@@ -397,7 +397,8 @@ fn clear(shared: &Shared, id: StepId) -> Result<(), Failure> {
     let Some(last) = key.and_then(|key| machine.store.result(key).ok().flatten()) else { return Ok(()) };
     let mut outputs = Outputs::default();
     outputs.add(&last.outputs, &declared);
-    clean::clean(&machine.stats, &machine.root, &outputs, false, false).map(drop).map_err(Failure::disk)
+    let leave = Leave { force: false, dry: false, within: Some(&declared) };
+    clean::clean(&machine.stats, &machine.root, &outputs, leave).map(drop).map_err(Failure::disk)
 }
 
 /// Brings the outputs to the store, and small ones to `held` if there is one; those that were made behind walls, from there to the

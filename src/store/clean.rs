@@ -45,13 +45,26 @@ impl Outputs {
     }
 }
 
-/// Removes what stands below `root` as one of the recorded results left it; with `force`, also what was changed since.
-/// `dry` only tells.
+/// What a cleaning may do beside removing what is as it was recorded.
+#[derive(Debug, Clone, Copy)]
+pub struct Leave<'a> {
+    /// Whether also what was changed since goes.
+    pub force: bool,
+    /// Whether it is only told what would go.
+    pub dry: bool,
+    /// Whether only folders that these patterns select go when they are left empty. Another step that writes beside is in the middle of its
+    /// work when one cleans up for the next: its folder must not go under it.
+    pub within: Option<&'a [Pattern]>,
+}
+
+/// Removes what stands below `root` as one of the recorded results left it.
 ///
 /// # Errors
 /// [`FileError`]: a file that cannot be looked at, read or removed. What is gone by then was allowed to go.
-pub fn clean(cache: &StatCache, root: &AbsPath, outputs: &Outputs, force: bool, dry: bool) -> Result<Cleaned, FileError> {
+pub fn clean(cache: &StatCache, root: &AbsPath, outputs: &Outputs, leave: Leave<'_>) -> Result<Cleaned, FileError> {
+    let Leave { force, dry, within } = leave;
     let tree = Tree::open(root)?;
+    let may_go = |folder: &RelPath| within.is_none_or(|patterns| patterns.iter().any(|pattern| pattern.selects(folder)));
     let mut cleaned = Cleaned::default();
     let mut emptied: BTreeSet<RelPath> = BTreeSet::new();
     for (path, entries) in &outputs.recorded {
@@ -73,7 +86,9 @@ pub fn clean(cache: &StatCache, root: &AbsPath, outputs: &Outputs, force: bool, 
         }
         while let Some(folder) = above.filter(|folder| !folder.is_root() && !emptied.contains(folder)) {
             above = folder.parent();
-            emptied.insert(folder);
+            if may_go(&folder) {
+                emptied.insert(folder);
+            }
         }
     }
     // The innermost first: a name sorts behind the folder that it lies in.

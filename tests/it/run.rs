@@ -599,3 +599,23 @@ fn a_project_that_is_no_repository_needs_no_git() {
     project.env("PATH", nothing.to_str().unwrap());
     project.kiln(&["run", "i"]).ends(0);
 }
+
+#[test]
+fn a_step_that_cleans_up_takes_no_folder_from_under_another_one_that_writes_there() {
+    let project = Project::new(
+        "kiln 1\nproject \"t\" { default \"all\"; }\n\
+         task \"first\" { inputs \"src\"; outputs \"out/deep/a\"; run #\"mkdir -p out/deep; cd out/deep; : > ../../first-is-in; \
+         until [ -e ../../second-runs ]; do sleep 0.01; done; cat ../../src > a\"#; }\n\
+         task \"gate\" { run \"until [ -e first-is-in ]; do sleep 0.01; done\"; }\n\
+         task \"second\" { after \"gate\"; inputs \"src\"; outputs \"out/deep/b\"; run \": > second-runs; cp src out/deep/b\"; }\n\
+         group \"all\" \"first\" \"gate\" \"second\"\n",
+    );
+    for content in ["one", "two"] {
+        for name in ["first-is-in", "second-runs"] {
+            let _ = std::fs::remove_file(project.path(name));
+        }
+        project.write("src", content);
+        project.kiln(&["run", "-j3"]).ends(0);
+        assert_eq!((project.read("out/deep/a").as_str(), project.read("out/deep/b").as_str()), (content, content));
+    }
+}
