@@ -1,6 +1,7 @@
 //! Glances: what a command said while everything stood in place, kept with all that was seen to find it, so that the next command
 //! only sees whether anything is different.
-//! In: what decided an answer, and the answer. Out: the same answer as long as nothing that decided it changed, or nothing.
+//! In: what decided an answer, and the answer. Out: the same answer as long as nothing that decided it changed, with the files that are
+//! different where they are few; or nothing.
 //! Never: an answer where something would run, was warned of, or is looked at each time (registries, versions of tools); an answer
 //! from a damaged file; an error.
 //!
@@ -212,11 +213,18 @@ impl<'s> Glance<'s> {
         seen: impl FnOnce(&mut Vec<u8>) -> Option<()>,
         answer: impl FnOnce(&mut Vec<u8>) -> Option<()>,
     ) -> Result<(), FileError> {
-        let [lock, ..] = former.kept.beside;
-        let Some(beside) = beside(self.settings).filter(|now| now[0] == lock) else { return Ok(()) };
+        let Some(beside) = self.beside_now(&former.kept.beside) else { return Ok(()) };
         let kept = Kept { from: span.start, until: span.end.min(former.kept.until), beside, ..former.kept.clone() };
-        let bytes = encode(&kept, former.file.len(), seen, answer);
-        bytes.map_or(Ok(()), |bytes| file::write_atomic(&self.place, &bytes, false))
+        self.put(encode(&kept, former.file.len(), seen, answer))
+    }
+
+    /// What lies beside the project after a command that has written its own; `None` where the lock is another one than it found.
+    fn beside_now(&self, found: &Beside) -> Option<Beside> {
+        beside(self.settings).filter(|now| now[0] == found[0])
+    }
+
+    fn put(&self, file: Option<Vec<u8>>) -> Result<(), FileError> {
+        file.map_or(Ok(()), |bytes| file::write_atomic(&self.place, &bytes, false))
     }
 
     /// Keeps an answer that said of all `steps` that they stand in place.
@@ -243,11 +251,8 @@ impl<'s> Glance<'s> {
         seen: &[Sight],
         answer: &[u8],
     ) -> Result<(), FileError> {
-        let [lock, ..] = self.beside;
-        match beside(self.settings) {
-            Some(now) if now[0] == lock => self.beside = now,
-            _ => return Ok(()),
-        }
+        let Some(beside) = self.beside_now(&self.beside) else { return Ok(()) };
+        self.beside = beside;
         self.write(opened, steps, machine, seen, answer)
     }
 
@@ -264,11 +269,10 @@ impl<'s> Glance<'s> {
         }
         let span = machine.lately.span();
         let store = lately::identity(&machine.store);
-        let Self { place, asked, beside, .. } = self;
+        let Self { asked, beside, .. } = self;
         let kept = Kept { asked, store, from: span.start, until: span.end, origin: origin.clone(), beside, world };
         let seen = |bytes: &mut Vec<u8>| sights::encode(seen, bytes);
-        let bytes = encode(&kept, 0, seen, copy(answer));
-        bytes.map_or(Ok(()), |bytes| file::write_atomic(&place, &bytes, false))
+        self.put(encode(&kept, 0, seen, copy(answer)))
     }
 }
 

@@ -11,14 +11,12 @@ use crate::base::digest::{Blake3, Digest};
 use crate::base::id::StepId;
 use crate::base::path::RelPath;
 use crate::event::{Event, Listener};
-use crate::exec::afterwards;
-use crate::exec::gather::{Ground, Product};
+use crate::exec::gather::Product;
 use crate::graph::links::Before;
 use crate::graph::select::Selection;
 use crate::store::lately::Lately;
 use crate::store::result::ActionResult;
 use crate::sys::account::Sight;
-use crate::sys::tree::Tree;
 
 use super::args::How;
 use super::glance::{Answer, Glance};
@@ -123,15 +121,11 @@ struct Next {
 impl Next {
     /// With what stands there now; `None` when it cannot be told what the next run does.
     fn of(part: &Part, carried: &Carried, watch: &Watch) -> Option<(Self, Vec<Sight>)> {
-        let Carried { machine, end, .. } = carried;
         let mut events = watch.take().events.into_iter();
         let told = Told { started: events.next()?, ..part.told.clone() };
-        let mut ends = rerun::in_place(end, events)?;
-        let tree = Tree::open(&machine.root).ok()?;
-        let ground = Ground { machine, graph: &part.opened.graph, tree: &tree, past: None };
+        let mut ends = rerun::in_place(&carried.end, events)?;
         let steps = &part.selection.steps;
-        let key = |id: StepId| Some(end.left[id.index()]?.0);
-        let seen = afterwards::sights(ground, steps, key, |path| part.made.contains(path))?;
+        let seen = rerun::made(&part.opened, steps, carried, |path| part.made.contains(path))?;
         let ends = part.whole.iter().zip(steps).map(|(whole, place)| Some((*whole, ends.remove(place)?))).collect::<Option<_>>()?;
         Some((Self { told, ends }, seen))
     }

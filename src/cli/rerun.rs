@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::digest::{Blake3, Digest};
 use crate::base::id::StepId;
-use crate::engine::Machine;
+use crate::base::path::RelPath;
 use crate::event::{Ended, Event, Listener, Origin};
 use crate::exec::gather::Ground;
 use crate::exec::run::RunEnd;
@@ -86,27 +86,26 @@ impl Listener for Watch {
     }
 }
 
-/// Keeps what a run that finds everything in place tells, when this was one, or when the next one is known to be.
-pub fn keep(glance: Glance<'_>, opened: &Opened, selection: &Selection, carried: &Carried, watch: &Watch) {
+/// Keeps what a run that finds everything in place tells, when this was one, or when the next one is known to be; `None` when it does not.
+/// What cannot be kept costs the next run some time.
+pub fn keep(glance: Glance<'_>, opened: &Opened, selection: &Selection, carried: &Carried, watch: &Watch) -> Option<()> {
     let Heard { events, did, .. } = watch.take();
-    let Carried { machine, end, .. } = carried;
-    let seen = if did { made(opened, &selection.steps, machine, end) } else { None };
-    if did && seen.is_none() {
-        return;
+    let (steps, machine) = (&selection.steps, &carried.machine);
+    if did {
+        let seen = made(opened, steps, carried, |_| false)?;
+        glance.keep_made(opened, steps, machine, &seen, &answer(selection, &carried.end, events)?).ok()
+    } else {
+        glance.keep(opened, steps, machine, &watch.account, &answer(selection, &carried.end, events)?).ok()
     }
-    let Some(answer) = answer(selection, end, events) else { return };
-    // A memory that cannot be written costs the next run some time.
-    let _ = match seen {
-        Some(seen) => glance.keep_made(opened, &selection.steps, machine, &seen, &answer),
-        None => glance.keep(opened, &selection.steps, machine, &watch.account, &answer),
-    };
 }
 
-/// What stands there after a run that did something; `None` when it cannot be told what the next run does.
-fn made(opened: &Opened, steps: &[StepId], machine: &Machine, end: &RunEnd) -> Option<Vec<Sight>> {
+/// What stands there after a run that did something; `None` when it cannot be told what the next run does. `stands` is as for
+/// [`afterwards::sights`].
+pub fn made(opened: &Opened, steps: &[StepId], carried: &Carried, stands: impl Fn(&RelPath) -> bool) -> Option<Vec<Sight>> {
+    let Carried { machine, end, .. } = carried;
     let tree = Tree::open(&machine.root).ok()?;
     let ground = Ground { machine, graph: &opened.graph, tree: &tree, past: None };
-    afterwards::sights(ground, steps, |id| Some(end.left[id.index()]?.0), |_| false)
+    afterwards::sights(ground, steps, |id| Some(end.left[id.index()]?.0), stands)
 }
 
 /// What is told of a run in which everything stands in place, as this one left it.

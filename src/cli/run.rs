@@ -80,7 +80,7 @@ pub fn run(settings: &Settings, output: &Output, asked: &Run) -> Result<u8, Diag
     let around = Around { listeners, account, ..Around::default() };
     let ended = carry_out(settings, output, &opened, What { selection: selection.clone(), targets, around }, &asked.how);
     if let (Some(glance), Some(watch), Ok(carried)) = (glance, watch, &ended) {
-        rerun::keep(glance, &opened, &selection, carried, &watch);
+        let _ = rerun::keep(glance, &opened, &selection, carried, &watch);
     }
     let code = ended.map(|carried| carried.code);
     // The process ends here: its memory goes back in one piece, not plan node by plan node.

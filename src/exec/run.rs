@@ -328,23 +328,20 @@ impl Shell<'_> {
         }
         let check = |place: StepId| Check { place, id: self.steps[place.index()], found: None, sender: self.sender.clone() };
         let checks: Vec<Check> = fresh.into_iter().map(check).collect();
-        let (shared, account) = (Arc::clone(&self.shared), self.account.clone());
+        let (shared, account, alone) = (Arc::clone(&self.shared), self.account.clone(), self.steps.len() == 1);
         let batch = move || {
             // What these steps need has ended, so each of their folders is found once for all of them.
             let root = &shared.machine.root;
             let tree = account.map_or_else(|| Tree::for_a_glance(root), |account| Tree::with_account(root, account));
             let Ok(tree) = tree else { return };
             let look = |mut check: Check| check.found = step::settled(&shared, &tree, check.id).map(Box::new);
-            match <[Check; 1]>::try_from(checks) {
-                Ok([only]) => look(only),
-                Err(several) => several.into_par_iter().for_each(look),
-            }
+            if alone { checks.into_iter().for_each(look) } else { checks.into_par_iter().for_each(look) }
         };
         // A panic is a bug in kiln that costs the answer of its check, which says so when it is dropped.
         let batch = move || drop(panic::catch_unwind(AssertUnwindSafe(batch)));
         // On rayon's own threads: one that only waited for them would be needed for each step that has just ended. A run with a single
         // step has nothing else to do, and starting threads would take as long as the look.
-        if self.steps.len() == 1 {
+        if alone {
             batch()
         } else {
             rayon::spawn(batch)

@@ -222,6 +222,15 @@ mod tests {
     use super::*;
     use crate::base::path::AbsPath;
 
+    /// A project with an empty folder.
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    fn project() -> (tempfile::TempDir, AbsPath) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = AbsPath::new(dir.path().canonicalize().unwrap()).unwrap();
+        std::fs::create_dir(dir.path().join("a")).unwrap();
+        (dir, root)
+    }
+
     fn encode(sights: &[Sight]) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         super::encode(sights, &mut bytes).map(|()| bytes)
@@ -230,9 +239,7 @@ mod tests {
     #[test]
     #[allow(clippy::disallowed_methods, reason = "this is the door")]
     fn what_was_seen_holds_until_one_name_of_it_is_different() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = AbsPath::new(dir.path().canonicalize().unwrap()).unwrap();
-        std::fs::create_dir(dir.path().join("a")).unwrap();
+        let (dir, root) = project();
         // More rows than fit into one piece, names with a line feed among them.
         let mut names: Vec<String> = (0..ROWS + 10).map(|n| format!("a/{n}\n")).collect();
         names.extend(["b".to_owned(), "a".to_owned(), String::new()]);
@@ -277,9 +284,7 @@ mod tests {
     #[test]
     #[allow(clippy::disallowed_methods, reason = "this is the door")]
     fn what_was_seen_can_be_amended_name_by_name_and_tells_of_links() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = AbsPath::new(dir.path().canonicalize().unwrap()).unwrap();
-        std::fs::create_dir(dir.path().join("a")).unwrap();
+        let (dir, root) = project();
         for name in ["a/one", "a/two", "three"] {
             std::fs::write(dir.path().join(name), name).unwrap();
         }

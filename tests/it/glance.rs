@@ -66,6 +66,11 @@ fn settle(project: &Project) -> (i32, String, String) {
     says(project, &[])
 }
 
+/// Takes the answers of runs away, so that the next one goes the ordinary way.
+pub fn forget(project: &Project) {
+    kept(project, "rerun-").into_iter().for_each(|name| fs::remove_file(name).unwrap());
+}
+
 /// Runs kiln until it keeps a file whose name begins so.
 pub fn until_kept(project: &Project, begin: &str, args: &[&str]) {
     let begun = SystemTime::now();
@@ -289,7 +294,7 @@ fn a_run_in_which_nothing_changed_tells_and_records_what_it_would_without_a_kept
         project.env("KILN_CI", server);
         for args in [&["run"][..], &["loud"], &["run", "mute", "loud", "-j1"], &["all", "-k", "--color=always"], &["wide[n=2]"]] {
             project.kiln(args).ends(0);
-            kept(&project, "rerun-").into_iter().for_each(|name| fs::remove_file(name).unwrap());
+            forget(&project);
             until_kept(&project, "rerun-", args);
             // Whoever looks at files anew writes down what they hold.
             let learnt = kept(&project, "files").remove(0);
@@ -298,7 +303,7 @@ fn a_run_in_which_nothing_changed_tells_and_records_what_it_would_without_a_kept
             let (fast, recorded) = (project.kiln(args), last_events(&project));
             assert!(!learnt.exists(), "{args:?}: what was kept was not used");
             fs::write(&learnt, known).unwrap();
-            kept(&project, "rerun-").into_iter().for_each(|name| fs::remove_file(name).unwrap());
+            forget(&project);
             let (slow, expected) = (project.kiln(args), last_events(&project));
             assert_eq!((fast.code, timeless(&fast.out), fast.err), (slow.code, timeless(&slow.out), slow.err), "{args:?}");
             assert!(!expected.is_empty() && expected.len() == recorded.len());
@@ -345,7 +350,7 @@ fn the_run_after_one_that_did_something_tells_and_records_what_it_would_without_
     ];
     for (round, change) in changes.into_iter().enumerate() {
         change(&project);
-        kept(&project, "rerun-").into_iter().for_each(|name| fs::remove_file(name).unwrap());
+        forget(&project);
         project.kiln(&["run"]).ends(0);
         // Whoever looks at files anew writes down what they hold.
         let learnt = kept(&project, "files").remove(0);
@@ -354,7 +359,7 @@ fn the_run_after_one_that_did_something_tells_and_records_what_it_would_without_
         let (fast, recorded) = (project.kiln(&["run"]), last_events(&project));
         assert!(!learnt.exists(), "{round}: the run that did something kept nothing");
         fs::write(&learnt, known).unwrap();
-        kept(&project, "rerun-").into_iter().for_each(|name| fs::remove_file(name).unwrap());
+        forget(&project);
         let (slow, expected) = (project.kiln(&["run"]), last_events(&project));
         assert_eq!((fast.code, timeless(&fast.out), fast.err), (slow.code, timeless(&slow.out), slow.err), "{round}");
         let sorted = |mut events: Vec<serde_json::Value>| {
@@ -509,7 +514,7 @@ fn programs_and_passed_variables_are_looked_at_before_a_kept_answer_is_believed(
     project.env("PATH", &path);
     let settled = |project: &Project| {
         project.kiln(&["run", "a"]).ends(0);
-        kept(project, "rerun-").into_iter().for_each(|name| fs::remove_file(name).unwrap());
+        forget(project);
         until_kept(project, "rerun-", &["run", "a"]);
         project.kiln(&["run", "a"]).ends(0).says("1 cached");
     };

@@ -8,7 +8,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::glance::{kept, last_events, timeless, until_kept};
+use crate::glance::{forget, kept, last_events, timeless, until_kept};
 use crate::project::Project;
 
 /// A task: which sources it reads, and the outputs of which tasks before it.
@@ -89,10 +89,6 @@ fn edit(project: &Project, edit: &Edit, outputs: &[String]) {
 }
 
 const SOURCES: usize = 5;
-
-fn forget(project: &Project) {
-    kept(project, "rerun-").into_iter().for_each(|name| fs::remove_file(name).unwrap());
-}
 
 /// The lines of a screen in an order of their own, without times.
 fn screen(out: &str) -> Vec<String> {
